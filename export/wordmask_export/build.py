@@ -1,0 +1,195 @@
+"""Builds a bundle: load models, export graphs, compare them with PyTorch, write the manifest, move into place."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from wordmask.manifest import FILE_NAME, SCHEMA, Graph, Manifest
+from wordmask_export import graphs, half, models
+from wordmask_export.onnx_export import Spec, describe, export
+from wordmask_export.parity import Figure, Parity
+
+MERGES = "bpe_simple_vocab_16e6.txt.gz"
+
+
+class BuildError(RuntimeError):
+    """The bundle cannot be written, or a graph does not compute what its model computes."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A graph's line in the summary: its size in bytes, its figures, and the seconds for export and comparison."""
+
+    graph: str
+    size: int
+    figures: tuple[Figure, ...]
+    seconds: float
+
+
+def build(
+    out: Path,
+    choice: models.Choice,
+    protocol: graphs.Protocol,
+    *,
+    precision: str = "fp32",
+    force: bool = False,
+    report: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201
+) -> Manifest:
+    """Builds a bundle in the folder `out`.
+
+    All is written to a temporary folder beside it, which is renamed at the end: an interrupted or failed build leaves
+    nothing under the final name.
+
+    Args:
+        out: must not exist unless force is given.
+        choice: models and weights.
+        protocol: windows and sizes.
+        precision: fp32 or fp16.
+        force: replaces a bundle that stands there.
+        report: is told of progress, and of the summary at the end.
+
+    Raises:
+        BuildError: `out` stands in the way, or a figure missed its tolerance.
+        WeightsError: weights are missing or do not fit.
+    """
+    _check_target(out, force)
+    started = time.perf_counter()
+    report("loading the models")
+    loaded = models.load(choice)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        entries, manifest = _export_all(work, choice, loaded, protocol, precision, report)
+        lines = _compare_all(work, manifest, loaded, protocol, entries, report)
+        parity = {figure.name: figure.value for line in lines for figure in line.figures}
+        manifest = dataclasses.replace(manifest, parity=parity)
+        report(summary(lines, time.perf_counter() - started))
+        missed = [figure for line in lines for figure in line.figures if not figure.ok]
+        if missed:
+            named = "; ".join(f"{f.name} is {f.value:.3g}, the limit is {f.limit:g}" for f in missed)
+            raise BuildError(f"the graphs do not compute what the models compute: {named}. Nothing was written")
+        (work / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        _move_into_place(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    report(f"{out}: bundle {manifest.bundle_id}")
+    return manifest
+
+
+def _check_target(out: Path, force: bool) -> None:
+    if not out.exists():
+        return
+    if not force:
+        raise BuildError(f"{out} exists: --force replaces it")
+    if not (out / FILE_NAME).is_file() and any(out.iterdir() if out.is_dir() else [out]):
+        raise BuildError(f"{out} exists and is no bundle: it will not be replaced, choose another folder")
+
+
+def _export_all(
+    work: Path,
+    choice: models.Choice,
+    loaded: models.Models,
+    protocol: graphs.Protocol,
+    precision: str,
+    report: Callable[[str], None],
+) -> tuple[dict[str, float], Manifest]:
+    """Writes the graphs and the merges; gives the seconds a graph and the manifest, without parity figures."""
+    seconds: dict[str, float] = {}
+    entries: dict[str, Graph] = {}
+    for spec in graphs.specs(loaded, protocol):
+        start = time.perf_counter()
+        report(f"exporting {spec.name}")
+        entries[spec.name] = _export(spec, work, precision)
+        seconds[spec.name] = time.perf_counter() - start
+    manifest = Manifest(
+        schema=SCHEMA,
+        bundle_id="",
+        domain="photos" if choice.seed is None else "random",
+        precision="fp16" if precision == "fp16" else "fp32",
+        graphs=entries,
+        models=loaded.entries,
+        clip=graphs.clip_constants(loaded, protocol, describe(_copy_merges(work))),
+        loftup=graphs.loftup_constants(loaded.loftup) if loaded.loftup else None,
+        sam2=graphs.sam2_constants(loaded),
+        tools=models.tool_versions(),
+    )
+    return seconds, manifest.sealed()
+
+
+def _export(spec: Spec, work: Path, precision: str) -> Graph:
+    entry = export(spec, work)
+    if precision == "fp16":
+        half.convert(work / entry.file)
+        entry = dataclasses.replace(entry, **dataclasses.asdict(describe(work / entry.file)))
+    return entry
+
+
+def _copy_merges(work: Path) -> Path:
+    """The byte-pair merges of CLIP's tokenizer, which open_clip ships."""
+    package = importlib.util.find_spec("open_clip")
+    assert package is not None
+    assert package.origin is not None
+    return Path(shutil.copyfile(Path(package.origin).parent / MERGES, work / MERGES))
+
+
+def _compare_all(
+    work: Path,
+    manifest: Manifest,
+    loaded: models.Models,
+    protocol: graphs.Protocol,
+    seconds: dict[str, float],
+    report: Callable[[str], None],
+) -> list[Line]:
+    parity = Parity(work, manifest, loaded, protocol)
+    lines = []
+    for name, entry in manifest.graphs.items():
+        start = time.perf_counter()
+        report(f"comparing {name} with PyTorch")
+        figures = tuple(parity.figures(name))
+        lines.append(Line(name, entry.size, figures, seconds[name] + time.perf_counter() - start))
+    return lines
+
+
+def _move_into_place(work: Path, out: Path) -> None:
+    for path in (*work.iterdir(), work):  # the rename must not be on disk before what it names
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    work.chmod(0o755)
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
+        out.rename(old / "bundle")
+        work.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        work.rename(out)
+
+
+def summary(lines: list[Line], seconds: float) -> str:
+    """The table that ends a build."""
+    rows = [f"{'graph':<16}{'MB':>8}{'seconds':>9}  figures (limit)"]
+    for line in lines:
+        shown = ", ".join(_show(figure) for figure in line.figures)
+        rows.append(f"{line.graph:<16}{line.size / 1e6:>8.1f}{line.seconds:>9.1f}  {shown}")
+    total = sum(line.size for line in lines) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    rows.append(f"{'all':<16}{total:>8.1f}{seconds:>9.1f}  peak memory {peak:.1f} GiB")
+    return "\n".join(rows)
+
+
+def _show(figure: Figure) -> str:
+    name = figure.name.partition(".")[2].replace("_", " ")
+    limit = "" if figure.limit is None else f" ({'>=' if figure.at_least else '<='} {figure.limit:g})"
+    return f"{name} {figure.value:.2g}{limit}" if not figure.at_least else f"{name} {figure.value:.4f}{limit}"

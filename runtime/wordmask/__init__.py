@@ -1,0 +1,1 @@
+"""Words in, masks out: training-free open-vocabulary segmentation without torch."""

@@ -1,0 +1,105 @@
+"""Finds a bundle by name or path and checks its files before anything is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from wordmask.errors import BundleError
+from wordmask.manifest import FILE_NAME, File, Manifest, read_manifest
+
+DEFAULT_NAME = "default"
+
+
+def user_cache() -> Path:
+    """Folder for what may be thrown away: $WORDMASK_CACHE, or wordmask in the user's cache folder."""
+    own = os.environ.get("WORDMASK_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wordmask"
+
+
+def search_path() -> list[Path]:
+    """Folders in which a bundle's name is looked up, in this order."""
+    folders = [Path(folder) for folder in os.environ.get("WORDMASK_MODELS", "").split(os.pathsep) if folder]
+    checkout = Path(__file__).resolve().parents[2]
+    return [*folders, Path("models_cache"), checkout / "models_cache", user_cache() / "models"]
+
+
+def find_bundle(name: str | Path | None = None) -> Path:
+    """The folder of a bundle.
+
+    Args:
+        name: a folder, or a name that is looked up in the search path; None takes the one named `default`.
+
+    Raises:
+        BundleError: there is none; lists where it was looked for.
+    """
+    wanted = Path(name or DEFAULT_NAME)
+    if (name is not None or wanted.is_absolute()) and (wanted / FILE_NAME).is_file():
+        return wanted
+    if wanted.is_absolute() or len(wanted.parts) > 1 or str(wanted) == "..":
+        raise BundleError(f"{wanted} is not a bundle: it holds no {FILE_NAME}; `wordmask build {wanted}` makes one")
+    folders = search_path()
+    for folder in folders:
+        if (folder / wanted / FILE_NAME).is_file():
+            return folder / wanted
+    raise BundleError(
+        f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}; "
+        f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder"
+    )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files are those of its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, file: File) -> Path:
+        """Where a file of the bundle stands."""
+        return self.folder / file.file
+
+
+def open_bundle(name: str | Path | None = None) -> Bundle:
+    """Finds a bundle, reads its manifest and checks size and sha256 of every file.
+
+    Raises:
+        BundleError: not found, or a file is missing or not the one that was built.
+    """
+    folder = find_bundle(name)
+    bundle = Bundle(folder, read_manifest(folder))
+    for file in bundle.manifest.files():
+        check_file(bundle.path(file), file)
+    return bundle
+
+
+def check_file(path: Path, file: File) -> None:
+    """Raises BundleError unless the file has the manifest's name, size and hash."""
+    if Path(file.file).name != file.file or file.file in ("", ".", ".."):
+        raise BundleError(f"the manifest names {file.file!r}: a bundle's files stand in its own folder")
+    try:
+        size = path.stat().st_size
+        if size == file.size:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); build the bundle again") from error
+    if size != file.size:
+        raise BundleError(f"{path}: {size} bytes, the manifest says {file.size}{_what_is(path)}; build or copy it again")
+    if digest != file.sha256:
+        raise BundleError(f"{path}: its sha256 is not the manifest's: damaged or exchanged; build or copy it again")
+
+
+def _what_is(path: Path) -> str:
+    """A hint where a download left something else under the file's name."""
+    with path.open("rb") as stream:
+        head = stream.read(64).lstrip().lower()
+    if head.startswith(b"version https://git-lfs"):
+        return " (it is a Git LFS pointer: run `git lfs pull`)"
+    if head.startswith((b"<!doctype", b"<html")):
+        return " (it is a web page)"
+    return ""

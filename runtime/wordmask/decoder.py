@@ -1,0 +1,54 @@
+"""SAM2's decoder: prompts to low-resolution masks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from wordmask.backends import Graph
+from wordmask.encoder import EncodedPhoto
+from wordmask.manifest import Sam2
+from wordmask.types import Floats, Prompt
+
+BATCH = 32  # prompts a run: bounds memory
+
+
+def decode_prompts(
+    graph: Graph, encoded: EncodedPhoto, prompts: Sequence[Prompt], constants: Sam2
+) -> tuple[Floats, Floats]:
+    """One mask a prompt.
+
+    A single point takes the best of SAM2's three masks by its own estimate; several points or a box take its
+    single-mask output. Prompts are grouped by their number of points: a padding point would change the mask.
+
+    Args:
+        graph: the bundle's `sam2_decoder`.
+        encoded: the photo.
+        prompts: with points in pixels of the photo.
+        constants: the bundle's.
+
+    Returns:
+        Logits f32 (N, mask_size, mask_size) and predicted IoU f32 (N,), in the prompts' order.
+    """
+    side = constants.mask_size
+    masks, iou = np.empty((len(prompts), side, side), np.float32), np.empty(len(prompts), np.float32)
+    height, width = encoded.size
+    to_square = constants.image_size / np.array([width, height])
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, prompt in enumerate(prompts):
+        groups[len(prompt.points)].append(index)
+    for count, members in groups.items():
+        for start in range(0, len(members), BATCH):
+            batch = members[start : start + BATCH]
+            outputs = graph.run(
+                {
+                    **encoded.maps,
+                    "point_coords": np.stack([prompts[i].points * to_square for i in batch]).astype(np.float32),
+                    "point_labels": np.stack([prompts[i].labels for i in batch]).astype(np.int32),
+                    "multimask": np.full(len(batch), int(count == 1), np.int32),
+                }
+            )
+            masks[batch], iou[batch] = outputs["masks"], outputs["iou"]
+    return masks, iou

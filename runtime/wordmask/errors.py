@@ -1,0 +1,52 @@
+"""Every error wordmask raises on purpose, so that callers can catch one base or a builtin.
+
+A message says what was found, what was expected and what to do. Anything else that comes out is a bug.
+"""
+
+from __future__ import annotations
+
+
+class WordmaskError(Exception):
+    """Base of all wordmask errors."""
+
+
+class BundleError(WordmaskError, ValueError):
+    """A bundle is missing, damaged, or does not do what its manifest says."""
+
+
+class ManifestError(BundleError):
+    """manifest.json does not follow the schema; the message names the field."""
+
+
+class DeviceError(WordmaskError, RuntimeError):
+    """The requested device or execution provider is not available."""
+
+
+class NumericError(WordmaskError, ArithmeticError):
+    """A graph produced NaN or infinity."""
+
+
+class VocabularyError(WordmaskError, ValueError):
+    """The list of words is empty or contains an empty word."""
+
+
+class MissingExtraError(WordmaskError, ImportError):
+    """A command needs an optional dependency that is not installed."""
+
+    def __init__(self, command: str, extra: str, module: str) -> None:
+        super().__init__(f"{command} needs the package {module!r}, which is not installed: pip install 'wordmask[{extra}]'")
+
+
+class OutputError(WordmaskError, OSError):
+    """Results could not be written."""
+
+
+class PhotoError(WordmaskError, ValueError):
+    """One photo cannot be used. `code` is the short name that stands in the journal.
+
+    Codes: EMPTY, FORMAT, TRUNCATED, DECODE, CORRUPT, TOO_LARGE, DEPTH, UNSUPPORTED, IO, NUMERIC, OOM.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,175 @@
+"""The values that flow between stages and out to the caller. Frozen, plain, without behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.errors import VocabularyError
+
+BoolMask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may choose for one photo. The defaults are those of the command line.
+
+    Attributes:
+        use_loftup: upsample the features with LoftUp; False resizes the patch logits bilinearly. None takes LoftUp
+            where the bundle has it.
+        min_confidence: a pixel belongs to a region if the probability of its class is above this (0 to 1).
+        min_region_size: smallest region that gets a prompt, in pixels of the photo.
+        iou_threshold: of two masks of one class that overlap more than this, the less confident one is dropped.
+        points_per_region: positive points a region; the second and later ones are spread farthest first.
+        negative_points: points a region taken from other classes' confident pixels.
+        negative_min_confidence: confidence such a pixel needs.
+        boxes: add the region's bounding box to its prompt.
+    """
+
+    use_loftup: bool | None = None
+    min_confidence: float = 0.7
+    min_region_size: int = 100
+    iou_threshold: float = 0.8
+    points_per_region: int = 1
+    negative_points: int = 0
+    negative_min_confidence: float = 0.8
+    boxes: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("min_confidence", "iou_threshold", "negative_min_confidence"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} is {value}: it must lie between 0 and 1")
+        for name, least in (("min_region_size", 1), ("points_per_region", 1), ("negative_points", 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise ValueError(f"{name} is {value}: it must be at least {least}")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The classes asked for; a class is one word or several synonyms.
+
+    Attributes:
+        classes: per class its synonyms; the first names the class.
+        background: words that take pixels and are left out of the results (one class, at the end). May be empty.
+    """
+
+    classes: tuple[tuple[str, ...], ...]
+    background: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, lines: Sequence[str], background: Sequence[str] = ()) -> Vocabulary:
+        """Reads class lines: commas separate synonyms, repeated classes count once.
+
+        Background words that are also asked for are left out of the background.
+
+        Raises:
+            VocabularyError: no line, or a line without a word.
+        """
+        classes: dict[tuple[str, ...], None] = {}
+        for line in lines:
+            synonyms = tuple(dict.fromkeys(word.strip() for word in line.split(",") if word.strip()))
+            if not synonyms:
+                raise VocabularyError(f"the vocabulary has an empty entry ({line!r}): give a word, or remove it")
+            classes[synonyms] = None
+        if not classes:
+            raise VocabularyError("the vocabulary is empty: give at least one word")
+        asked = {word.casefold() for synonyms in classes for word in synonyms}
+        kept = dict.fromkeys(word.strip() for word in background if word.strip())
+        return cls(tuple(classes), tuple(word for word in kept if word.casefold() not in asked))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The first synonym of each class, without the background."""
+        return tuple(synonyms[0] for synonyms in self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What SAM2 is asked for one region of one class.
+
+    Attributes:
+        class_index: index into Vocabulary.classes.
+        points: f32 (P, 2), x and y in pixels of the photo. A box comes first, as its two corners.
+        labels: i32 (P,), 1 inside, 0 outside, 2 and 3 the box's top-left and bottom-right corner.
+        confidence: mean probability of the class over the region, 0 to 1.
+        region_size: pixels of the region.
+    """
+
+    class_index: int
+    points: Floats
+    labels: NDArray[np.int32]
+    confidence: float
+    region_size: int
+
+
+@dataclass(frozen=True)
+class RLE:
+    """A binary mask in COCO's compressed run-length code (column-major).
+
+    Attributes:
+        size: (height, width).
+        counts: the code, ASCII.
+    """
+
+    size: tuple[int, int]
+    counts: str
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One object: a mask with its word.
+
+    Attributes:
+        word: first synonym of its class.
+        class_index: index into the vocabulary.
+        mask: over the whole photo.
+        box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive.
+        area: pixels of the mask.
+        clip_confidence: mean class probability over the region that prompted it, 0 to 1.
+        sam_iou: SAM2's own estimate of the mask's IoU.
+        score: clip_confidence * sam_iou.
+        points: f32 (P, 2), the prompt points in pixels of the photo.
+        labels: i32 (P,), their labels (see Prompt).
+    """
+
+    word: str
+    class_index: int
+    mask: RLE
+    box: tuple[int, int, int, int]
+    area: int
+    clip_confidence: float
+    sam_iou: float
+    score: float
+    points: Floats
+    labels: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """All that is known of one photo of height H and width W.
+
+    Attributes:
+        words: the class names, in the vocabulary's order.
+        semantic: u16 (H, W), 0 none, i + 1 the i-th word; instances painted in rising score.
+        dense: u16 (H, W), the class map before SAM2, same coding (0 where a background word won).
+        confidence: f32 (H, W), probability of the winning class (background included).
+        instances: in falling score.
+        word_confidence: per word its highest probability at any pixel.
+        prompt_count: prompts given to SAM2, before duplicates were dropped.
+        seconds: time spent a stage.
+    """
+
+    words: tuple[str, ...]
+    semantic: NDArray[np.uint16]
+    dense: NDArray[np.uint16]
+    confidence: Floats
+    instances: tuple[Instance, ...]
+    word_confidence: tuple[float, ...]
+    prompt_count: int
+    seconds: dict[str, float]

@@ -1,0 +1,126 @@
+"""Words to embeddings: prompt templates, CLIP's text graph, and a cache that survives the process."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.backends import Graph
+from wordmask.errors import VocabularyError
+from wordmask.manifest import Clip
+from wordmask.text import Tokenizer
+from wordmask.types import Floats
+
+BATCH = 64  # prompts a run
+logger = logging.getLogger(__name__)
+
+
+def default_background() -> tuple[str, ...]:
+    """Words for what fills a photo around its objects; they take its pixels unless asked for."""
+    return tuple((Path(__file__).parent / "data" / "background.txt").read_text(encoding="utf-8").split())
+
+
+def read_class_lines(path: Path) -> list[str]:
+    """The lines of a word list: one class a line, commas between synonyms; empty lines are skipped.
+
+    Raises:
+        VocabularyError: the file cannot be read or holds no word.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise VocabularyError(f"{path}: cannot be read as a list of words ({error}): one class a line, UTF-8") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise VocabularyError(f"{path}: holds no words: one class a line")
+    return lines
+
+
+class WordEmbedder:
+    """Embeds words with a bundle's text graph; what it embedded once, it keeps in memory and on disk."""
+
+    def __init__(self, graph: Graph, tokenizer: Tokenizer, constants: Clip, cache: Path | None) -> None:
+        """Args: cache is a folder of this bundle alone, or None for memory only."""
+        self._graph = graph
+        self._tokenizer = tokenizer
+        self._constants = constants
+        self._cache = cache
+        self._known: dict[str, Floats] = {}
+
+    def __call__(self, words: Sequence[str]) -> Floats:
+        """Unit embeddings f32 (len(words), D): each the normalised mean over all templates."""
+        for word in words:
+            if word not in self._known and (stored := self._read(word)) is not None:
+                self._known[word] = stored
+        new = [word for word in dict.fromkeys(words) if word not in self._known]
+        if new:
+            for word, embedding in zip(new, self._embed(new), strict=True):
+                self._known[word] = embedding
+                self._write(word, embedding)
+        return np.stack([self._known[word] for word in words])
+
+    def _embed(self, words: Sequence[str]) -> Floats:
+        templates = self._constants.templates
+        self._warn_of_long_words(words)
+        tokens = self._tokenizer([template.replace("{}", word) for word in words for template in templates])
+        embeddings = run_by_length(self._graph, tokens, self._constants.dim)
+        mean = embeddings.reshape(len(words), len(templates), -1).mean(axis=1)
+        unit: Floats = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+        return unit
+
+    def _warn_of_long_words(self, words: Sequence[str]) -> None:
+        for word in words:
+            count = len(self._tokenizer.encode(word)) + 2
+            if count > self._constants.context_length:
+                logger.warning(
+                    "%r... is %d tokens long; CLIP reads the first %d", word[:40], count, self._constants.context_length
+                )
+
+    def _path(self, word: str) -> Path | None:
+        return self._cache / f"{hashlib.sha256(word.encode()).hexdigest()}.npy" if self._cache else None
+
+    def _read(self, word: str) -> Floats | None:
+        path = self._path(word)
+        if path is None or not path.is_file():
+            return None
+        try:
+            stored = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        fits = isinstance(stored, np.ndarray) and stored.dtype == np.float32 and stored.shape == (self._constants.dim,)
+        return stored if fits and abs(float(np.linalg.norm(stored)) - 1) < 1e-3 else None
+
+    def _write(self, word: str, embedding: Floats) -> None:
+        path = self._path(word)
+        if path is None:
+            return
+        try:  # a cache that cannot be written costs time, not results
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+                np.save(stream, embedding)
+            os.replace(stream.name, path)
+        except OSError as error:
+            logger.warning("%s: the embeddings of words cannot be kept there (%s)", path.parent, error)
+            self._cache = None
+
+
+def run_by_length(graph: Graph, tokens: NDArray[np.int32], dim: int) -> Floats:
+    """Embeds prompts u32 (T, L) in batches of like length, each cut to its longest: (T, dim).
+
+    The towers' mask is causal, so the zeros after the end token cannot matter.
+    """
+    lengths = tokens.argmax(axis=1) + 1  # the end token has the largest number
+    order = lengths.argsort(kind="stable")
+    embeddings = np.empty((len(tokens), dim), np.float32)
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        cut = np.ascontiguousarray(tokens[batch, : lengths[batch].max()])
+        embeddings[batch] = graph.run({"tokens": cut})["embeddings"]
+    return embeddings
