@@ -13,10 +13,14 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip", default="ViT-B-16-quickgelu", help="open_clip model, or a JSON configuration of one")
     parser.add_argument("--loftup", default="loftup_clip", help="LoftUp checkpoint, or none")
     parser.add_argument("--sam2", default="sam2.1_hiera_large", help="SAM2 model, or a YAML configuration of one")
-    parser.add_argument("--clip-weights", default="openai", metavar="TAG|PATH", help="open_clip's weights tag or a file")
+    parser.add_argument(
+        "--clip-weights", default="openai", metavar="TAG|PATH", help="open_clip's weights tag or a file"
+    )
     parser.add_argument("--loftup-weights", default="hub", metavar="hub|PATH", help="from the hub or a file")
     parser.add_argument("--sam2-weights", default="hub", metavar="hub|PATH", help="from the hub or a file")
-    parser.add_argument("--weights", metavar="random:SEED", help="no checkpoints: seeded random weights, for speed tests")
+    parser.add_argument(
+        "--weights", metavar="random:SEED", help="no checkpoints: seeded random weights, for speed tests"
+    )
     parser.add_argument("--clip-attention", choices=("csa", "maskclip"), default="csa", help="of CLIP's last block")
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
     parser.add_argument("--window", type=int, default=224, help="side of the windows, pixels")

@@ -39,7 +39,7 @@ class ClipCsa(nn.Module):
         x = x.flatten(2).transpose(1, 2)  # (B, H/p * W/p, width)
         x = torch.cat([self.class_embedding.expand(batch, 1, width), x], dim=1)
         x = self.ln_pre(x + interpolate_positions(self.positional_embedding, rows, columns))
-        return self.ln_post(self.transformer(x, last=self.attention)) @ self.proj  # type: ignore[no-any-return]
+        return self.ln_post(self.transformer(x, last=self.attention)) @ self.proj
 
     def forward(self, image: Tensor) -> Tensor:
         """Dense features.
@@ -69,9 +69,7 @@ def interpolate_positions(positions: Tensor, rows: int, columns: int) -> Tensor:
     return torch.cat([positions[:1], patches.flatten(2)[0].T])
 
 
-def load(
-    state: State, *, heads: int | None = None, attention: Attention = "csa", quick_gelu: bool = True
-) -> ClipCsa:
+def load(state: State, *, heads: int | None = None, attention: Attention = "csa", quick_gelu: bool = True) -> ClipCsa:
     """Builds the tower from OpenAI-named weights; every size is read from their shapes.
 
     Args:

@@ -57,7 +57,7 @@ class ClipImage(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """u8 (B, S, S, 3) -> f32 (B, D, S / patch, S / patch)."""
-        return self.tower(self.normalise(image))  # type: ignore[no-any-return]
+        return self.tower(self.normalise(image))
 
 
 def clip_constants(models: Models, protocol: Protocol, merges: File) -> Clip:

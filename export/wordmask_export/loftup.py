@@ -7,7 +7,6 @@ form that is exported.
 
 from __future__ import annotations
 
-import math
 from typing import cast
 
 import torch
@@ -74,7 +73,7 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x.movedim(1, -1)).movedim(-1, 1)  # type: ignore[no-any-return]
+        return self.norm(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class CrossAttention(nn.Module):
@@ -98,7 +97,7 @@ class CrossAttention(nn.Module):
             for i, w, b in zip(inputs, weights, biases, strict=True)
         )
         mixed = F.scaled_dot_product_attention(q, k, v)
-        return attention.out_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return attention.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
@@ -112,7 +111,7 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)  # type: ignore[no-any-return]
+        return self.net(x)
 
 
 class CrossTransformer(nn.Module):
@@ -130,7 +129,7 @@ class CrossTransformer(nn.Module):
             attention, feed_forward = cast(nn.ModuleList, layer)
             x = attention(x, kv) + x
             x = feed_forward(x) + x
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)
 
 
 class Phases(nn.Module):
@@ -168,7 +167,8 @@ class Upsampler(nn.Module):
 
     def keys(self, features: Tensor) -> Tensor:
         """Features (B, D, h, w) with their positions: (B, h*w, D + 4 * key frequencies)."""
-        positions = fourier(coordinates(*features.shape[-2:], features.device), self.lr_pe.biases).to(features.dtype)
+        height, width = features.shape[-2:]
+        positions = fourier(coordinates(height, width, features.device), self.lr_pe.biases).to(features.dtype)
         positions = positions.expand(len(features), -1, -1, -1)
         return torch.cat([features, positions], dim=1).flatten(2).transpose(1, 2)
 
@@ -183,7 +183,7 @@ class Upsampler(nn.Module):
 
     def forward(self, features: Tensor, guidance: Tensor) -> Tensor:
         kv = self.keys(features)
-        conv, norm = self.final_conv
+        conv, norm = cast(nn.Conv2d, self.final_conv[0]), self.final_conv[1]
         chunks = [
             norm(F.linear(self.ca_transformer(q, kv), conv.weight.flatten(1), conv.bias))
             for q in self.queries(guidance).split(QUERY_CHUNK, dim=1)
@@ -209,7 +209,7 @@ class LoftUp(nn.Module):
         Returns:
             (B, D, H, W), the features' dtype.
         """
-        return self.upsampler(self.channelnorm(features), guidance)  # type: ignore[no-any-return]
+        return self.upsampler(self.channelnorm(features), guidance)
 
 
 def load(state: State) -> LoftUp:
@@ -243,5 +243,8 @@ def random(dim: int, seed: int) -> LoftUp:
         for layer in module.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 nn.init.uniform_(layer.running_mean, -0.1, 0.1)  # type: ignore[arg-type]
-                nn.init.uniform_(layer.running_var, 0.5 / math.e, 0.5)  # type: ignore[arg-type]
+                nn.init.uniform_(layer.running_var, 0.2, 0.5)  # type: ignore[arg-type]
+        for name, parameter in module.named_parameters():  # gains of 1 and biases of 0 would hide a wrong folding
+            if parameter.ndim == 1:
+                nn.init.normal_(parameter, mean=1.0 if name.endswith("weight") else 0.0, std=0.05)
     return module.eval().requires_grad_(False)

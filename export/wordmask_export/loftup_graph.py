@@ -12,7 +12,7 @@ What is done, all of it exact up to rounding:
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +59,7 @@ def convolution(weight: Tensor, bias: Tensor, inputs: int, outputs: int) -> nn.C
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
     rows, columns = weight.shape[:2]
     layer.weight.data = F.pad(weight, (0, 0, 0, 0, 0, inputs - columns, 0, outputs - rows)).float()
-    layer.bias.data = F.pad(bias, (0, outputs - rows)).float()
+    layer.bias = nn.Parameter(F.pad(bias, (0, outputs - rows)).float())
     return layer
 
 
@@ -144,8 +144,9 @@ class LoftUpGraph(nn.Module):
     def __init__(self, source: LoftUp) -> None:
         super().__init__()
         upsampler = source.upsampler
-        norm, conv1, bn1, _, conv2, bn2, _ = upsampler.first_conv
-        width, channels = conv2.out_channels, conv1.in_channels
+        stem: tuple[Any, ...] = tuple(upsampler.first_conv)
+        norm, conv1, bn1, _, conv2, bn2, _ = stem
+        width, channels = int(conv2.out_channels), int(conv1.in_channels)
         self.width, self.channels, self.wide = width, channels, padded(width)
         self.channelnorm = source.channelnorm.norm
         order = table_order(upsampler.phases.shape[2])
@@ -158,7 +159,9 @@ class LoftUpGraph(nn.Module):
         for layer in upsampler.ca_transformer.layers:
             attention, feed_forward = cast(nn.ModuleList, layer)
             self.blocks.extend([Attention(cast(CrossAttention, attention)), Mlp(cast(FeedForward, feed_forward))])
-        last, (head, self.head_norm) = upsampler.ca_transformer.norm, upsampler.final_conv
+        last, head = upsampler.ca_transformer.norm, cast(nn.Conv2d, upsampler.final_conv[0])
+        assert head.bias is not None
+        self.head_norm = upsampler.final_conv[1]
         self.norm = MeanFreeNorm(width, last.eps)
         self.head = linear(*fold_norm(last, head.weight.flatten(1), head.bias), self.wide, head.out_channels)
         self.register_buffer("is_true", (torch.arange(self.wide) < width).float(), persistent=False)

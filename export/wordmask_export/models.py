@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import open_clip
+import sam2
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-import sam2
 from wordmask.manifest import Model
 from wordmask_export import loftup
 from wordmask_export.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
@@ -95,10 +96,10 @@ def load(choice: Choice) -> Models:
             upsampler = _read_loftup(found["loftup"], dim)
         entries = {name: _entry(name, wanted[name].model, found[name]) for name in wanted}
     else:
-        names = {"clip": choice.clip, "loftup": choice.loftup, "sam2": choice.sam2}
-        if upsampler is None:
-            del names["loftup"]
-        entries = {key: Model(Path(name).stem, str(choice.weights), "", "", "") for key, name in names.items()}
+        names = {"clip": choice.clip, "sam2": choice.sam2}
+        if upsampler is not None:
+            names["loftup"] = choice.loftup
+        entries = {key: Model(_short(name), str(choice.weights), "", "", "") for key, name in names.items()}
     return _assemble(config, clip, upsampler, sam, entries)
 
 
@@ -133,7 +134,9 @@ def _clip_config(name: str) -> dict[str, Any]:
         raise WeightsError(f"open_clip knows no model {name!r}; a common choice is ViT-B-16-quickgelu")
     vision = config["vision_cfg"]
     if "timm_model_name" in vision or isinstance(vision.get("layers"), list) or "hf_model_name" in config["text_cfg"]:
-        raise WeightsError(f"{name} is not an OpenAI-style vision transformer: only those have an attention to correlate")
+        raise WeightsError(
+            f"{name} is not an OpenAI-style vision transformer: only those have an attention to correlate"
+        )
     return config
 
 
@@ -159,9 +162,7 @@ def _loftup_wanted(choice: Choice) -> Wanted:
         known = ", ".join(f"loftup_{n}" for n in LOFTUP_CHECKPOINTS)
         raise WeightsError(f"--loftup is {choice.loftup!r}, expected none or one of {known}")
     path = None if choice.loftup_weights == "hub" else Path(choice.loftup_weights)
-    return Wanted(
-        choice.loftup, f"haiwen/loftup-{name.replace('_', '_')}", "pytorch_model.bin", "--loftup-weights", path
-    )
+    return Wanted(choice.loftup, f"haiwen/loftup-{name}", "pytorch_model.bin", "--loftup-weights", path)
 
 
 def _sam2_config(choice: Choice) -> tuple[Any, Wanted]:
@@ -199,7 +200,9 @@ def _fill(model: nn.Module, found: Checkpoint) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         lines = str(error).splitlines()
-        raise WeightsError(f"{found.path} does not fit {type(model).__name__}: {' '.join(lines[1:3]).strip()}") from error
+        raise WeightsError(
+            f"{found.path} does not fit {type(model).__name__}: {' '.join(lines[1:3]).strip()}"
+        ) from error
 
 
 def _read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
@@ -209,7 +212,9 @@ def _read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
         raise WeightsError(f"{found.path}: {error}") from error
     width = len(module.channelnorm.norm.weight)
     if width != dim:
-        raise WeightsError(f"{found.path} upsamples {width} channels, CLIP's features have {dim}: choose a LoftUp for CLIP")
+        raise WeightsError(
+            f"{found.path} upsamples {width} channels, CLIP's features have {dim}: choose a LoftUp for CLIP"
+        )
     return module
 
 
@@ -221,7 +226,23 @@ LICENCES = {
 
 
 def _entry(kind: str, name: str, found: Checkpoint) -> Model:
-    return Model(Path(name).stem, found.source, found.revision, found.sha256, LICENCES[kind])
+    return Model(_short(name), found.source, found.revision, found.sha256, LICENCES[kind])
+
+
+def _short(name: str) -> str:
+    """A model's name; of a configuration file its stem."""
+    return Path(name).stem if name.endswith((".json", ".yaml")) else name
+
+
+def image_predictor(model: Any) -> Any:
+    """sam2's SAM2ImagePredictor, made to fit models whose image is not 1024 pixels wide (it assumes that)."""
+    from sam2.sam2_image_predictor import SAM2ImagePredictor  # noqa: PLC0415
+
+    with warnings.catch_warnings():  # it compiles its transforms with torch.jit.script, which torch deprecates
+        warnings.simplefilter("ignore", FutureWarning)
+        predictor = SAM2ImagePredictor(model)
+    predictor._bb_feat_sizes = [(model.image_size // step, model.image_size // step) for step in (4, 8, 16)]
+    return predictor
 
 
 def tool_versions() -> dict[str, str]:

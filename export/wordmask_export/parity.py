@@ -16,14 +16,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sam2.sam2_image_predictor import SAM2ImagePredictor
 from wordmask.backends.ort import OrtGraph
 from wordmask.manifest import Loftup, Manifest
 from wordmask.preprocess import resize_for_sam2
 from wordmask.text import Tokenizer
 from wordmask.upsampler import tables
 from wordmask_export.graphs import ClipImage, Protocol
-from wordmask_export.models import Models
+from wordmask_export.models import Models, image_predictor
 
 Array = NDArray[Any]
 BATCH = 4
@@ -117,7 +116,9 @@ class Parity:
 
     def text(self) -> Array:
         """Unit embeddings of WORDS by the reference, f32 (8, D)."""
-        embeddings: Array = self.models.clip.encode_text(torch.from_numpy(self._tokens()).long(), normalize=True).numpy()
+        embeddings: Array = self.models.clip.encode_text(
+            torch.from_numpy(self._tokens()).long(), normalize=True
+        ).numpy()
         return embeddings
 
     def _tokens(self) -> NDArray[np.int32]:
@@ -197,19 +198,21 @@ class Parity:
 
     def _sam2_encoder(self, graph: OrtGraph) -> Iterator[Figure]:
         squares = self._squares()
-        predictor = SAM2ImagePredictor(self.models.sam2)
+        predictor = image_predictor(self.models.sam2)
         worst = 0.0
         for square in (squares[0], squares[-1]):
             predictor.set_image(square)
             found, expected = graph.run({"image": square[None]}), encoder_maps(predictor)
             worst = max(worst, *(relative_error(found[name], expected[name]) for name in expected))
         yield Figure("sam2_encoder.relative_error", worst, self.limits.relative)
-        yield Figure("sam2_encoder.batch_error", batch_error(graph, {"image": squares}, ("image",)), self.limits.relative)
+        yield Figure(
+            "sam2_encoder.batch_error", batch_error(graph, {"image": squares}, ("image",)), self.limits.relative
+        )
 
     def _sam2_decoder(self, graph: OrtGraph) -> Iterator[Figure]:
         entry = self.manifest.graphs["sam2_encoder"]
         encoder = OrtGraph(self.folder / entry.file, entry, device="cpu")
-        predictor = SAM2ImagePredictor(self.models.sam2)
+        predictor = image_predictor(self.models.sam2)
         square = self._squares()[0]
         predictor.set_image(square)
         maps = encoder.run({"image": square[None]})

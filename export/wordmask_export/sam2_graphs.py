@@ -5,7 +5,7 @@ SAM 2: Ravi et al., "SAM 2: Segment Anything in Images and Videos" (2024). Refer
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,9 @@ class Normalise(nn.Module):
         super().__init__()
         scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
         self.register_buffer("scale", scale.float(), persistent=False)
-        self.register_buffer("offset", (-255 * torch.tensor(mean, dtype=torch.float64) * scale).float(), persistent=False)
+        self.register_buffer(
+            "offset", (-255 * torch.tensor(mean, dtype=torch.float64) * scale).float(), persistent=False
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         # cast first: TensorRT's layers take no uint8 but a cast
@@ -110,7 +112,7 @@ class Decoder(nn.Module):
 
     def transform(self, image: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The two-way transformer: image (1, K, D), tokens (N, T, D) -> tokens and image a prompt (N, K, D)."""
-        transformer, pe = self.decoder.transformer, self.image_pe
+        transformer, pe = self.decoder.transformer, cast(Tensor, self.image_pe)
         queries, keys = tokens, image
         for layer in transformer.layers:
             if layer.skip_first_layer_pe:
@@ -132,7 +134,7 @@ class Decoder(nn.Module):
         side = high_res_1.shape[-1] // 2
         x = keys.transpose(1, 2).unflatten(2, (side, side))
         x = activation(norm(first(x) + high_res_1))
-        return activation2(second(x) + high_res_0).flatten(2)  # type: ignore[no-any-return]
+        return activation2(second(x) + high_res_0).flatten(2)
 
     def stability(self, mask: Tensor) -> Tensor:
         """IoU of the mask (N, 1, K) at a raised and a lowered threshold: (N, 1)."""

@@ -76,7 +76,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, attention: Attention = "plain", mask: Tensor | None = None) -> Tensor:
         if attention == "maskclip":
-            return self.attn(self.ln_1(x), attention, None)  # type: ignore[no-any-return]
+            return self.attn(self.ln_1(x), attention, None)
         x = x + self.attn(self.ln_1(x), attention, mask)
         x = x + self.mlp(self.ln_2(x))
         return x

@@ -89,7 +89,9 @@ def check_file(path: Path, file: File) -> None:
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); build the bundle again") from error
     if size != file.size:
-        raise BundleError(f"{path}: {size} bytes, the manifest says {file.size}{_what_is(path)}; build or copy it again")
+        raise BundleError(
+            f"{path}: {size} bytes, the manifest says {file.size}{_what_is(path)}; build or copy it again"
+        )
     if digest != file.sha256:
         raise BundleError(f"{path}: its sha256 is not the manifest's: damaged or exchanged; build or copy it again")
 

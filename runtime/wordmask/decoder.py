@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from wordmask.backends import Graph
-from wordmask.encoder import EncodedPhoto
 from wordmask.manifest import Sam2
-from wordmask.types import Floats, Prompt
+from wordmask.types import EncodedPhoto, Floats, Prompt
 
 BATCH = 32  # prompts a run: bounds memory
 

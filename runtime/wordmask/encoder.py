@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Graph
-from wordmask.preprocess import Photo, resize_for_sam2
-from wordmask.types import Floats
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedPhoto:
-    """What SAM2's decoder needs of one photo; f32, batch 1.
-
-    Attributes:
-        maps: image_embed, high_res_0 and high_res_1 by name.
-        size: height and width of the photo itself.
-    """
-
-    maps: dict[str, Floats]
-    size: tuple[int, int]
+from wordmask.types import EncodedPhoto, Floats
 
 
 def encode_windows(graph: Graph, windows: NDArray[np.uint8]) -> Floats:
@@ -30,8 +14,6 @@ def encode_windows(graph: Graph, windows: NDArray[np.uint8]) -> Floats:
     return graph.run({"image": windows})["features"]
 
 
-def encode_photo(graph: Graph, photo: Photo, image_size: int) -> EncodedPhoto:
-    """SAM2's encoding of a photo u8 (H, W, 3)."""
-    height, width = photo.shape[:2]
-    square = resize_for_sam2(photo, image_size)
-    return EncodedPhoto(graph.run({"image": square[None]}), (height, width))
+def encode_photo(graph: Graph, square: NDArray[np.uint8], size: tuple[int, int]) -> EncodedPhoto:
+    """SAM2's encoding of a photo of height and width `size`, given as SAM2's square u8 (S, S, 3)."""
+    return EncodedPhoto(graph.run({"image": square[None]}), size)

@@ -34,7 +34,9 @@ class MissingExtraError(WordmaskError, ImportError):
     """A command needs an optional dependency that is not installed."""
 
     def __init__(self, command: str, extra: str, module: str) -> None:
-        super().__init__(f"{command} needs the package {module!r}, which is not installed: pip install 'wordmask[{extra}]'")
+        super().__init__(
+            f"{command} needs the package {module!r}, which is not installed: pip install 'wordmask[{extra}]'"
+        )
 
 
 class OutputError(WordmaskError, OSError):

@@ -108,6 +108,19 @@ class Prompt:
     region_size: int
 
 
+@dataclass(frozen=True, eq=False)
+class EncodedPhoto:
+    """What SAM2's decoder needs of one photo.
+
+    Attributes:
+        maps: image_embed, high_res_0 and high_res_1 by name; f32, batch 1.
+        size: height and width of the photo itself.
+    """
+
+    maps: dict[str, Floats]
+    size: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class RLE:
     """A binary mask in COCO's compressed run-length code (column-major).

@@ -1,13 +1,15 @@
 """LoftUp in the runtime: the tables its graph reads, and its use over windows and tiles.
 
-LoftUp describes a pixel by sines and cosines of five scalars (row, column, r, g, b) at frequencies up to exp(10) = 22026.
-In half precision, and nearly so in single, the sine of such an argument is noise. But a guidance of bytes has at most
-256 values a channel: so the sines are computed here, in double, once a value, row and column, and the graph gathers them.
+LoftUp describes a pixel by sines and cosines of five scalars (row, column, r, g, b) at frequencies up to exp(10), that
+is 22026. In half precision, and nearly so in single, the sine of such an argument is noise. But a guidance of bytes has
+at most 256 values a channel: so the sines are computed here, in double, once a value, row and column, and the graph
+gathers them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,17 +106,22 @@ def upsample_logits(
     keys = features.shape[2] * features.shape[3]
     found = tables(guidance, (features.shape[2], features.shape[3]), constants)
     height, width = guidance.shape[1:3]
-    fixed = {"features": features, "colour_table": found.colour, "key_table": found.key, "text": text}
+    fixed: dict[str, NDArray[Any]] = {
+        "features": features,
+        "colour_table": found.colour,
+        "key_table": found.key,
+        "text": text,
+    }
     tile = tile_side(height * width, keys)
     if tile is None:
-        named = {"guidance": guidance, "row_table": found.row, "column_table": found.column}
+        named: dict[str, NDArray[Any]] = {"guidance": guidance, "row_table": found.row, "column_table": found.column}
         return graph.run({**fixed, **named})["logits"]
     out = np.empty((len(features), len(text), height, width), np.float32)
     for y in range(0, height, tile):
         for x in range(0, width, tile):
             rows, inner_rows = _with_halo(y, tile, height)
             columns, inner_columns = _with_halo(x, tile, width)
-            part = {
+            part: dict[str, NDArray[Any]] = {
                 "guidance": np.ascontiguousarray(guidance[:, rows, columns]),
                 "row_table": found.row[rows],
                 "column_table": found.column[columns],

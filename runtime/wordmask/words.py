@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +35,7 @@ def read_class_lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise VocabularyError(f"{path}: cannot be read as a list of words ({error}): one class a line, UTF-8") from error
+        raise VocabularyError(f"{path}: cannot be read as a list of words ({error}); one class a line") from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise VocabularyError(f"{path}: holds no words: one class a line")
@@ -105,14 +104,14 @@ class WordEmbedder:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
                 np.save(stream, embedding)
-            os.replace(stream.name, path)
+            Path(stream.name).replace(path)
         except OSError as error:
             logger.warning("%s: the embeddings of words cannot be kept there (%s)", path.parent, error)
             self._cache = None
 
 
 def run_by_length(graph: Graph, tokens: NDArray[np.int32], dim: int) -> Floats:
-    """Embeds prompts u32 (T, L) in batches of like length, each cut to its longest: (T, dim).
+    """Embeds prompts i32 (T, L) in batches of like length, each cut to its longest: (T, dim).
 
     The towers' mask is causal, so the zeros after the end token cannot matter.
     """

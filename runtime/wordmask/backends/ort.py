@@ -56,7 +56,9 @@ class OrtGraph:
             raise BundleError(_load_message(path, error)) from error
         used = self._session.get_providers()
         if used[0] != provider[0]:
-            raise DeviceError(f"{path.name}: {provider[0]} was asked for but could not start; in use: {', '.join(used)}")
+            raise DeviceError(
+                f"{path.name}: {provider[0]} was asked for but could not start; in use: {', '.join(used)}"
+            )
         self._name = path.name
         _check_interface(path.name, self._session.get_inputs(), entry.inputs)
         _check_interface(path.name, self._session.get_outputs(), entry.outputs)
@@ -133,7 +135,7 @@ def _load_message(path: Path, error: Exception) -> str:
 
 
 def _check_interface(name: str, found: list[onnxruntime.NodeArg], expected: tuple[Tensor, ...]) -> None:
-    actual = tuple(Tensor(a.name, ELEMENT_TYPES.get(a.type, a.type), tuple(a.shape)) for a in found)  # type: ignore[arg-type]
+    actual = tuple(Tensor(a.name, ELEMENT_TYPES.get(a.type, a.type), tuple(a.shape)) for a in found)
     if actual != expected:
         raise BundleError(
             f"{name}: its interface is not the manifest's: found {_show(actual)}, expected {_show(expected)}; "

@@ -1,0 +1,1 @@
+"""Measures wordmask: baselines, synthetic scenes."""

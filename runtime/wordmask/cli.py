@@ -1,0 +1,223 @@
+"""The `wordmask` command. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from wordmask.errors import MissingExtraError, OutputError, VocabularyError, WordmaskError
+
+if TYPE_CHECKING:
+    from wordmask.folder import Job, Totals
+    from wordmask.pipeline import Queries, Segmenter
+    from wordmask.types import Options
+
+OK, FAILED, USAGE, SOME_PHOTOS_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
+BUILD_NEEDS = ("torch", "torchvision", "onnx", "onnxscript", "open_clip", "sam2", "huggingface_hub", "safetensors")
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM came."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status."""
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        status: int = args.command(args)
+    except Interrupted as interruption:
+        print(f"wordmask: interrupted by {interruption}", file=sys.stderr)
+        status = interruption.status
+    except OutputError as error:
+        print(f"wordmask: {error}", file=sys.stderr)
+        status = CANNOT_WRITE
+    except (WordmaskError, FileNotFoundError, ValueError) as error:
+        print(f"wordmask: {error}", file=sys.stderr)
+        status = USAGE
+    return status
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
+    raise Interrupted(number)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog="wordmask", description="Words in, masks out.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_run(commands.add_parser("run", help="segment photos with a list of words"))
+    build = commands.add_parser("build", help="make a bundle of ONNX graphs from checkpoints")
+    from wordmask_export.cli import add_build_arguments
+
+    add_build_arguments(build)
+    build.set_defaults(command=run_build)
+    return parser
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask run`."""
+    parser.set_defaults(command=run)
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER")
+    add(
+        "--vocabulary",
+        nargs="+",
+        required=True,
+        metavar="WORD",
+        help="words, or @FILE with one class a line; commas separate synonyms",
+    )
+    add("--output", required=True, type=Path, metavar="OUT", help="folder for the results")
+    add("--bundle", metavar="NAME_OR_PATH", help="the models (default: the bundle named default)")
+    loftup = parser.add_mutually_exclusive_group()
+    loftup.add_argument("--use-loftup", action="store_true", default=None, help="fail if the bundle has no LoftUp")
+    loftup.add_argument("--no-loftup", action="store_false", dest="use_loftup", help="upsample bilinearly")
+    add("--min-confidence", type=float, default=0.7, help="least class probability of a region's pixels (%(default)s)")
+    add("--min-region-size", type=int, default=100, help="least pixels of a region (%(default)s)")
+    add("--iou-threshold", type=float, default=0.8, help="masks of a class that overlap more are one (%(default)s)")
+    add("--points-per-region", type=int, default=1, help="positive points a region (%(default)s)")
+    add("--negative-points", type=int, default=0, help="points on other classes a region (%(default)s)")
+    add("--negative-min-confidence", type=float, default=0.8, help="confidence of their pixels (%(default)s)")
+    add("--boxes", action="store_true", help="prompt with each region's box too")
+    add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
+    add("--device", default="cpu", help="cpu, cuda or cuda:N (%(default)s)")
+    add("--upsampler-device", metavar="DEVICE", help="for LoftUp alone, when memory is short")
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+    add("--overlay", action="store_true", help="also draw the masks on the photos")
+    add("--save-dense", action="store_true", help="also write the class map before SAM2 and its confidence")
+    add("--recursive", action="store_true", help="descend into folders")
+
+
+def run(args: argparse.Namespace) -> int:
+    """`wordmask run`."""
+    from wordmask.folder import find_photos
+    from wordmask.pipeline import Segmenter
+    from wordmask.types import Options, Vocabulary
+
+    options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
+    vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
+    jobs = find_photos(args.photos, recursive=args.recursive)
+    segmenter = Segmenter(args.bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
+    segmenter.uses_loftup(options)
+    domain = segmenter.manifest.domain
+    if domain != "photos":
+        print(f"WARNING: {DOMAINS[domain]}", file=sys.stderr)
+    with ThreadPoolExecutor(1, "run") as pool:  # off the main thread, so that signals are answered during a graph's run
+        working = pool.submit(lambda: _run(segmenter, jobs, segmenter.embed(vocabulary), options, args))
+        try:
+            totals = working.result()
+        except Interrupted:
+            segmenter.cancel()
+            raise
+    failed = len(jobs) - totals.statuses["ok"]
+    print(f"{totals.statuses['ok']} of {len(jobs)} photos, {len(totals.annotations)} masks: {args.output}")
+    return SOME_PHOTOS_FAILED if failed else OK
+
+
+DOMAINS = {
+    "random": "this bundle has random weights: its masks mean nothing",
+    "synthetic": "this bundle knows only synthetic scenes: on real photos its masks mean little",
+}
+
+
+def _run(segmenter: Segmenter, jobs: list[Job], queries: Queries, options: Options, args: argparse.Namespace) -> Totals:
+    from tqdm import tqdm
+
+    from wordmask.folder import Writing, run_folder
+
+    bar = tqdm(total=len(jobs), unit="photo", disable=not sys.stderr.isatty())
+    done = 0
+
+    def progress() -> None:
+        nonlocal done
+        done += 1
+        bar.update()
+        if bar.disable:
+            print(f"{done}/{len(jobs)}", file=sys.stderr, flush=True)
+
+    def tell(text: str) -> None:
+        tqdm.write(printable(text), file=sys.stderr)
+
+    with bar:
+        return run_folder(
+            segmenter,
+            jobs,
+            queries,
+            options,
+            args.output,
+            writing=Writing(overlay=args.overlay, save_dense=args.save_dense),
+            settings=run_settings(args, queries),
+            tell=tell,
+            progress=progress,
+        )
+
+
+def run_settings(args: argparse.Namespace, queries: Queries) -> dict[str, Any]:
+    """What run.json notes of the command line beside the options."""
+    return {
+        "photos": [str(path) for path in args.photos],
+        "vocabulary": [list(synonyms) for synonyms in queries.vocabulary.classes],
+        "background": list(queries.vocabulary.background),
+        "device": args.device,
+        "upsampler_device": args.upsampler_device or args.device,
+        "threads": args.threads,
+    }
+
+
+def class_lines(arguments: Sequence[str]) -> list[str]:
+    """Class lines of --vocabulary: words as given, @FILE replaced by its lines."""
+    from wordmask.words import read_class_lines
+
+    lines: list[str] = []
+    for argument in arguments:
+        lines += read_class_lines(Path(argument[1:])) if argument.startswith("@") else [argument]
+    return lines
+
+
+def background_words(choice: str) -> list[str]:
+    """The words of --background."""
+    from wordmask.words import default_background, read_class_lines
+
+    if choice == "default":
+        return list(default_background())
+    if choice == "none":
+        return []
+    if choice.startswith("@"):
+        return [word for line in read_class_lines(Path(choice[1:])) for word in line.split(",")]
+    raise VocabularyError(f"--background is {choice!r}, expected default, none or @FILE")
+
+
+def printable(text: str) -> str:
+    """Control characters escaped: a file's name must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """`wordmask build`."""
+    for module in BUILD_NEEDS:
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError("wordmask build", "export", module)
+    from wordmask_export import cli
+
+    status: int = cli.run_build(args)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What a run leaves on disk: pictures, COCO annotations, a journal. Nothing partial under a final name."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wordmask.errors import OutputError
+from wordmask.palette import voc_palette
+from wordmask.types import Floats, Instance, Segmentation
+
+PALETTE_WORDS = 255  # more do not fit a palette PNG
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file by way of a temporary one beside it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON, indented; see write_bytes."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def label_png(labels: NDArray[np.uint16], words: int) -> bytes:
+    """A label map (H, W) as PNG: VOC's palette up to 255 words, 16-bit grey above."""
+    if words <= PALETTE_WORDS:
+        picture = Image.fromarray(labels.astype(np.uint8))
+        picture.putpalette(voc_palette().tobytes())
+    else:
+        picture = Image.fromarray(labels.astype(np.uint16))
+    return encode(picture, "PNG")
+
+
+def confidence_png(confidence: Floats) -> bytes:
+    """Probabilities (H, W) as 16-bit grey PNG: 65535 is 1."""
+    return encode(Image.fromarray(np.rint(confidence * 65535).astype(np.uint16)), "PNG")
+
+
+def jpeg(photo: NDArray[np.uint8]) -> bytes:
+    """An RGB picture (H, W, 3) as JPEG."""
+    return encode(Image.fromarray(photo), "JPEG", quality=90)
+
+
+def encode(picture: Image.Image, kind: str, **settings: int) -> bytes:
+    """A picture as the bytes of a file."""
+    stream = io.BytesIO()
+    picture.save(stream, kind, **settings)
+    return stream.getvalue()
+
+
+def coco_image(number: int, name: str, size: tuple[int, int]) -> dict[str, Any]:
+    """A photo's entry in annotations.json."""
+    return {"id": number, "file_name": name, "height": size[0], "width": size[1]}
+
+
+def coco_annotation(instance: Instance, image_number: int) -> dict[str, Any]:
+    """An object's entry in annotations.json, without its id; categories count from 1."""
+    x0, y0, x1, y1 = instance.box
+    return {
+        "image_id": image_number,
+        "category_id": instance.class_index + 1,
+        "segmentation": {"size": list(instance.mask.size), "counts": instance.mask.counts},
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": instance.area,
+        "iscrowd": 0,
+        "score": round(instance.score, 6),
+        "clip_confidence": round(instance.clip_confidence, 6),
+        "sam_iou": round(instance.sam_iou, 6),
+        "points": [[round(float(x), 2), round(float(y), 2)] for x, y in instance.points],
+        "point_labels": instance.labels.tolist(),
+    }
+
+
+def coco_document(
+    words: Sequence[str], images: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """annotations.json: COCO instances, which pycocotools loads."""
+    return {
+        "info": {"description": "made by wordmask"},
+        "licenses": [],
+        "images": list(images),
+        "categories": [{"id": i + 1, "name": word, "supercategory": ""} for i, word in enumerate(words)],
+        "annotations": [{"id": i + 1, **annotation} for i, annotation in enumerate(annotations)],
+    }
+
+
+def nothing_found(result: Segmentation, min_confidence: float, min_region_size: int) -> str:
+    """Why there is no mask, and which option would have let one through."""
+    best = sorted(zip(result.word_confidence, result.words, strict=True), reverse=True)
+    shown = ", ".join(f"{word} {confidence:.2f}" for confidence, word in best[:5])
+    if best[0][0] <= min_confidence:
+        return f"nothing found; best confidence: {shown}; --min-confidence is {min_confidence:g}"
+    return (
+        f"nothing found; best confidence: {shown}; no region above --min-confidence {min_confidence:g} "
+        f"has --min-region-size {min_region_size} pixels"
+    )

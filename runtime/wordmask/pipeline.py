@@ -1,0 +1,260 @@
+"""The whole chain. Only this module knows the order of the stages."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.backends import Graph
+from wordmask.backends.ort import OrtGraph
+from wordmask.bundle import Bundle, open_bundle, user_cache
+from wordmask.classmap import ClassMap, classify, stitch
+from wordmask.decoder import decode_prompts
+from wordmask.encoder import encode_photo, encode_windows
+from wordmask.errors import BundleError
+from wordmask.image import check_rgb, decode
+from wordmask.manifest import Manifest
+from wordmask.masks import drop_duplicates, paint, upsample
+from wordmask.preprocess import Photo, cut_windows, resize_for_clip, resize_for_sam2
+from wordmask.prompts import extract_prompts
+from wordmask.resize import bilinear
+from wordmask.rle import encode_box
+from wordmask.text import Tokenizer
+from wordmask.types import EncodedPhoto, Floats, Instance, Options, Prompt, Segmentation, Vocabulary
+from wordmask.upsampler import upsample_logits
+from wordmask.words import WordEmbedder, default_background
+
+GPU_WINDOWS = 8  # windows a run; on a CPU one at a time is as fast and takes the least memory
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """A vocabulary as the class map needs it: embeddings f32 (Q, D) and the index of each class's first word."""
+
+    vocabulary: Vocabulary
+    embeddings: Floats
+    class_starts: tuple[int, ...]
+
+
+class Clock:
+    """Seconds a stage, of one photo."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Adds the time spent inside to the stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+class Segmenter:
+    """A loaded bundle: photos and words in, labelled masks out.
+
+    Safe to call from several threads; the graphs are loaded once.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle | None = None,
+        *,
+        device: str = "cpu",
+        upsampler_device: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Loads a bundle's graphs.
+
+        Args:
+            bundle: a folder or a name (see wordmask.bundle.find_bundle).
+            device: `cpu`, `cuda` or `cuda:N`, for all stages.
+            upsampler_device: for LoftUp alone; `device` by default.
+            threads: CPU threads of one stage; all cores by default.
+
+        Raises:
+            BundleError: the bundle is missing, damaged or mixed.
+            DeviceError: the device is not available.
+        """
+        self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        manifest = self.bundle.manifest
+        devices = dict.fromkeys(manifest.graphs, device)
+        for name in ("loftup", "loftup_features"):
+            if name in devices and upsampler_device is not None:
+                devices[name] = upsampler_device
+        unused = {"loftup_features"}  # a second copy of LoftUp's weights, for those who want features
+        self._graphs: dict[str, Graph] = {
+            name: OrtGraph(self.bundle.path(entry), entry, device=devices[name], threads=threads)
+            for name, entry in manifest.graphs.items()
+            if name not in unused
+        }
+        tokenizer = Tokenizer(self.bundle.path(manifest.clip.merges), context_length=manifest.clip.context_length)
+        cache = user_cache() / "words" / manifest.bundle_id
+        self._windows_a_run = 1 if device == "cpu" else GPU_WINDOWS
+        self._embedder = WordEmbedder(self._graphs["clip_text"], tokenizer, manifest.clip, cache)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.bundle.manifest
+
+    def cancel(self) -> None:
+        """Makes graph runs under way, and all later ones, end with an error. For signal handlers."""
+        for graph in self._graphs.values():
+            graph.cancel()
+
+    def __call__(
+        self,
+        image: str | Path | NDArray[np.uint8],
+        words: Sequence[str],
+        *,
+        background: Sequence[str] | None = None,
+        options: Options | None = None,
+    ) -> Segmentation:
+        """Segments one photo.
+
+        Args:
+            image: a file, or RGB u8 (H, W, 3).
+            words: class lines; commas inside one separate synonyms.
+            background: words that take pixels and are left out of the results; None takes the default list.
+            options: thresholds and prompts.
+
+        Raises:
+            PhotoError: the file cannot be used; ValueError: the array cannot.
+            VocabularyError: no words.
+        """
+        clock = Clock()
+        with clock.measure("decode"):
+            photo = check_rgb(image) if isinstance(image, np.ndarray) else decode(image)
+        vocabulary = Vocabulary.parse(words, default_background() if background is None else background)
+        with clock.measure("words"):
+            queries = self.embed(vocabulary)
+        return self.segment(photo, queries, options or Options(), clock)
+
+    def embed(self, vocabulary: Vocabulary) -> Queries:
+        """Embeds a vocabulary; do it once for many photos."""
+        classes = [*vocabulary.classes, vocabulary.background] if vocabulary.background else list(vocabulary.classes)
+        words = [word for synonyms in classes for word in synonyms]
+        starts = np.cumsum([0, *(len(synonyms) for synonyms in classes[:-1])])
+        return Queries(vocabulary, self._embedder(words), tuple(starts.tolist()))
+
+    def segment(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> Segmentation:
+        """The chain on a decoded photo u8 (H, W, 3). SAM2's encoder runs beside CLIP, LoftUp and the prompts."""
+        with ThreadPoolExecutor(1, thread_name_prefix="sam2") as side_branch:
+            encoding = side_branch.submit(self._encode, photo, clock)
+            dense = self.class_map(photo, queries, options, clock)
+            count = len(queries.vocabulary.classes)
+            with clock.measure("prompts"):
+                prompts = extract_prompts(dense.index, dense.confidence, count, options)
+            encoded = encoding.result()
+        with clock.measure("sam2_decoder"):
+            low_res, iou = decode_prompts(self._graphs["sam2_decoder"], encoded, prompts, self.manifest.sam2)
+        with clock.measure("masks"):
+            instances = self._instances(prompts, low_res, iou, queries.vocabulary, encoded.size, options)
+            semantic = paint(instances, encoded.size)
+        return Segmentation(
+            words=queries.vocabulary.names,
+            semantic=semantic,
+            dense=np.where(dense.index < count, dense.index + 1, 0).astype(np.uint16),
+            confidence=dense.confidence,
+            instances=instances,
+            word_confidence=tuple(dense.best[:count].tolist()),
+            prompt_count=len(prompts),
+            seconds=clock.seconds,
+        )
+
+    def _encode(self, photo: Photo, clock: Clock) -> EncodedPhoto:
+        with clock.measure("sam2_encoder"):
+            square = resize_for_sam2(photo, self.manifest.sam2.image_size)
+            return encode_photo(self._graphs["sam2_encoder"], square, (photo.shape[0], photo.shape[1]))
+
+    def class_map(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> ClassMap:
+        """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""
+        constants = self.manifest.clip
+        resized = resize_for_clip(photo, constants)
+        windows, corners = cut_windows(resized, constants)
+        count = self._windows_a_run
+        tiles = [
+            self._similarities(windows[start : start + count], queries.embeddings, options, clock)
+            for start in range(0, len(windows), count)
+        ]
+        with clock.measure("class_map"):
+            logits = stitch(np.concatenate(tiles), corners, (resized.shape[0], resized.shape[1]))
+            size = (photo.shape[0], photo.shape[1])
+            return classify(logits, queries.class_starts, size, constants.logit_scale)
+
+    def _similarities(self, windows: NDArray[np.uint8], text: Floats, options: Options, clock: Clock) -> Floats:
+        """Cosine similarities of every pixel of the windows and every word: (N, Q, S, S)."""
+        with clock.measure("clip"):
+            features = encode_windows(self._graphs["clip_image"], windows)
+        if self.uses_loftup(options):
+            assert self.manifest.loftup is not None
+            with clock.measure("loftup"):
+                return upsample_logits(self._graphs["loftup"], features, windows, text, self.manifest.loftup)
+        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+        logits = np.einsum("ndhw,qd->nqhw", unit, text, optimize=True).astype(np.float32, copy=False)
+        side = windows.shape[1]
+        return bilinear(logits, (side, side))
+
+    def uses_loftup(self, options: Options) -> bool:
+        """Whether LoftUp will run.
+
+        Raises:
+            BundleError: it was asked for and the bundle has none.
+        """
+        has = self.manifest.loftup is not None
+        if options.use_loftup and not has:
+            raise BundleError(f"{self.bundle.folder}: the bundle was built without LoftUp; use --no-loftup")
+        return has if options.use_loftup is None else options.use_loftup
+
+    def _instances(
+        self,
+        prompts: Sequence[Prompt],
+        low_res: Floats,
+        iou: Floats,
+        vocabulary: Vocabulary,
+        size: tuple[int, int],
+        options: Options,
+    ) -> tuple[Instance, ...]:
+        """Duplicates dropped, the rest at full resolution, in falling score."""
+        threshold = self.manifest.sam2.mask_threshold
+        class_index = np.array([prompt.class_index for prompt in prompts], np.int64)
+        confidence = np.array([prompt.confidence for prompt in prompts], np.float32)
+        kept = drop_duplicates(low_res, class_index, confidence, size, options.iou_threshold, mask_threshold=threshold)
+        found = []
+        for i in kept.tolist():
+            placed = upsample(low_res[i], size, mask_threshold=threshold)
+            if placed is not None:
+                found.append(_instance(prompts[i], float(iou[i]), *placed, vocabulary, size))
+        return tuple(sorted(found, key=lambda instance: -instance.score))
+
+
+def _instance(
+    prompt: Prompt,
+    iou: float,
+    mask: NDArray[np.bool_],
+    box: tuple[int, int, int, int],
+    vocabulary: Vocabulary,
+    size: tuple[int, int],
+) -> Instance:
+    return Instance(
+        word=vocabulary.names[prompt.class_index],
+        class_index=prompt.class_index,
+        mask=encode_box(mask, box[0], box[1], size),
+        box=box,
+        area=int(np.count_nonzero(mask)),
+        clip_confidence=prompt.confidence,
+        sam_iou=iou,
+        score=prompt.confidence * iou,
+        points=prompt.points,
+        labels=prompt.labels,
+    )
