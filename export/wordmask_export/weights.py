@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -78,7 +78,7 @@ def find(wanted: Sequence[Wanted]) -> list[Checkpoint]:
     for item in wanted:
         try:
             found.append(_local(item, item.path) if item.path else _from_hub(item))
-        except (OSError, HfHubHTTPError) as error:
+        except Exception as error:  # which ones a failed download raises depends on the hub client's HTTP library
             missing.append(_explain(item, error))
     if missing:
         raise WeightsError(

@@ -1,0 +1,75 @@
+"""Fixtures shared by all tests: a small bundle of narrow random models, built once, and real photos."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "tests" / "data"
+SHARED_PHOTOS = ROOT.parent / "shared" / "images"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps the tests out of the user's cache of word embeddings."""
+    os.environ["WORDMASK_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    return ROOT / "examples" / "photos"
+
+
+@pytest.fixture(scope="session")
+def shared_photos() -> Path:
+    """Larger real photos that do not stand in the repository."""
+    if not SHARED_PHOTOS.is_dir():
+        pytest.skip(f"{SHARED_PHOTOS} is not there")
+    return SHARED_PHOTOS
+
+
+@pytest.fixture(scope="session")
+def small_choice():
+    pytest.importorskip("torch")
+    from wordmask_export.models import Choice
+
+    return Choice(clip=str(DATA / "small_clip.json"), sam2=str(DATA / "small_sam2.yaml"), weights="random:0")
+
+
+@pytest.fixture(scope="session")
+def small_protocol():
+    from wordmask_export.graphs import Protocol
+
+    return Protocol(window=64, stride=32, short_side=96, long_side=256)
+
+
+@pytest.fixture(scope="session")
+def small_models(small_choice):
+    """The PyTorch models the small bundle is made of: the same seed gives the same weights."""
+    from wordmask_export.models import load
+
+    return load(small_choice)
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_choice, small_protocol, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from wordmask_export.build import build
+
+    out = tmp_path_factory.mktemp("bundles") / "small"
+    build(out, small_choice, small_protocol, report=lambda text: None)
+    return out
+
+
+@pytest.fixture(scope="session")
+def segmenter(small_bundle: Path):
+    from wordmask import Segmenter
+
+    return Segmenter(small_bundle)

@@ -1,0 +1,180 @@
+"""A build: what it writes, what it refuses, and that a wrong graph does not pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+import onnx  # noqa: E402
+
+from wordmask.bundle import open_bundle  # noqa: E402
+from wordmask.manifest import read_manifest  # noqa: E402
+from wordmask_export import build as build_module  # noqa: E402
+from wordmask_export import onnx_export  # noqa: E402
+from wordmask_export.build import BuildError, build  # noqa: E402
+from wordmask_export.parity import Figure, Parity, worst_iou  # noqa: E402
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+def test_the_manifest_tells_all(small_bundle, small_models):
+    manifest = open_bundle(small_bundle).manifest
+    assert set(manifest.graphs) == {
+        "clip_image", "clip_text", "loftup", "loftup_features", "sam2_encoder", "sam2_decoder",
+    }  # fmt: skip
+    assert (manifest.domain, manifest.precision) == ("random", "fp32")
+    assert (manifest.clip.dim, manifest.clip.patch, manifest.clip.window) == (48, 16, 64)
+    assert (manifest.sam2.image_size, manifest.sam2.mask_size) == (256, 64)
+    assert len(manifest.clip.templates) == 80
+    assert manifest.models["clip"].source == "random:0"
+    assert np.isclose(manifest.loftup.frequencies[-1], np.exp(10))
+    assert {"torch", "onnx", "onnxruntime"} <= set(manifest.tools)
+
+
+def test_parity_is_measured_for_every_graph_and_kept(small_bundle):
+    manifest = read_manifest(small_bundle)
+    assert {name.partition(".")[0] for name in manifest.parity} == set(manifest.graphs)
+    errors = {name: value for name, value in manifest.parity.items() if name.endswith("error")}
+    assert max(errors.values()) < 1e-4
+    assert manifest.parity["sam2_decoder.mask_iou"] >= 0.999
+
+
+def test_every_batch_and_prompt_dimension_is_dynamic(small_bundle):
+    graphs = read_manifest(small_bundle).graphs
+    for name in ("clip_image", "loftup", "loftup_features", "sam2_encoder"):
+        assert graphs[name].inputs[0].shape[0] == "B"
+    shapes = {tensor.name: tensor.shape for tensor in graphs["sam2_decoder"].inputs}
+    assert shapes["point_coords"] == ("N", "P", 2)
+    assert graphs["clip_text"].inputs[0].shape == ("T", "L")
+
+
+def test_graphs_hold_no_trace_of_the_machine(small_bundle):
+    for path in small_bundle.glob("*.onnx"):
+        content = path.read_bytes()
+        for trace in (b"/home/", b"/tmp/", b"site-packages", b".py", str(small_bundle.parent).encode()):
+            assert trace not in content, f"{path.name} holds {trace!r}"
+        assert not onnx.load(path, load_external_data=False).graph.node[0].metadata_props
+
+
+def test_the_same_weights_give_the_same_bundle_id_whatever_the_tools(small_bundle):
+    manifest = read_manifest(small_bundle)
+    other = dataclasses.replace(manifest, tools={"torch": "9"}, parity={}).sealed()
+    assert other.bundle_id == manifest.bundle_id
+    moved = dataclasses.replace(manifest, clip=dataclasses.replace(manifest.clip, logit_scale=50.0)).sealed()
+    assert moved.bundle_id != manifest.bundle_id
+
+
+def test_an_existing_bundle_is_kept_without_force(small_bundle, small_choice, small_protocol):
+    before = (small_bundle / "manifest.json").read_bytes()
+    with pytest.raises(BuildError, match="--force"):
+        build(small_bundle, small_choice, small_protocol, report=quiet)
+    assert (small_bundle / "manifest.json").read_bytes() == before
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path, small_choice, small_protocol):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(BuildError, match="no bundle"):
+        build(tmp_path, small_choice, small_protocol, force=True, report=quiet)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def fast_build(monkeypatch, small_bundle, tmp_path, figures):
+    """A build whose graphs are copied from the small bundle, with the given parity figures."""
+    manifest = read_manifest(small_bundle)
+
+    def copy(spec, work):
+        (work / f"{spec.name}.onnx").write_bytes((small_bundle / f"{spec.name}.onnx").read_bytes())
+        return manifest.graphs[spec.name]
+
+    monkeypatch.setattr(build_module, "export", copy)
+    monkeypatch.setattr(Parity, "figures", figures)
+    return tmp_path / "out"
+
+
+def test_a_graph_that_misses_its_tolerance_leaves_no_bundle(
+    monkeypatch, small_bundle, small_choice, small_protocol, tmp_path
+):
+    out = fast_build(monkeypatch, small_bundle, tmp_path, lambda self, name: [Figure(f"{name}.error", 1.0, 0.5)])
+    with pytest.raises(BuildError, match=r"clip_image\.error is 1, the limit is 0\.5"):
+        build(out, small_choice, small_protocol, report=quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_build_leaves_the_old_bundle_whole(
+    monkeypatch, small_bundle, small_choice, small_protocol, tmp_path
+):
+    def fine(self, name):
+        return [Figure(f"{name}.error", 0.0, 0.5)]
+
+    out = fast_build(monkeypatch, small_bundle, tmp_path, fine)
+    build(out, small_choice, small_protocol, report=quiet)
+    before = (out / "manifest.json").read_bytes()
+
+    def interrupt(self, name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Parity, "figures", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        build(out, small_choice, small_protocol, force=True, report=quiet)
+    assert (out / "manifest.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    open_bundle(out)
+
+
+def test_parity_notices_wrong_weights(small_bundle, small_protocol, tmp_path, small_models):
+    """The comparison itself must be able to fail: one weight of LoftUp's graph is changed."""
+    manifest = read_manifest(small_bundle)
+    for path in small_bundle.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    model = onnx.load(tmp_path / "loftup.onnx")
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "conv2.weight")
+    changed = onnx.numpy_helper.to_array(weight) * np.float32(1.05)
+    weight.CopyFrom(onnx.numpy_helper.from_array(changed, weight.name))
+    onnx.save(model, tmp_path / "loftup.onnx")
+    figures = {f.name: f for f in Parity(tmp_path, manifest, small_models, small_protocol).figures("loftup")}
+    assert not figures["loftup.relative_error"].ok
+
+
+def test_a_figure_that_is_not_a_number_fails():
+    assert not Figure("x", float("nan"), 1.0).ok
+    assert not Figure("x", float("nan"), 0.5, at_least=True).ok
+
+
+def test_worst_iou_counts_two_empty_masks_as_equal():
+    masks = np.zeros((2, 4, 4)) - 1
+    masks[1, 0, :2] = 1
+    other = masks.copy()
+    other[1, 0, 1] = -1
+    assert worst_iou(masks[:1], masks[:1]) == 1
+    assert worst_iou(masks, other) == 0.5
+
+
+def test_an_exporter_that_fixes_a_dynamic_dimension_is_caught():
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2, 3])
+    with pytest.raises(ValueError, match="B was fixed at 2"):
+        onnx_export.name_dimensions([value], [onnx_export.Tensor("x", "float32", ("B", 3))])
+
+
+def test_half_precision_keeps_the_chain_close(small_choice, small_protocol, small_bundle, tmp_path):
+    out = tmp_path / "half"
+    manifest = build(out, small_choice, small_protocol, precision="fp16", report=quiet)
+    assert manifest.precision == "fp16"
+    for name, entry in manifest.graphs.items():
+        assert entry.inputs == read_manifest(small_bundle).graphs[name].inputs
+    single = sum(entry.size for entry in read_manifest(small_bundle).graphs.values())
+    assert sum(entry.size for entry in manifest.graphs.values()) < 0.7 * single
+    assert manifest.parity["clip_image.relative_error"] < 5e-3
+    assert manifest.parity["loftup.relative_error"] < 5e-3
+    assert manifest.parity["sam2_decoder.relative_error"] < 2e-2
+    assert manifest.parity["loftup.class_map_agreement"] > 0.99
+
+
+def test_options_reach_the_manifest(small_bundle):
+    raw = json.loads((small_bundle / "manifest.json").read_text())
+    assert (raw["clip"]["stride"], raw["clip"]["short_side"], raw["clip"]["long_side"]) == (32, 96, 256)

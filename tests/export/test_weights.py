@@ -1,0 +1,170 @@
+"""Where weights come from: local files, the hub, a seed; and what is said when they cannot be had."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import save_file  # noqa: E402
+
+from wordmask_export import models, weights  # noqa: E402
+from wordmask_export.weights import Wanted, WeightsError  # noqa: E402
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """An empty hub cache, and every look-up of a host fails."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def refuse(*args, **kwargs):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def test_all_missing_files_are_named_at_once(no_network):
+    with pytest.raises(WeightsError) as caught:
+        models.load(models.Choice(sam2="sam2.1_hiera_tiny"))
+    text = str(caught.value)
+    for part in (
+        "open_clip_model.safetensors from https://huggingface.co/timm/vit_base_patch16_clip_224.openai",
+        "pytorch_model.bin from https://huggingface.co/haiwen/loftup-clip",
+        "sam2.1_hiera_tiny.pt from https://huggingface.co/facebook/sam2.1-hiera-tiny",
+        "--clip-weights PATH/open_clip_model.safetensors",
+        "--loftup-weights PATH/pytorch_model.bin",
+        "--sam2-weights PATH/sam2.1_hiera_tiny.pt",
+    ):
+        assert part in text
+
+
+def test_a_cached_file_needs_no_network(no_network, tmp_path):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "hub" / "models--some--repo" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "w.bin").write_bytes(b"x")
+    (tmp_path / "hub" / "models--some--repo" / "refs").mkdir()
+    (tmp_path / "hub" / "models--some--repo" / "refs" / "main").write_text(commit)
+    (found,) = weights.find([Wanted("m", "some/repo", "w.bin", "--w")])
+    assert found.revision == commit
+    assert found.source == "huggingface.co/some/repo/w.bin"
+
+
+def test_a_missing_local_file_is_named(tmp_path):
+    with pytest.raises(WeightsError, match=r"nowhere\.bin is not a file"):
+        weights.find([Wanted("m", "", "", "--w", tmp_path / "nowhere.bin")])
+
+
+@pytest.mark.parametrize("wrapper", [None, "model", "state_dict"])
+def test_state_dicts_are_read_from_either_format(tmp_path, wrapper):
+    state = {"a.weight": torch.arange(3.0)}
+    save_file(state, tmp_path / "w.safetensors")
+    torch.save({wrapper: state} if wrapper else state, tmp_path / "w.bin")
+    for name in ("w.safetensors", "w.bin"):
+        assert torch.equal(weights.read(tmp_path / name)["a.weight"], state["a.weight"])
+
+
+class Payload:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_code_in_a_checkpoint_is_not_executed(tmp_path, writer):
+    marker, path = tmp_path / "executed", tmp_path / "evil.bin"
+    content = {"model": Payload(marker)}
+    if writer == "torch":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    with pytest.raises(WeightsError, match="nothing in it was executed"):
+        weights.read(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("w.safetensors", b"not a file of tensors"),
+        ("w.safetensors", (10**12).to_bytes(8, "little")),
+        ("w.bin", b""),
+        ("w.bin", b"<html>not found</html>"),
+        ("w.bin", b"version https://git-lfs.github.com/spec/v1\n"),
+    ],
+    ids=["text", "huge-header", "empty", "html", "lfs"],
+)
+def test_damaged_checkpoints_are_refused_by_name(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=name):
+        weights.read(tmp_path / name)
+
+
+def test_weights_of_another_architecture_are_refused(small_choice, small_models, tmp_path):
+    for name, state in (("clip", small_models.clip.state_dict()), ("sam2", small_models.sam2.state_dict())):
+        torch.save(state, tmp_path / f"{name}.pt")
+    torch.save(small_models.loftup.state_dict(), tmp_path / "loftup.pt")
+    local = models.Choice(
+        clip=small_choice.clip,
+        sam2=small_choice.sam2,
+        clip_weights=str(tmp_path / "clip.pt"),
+        loftup_weights=str(tmp_path / "loftup.pt"),
+        sam2_weights=str(tmp_path / "clip.pt"),
+    )
+    with pytest.raises(WeightsError, match=r"clip\.pt does not fit SAM2Base"):
+        models.load(local)
+
+
+def test_local_files_give_the_same_models(small_choice, small_models, tmp_path):
+    parts = {"clip": small_models.clip, "loftup": small_models.loftup, "sam2": small_models.sam2}
+    for name, model in parts.items():
+        torch.save({"model": model.state_dict()}, tmp_path / f"{name}.pt")
+    loaded = models.load(
+        models.Choice(
+            clip=small_choice.clip,
+            sam2=small_choice.sam2,
+            clip_weights=str(tmp_path / "clip.pt"),
+            loftup_weights=str(tmp_path / "loftup.pt"),
+            sam2_weights=str(tmp_path / "sam2.pt"),
+        )
+    )
+    for name, model in parts.items():
+        found = getattr(loaded, name).state_dict()
+        assert all(torch.equal(value, found[key]) for key, value in model.state_dict().items())
+        assert len(loaded.entries[name].weights_sha256) == 64
+        assert loaded.entries[name].source == f"{name}.pt"
+
+
+@pytest.mark.parametrize("text", ["random", "random:", "random:-1", "seeded:1", "random:1.5"])
+def test_a_malformed_seed_is_refused(text):
+    with pytest.raises(WeightsError, match="random:SEED"):
+        weights.random_seed(text)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (models.Choice(clip="ViT-Z-99", weights="random:0"), "ViT-Z-99"),
+        (models.Choice(clip="RN50", weights="random:0"), "OpenAI-style"),
+        (models.Choice(sam2="sam3", weights="random:0"), "sam2.1_hiera_large"),
+        (models.Choice(loftup="loftup_resnet"), "loftup_siglip2"),
+    ],
+    ids=["clip", "resnet", "sam2", "loftup"],
+)
+def test_unknown_models_are_refused_with_the_known_ones(no_network, choice, message):
+    with pytest.raises(WeightsError, match=message):
+        models.load(choice)
+
+
+def test_every_published_sam2_is_known():
+    for family in ("sam2", "sam2.1"):
+        for size in ("tiny", "small", "base_plus", "large"):
+            config, wanted = models._sam2_config(models.Choice(sam2=f"{family}_hiera_{size}"))
+            assert config.model.image_size == 1024
+            assert wanted.file == f"{family}_hiera_{size}.pt"
