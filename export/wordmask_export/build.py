@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from wordmask.manifest import FILE_NAME, SCHEMA, Graph, Manifest
 from wordmask_export import graphs, half, models
 from wordmask_export.onnx_export import Spec, describe, export
 from wordmask_export.parity import Figure, Parity
 
+Precision = Literal["fp32", "fp16"]
+Domain = Literal["photos", "synthetic", "random"]
 MERGES = "bpe_simple_vocab_16e6.txt.gz"
 
 
@@ -41,7 +44,8 @@ def build(
     choice: models.Choice,
     protocol: graphs.Protocol,
     *,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
+    domain: Domain = "photos",
     force: bool = False,
     report: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201
 ) -> Manifest:
@@ -55,6 +59,7 @@ def build(
         choice: models and weights.
         protocol: windows and sizes.
         precision: fp32 or fp16.
+        domain: what the weights were trained on; random ones know nothing whatever this says.
         force: replaces a bundle that stands there.
         report: is told of progress, and of the summary at the end.
 
@@ -69,8 +74,10 @@ def build(
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        entries, manifest = _export_all(work, choice, loaded, protocol, precision, report)
-        lines = _compare_all(work, manifest, loaded, protocol, entries, report)
+        entries, seconds = _export_all(work, loaded, protocol, precision, report)
+        knows = "random" if choice.seed is not None else domain
+        manifest = _manifest(work, loaded, protocol, entries, precision, knows)
+        lines = _compare_all(work, manifest, loaded, protocol, seconds, report)
         parity = {figure.name: figure.value for line in lines for figure in line.figures}
         manifest = dataclasses.replace(manifest, parity=parity)
         report(summary(lines, time.perf_counter() - started))
@@ -97,13 +104,12 @@ def _check_target(out: Path, force: bool) -> None:
 
 def _export_all(
     work: Path,
-    choice: models.Choice,
     loaded: models.Models,
     protocol: graphs.Protocol,
-    precision: str,
+    precision: Precision,
     report: Callable[[str], None],
-) -> tuple[dict[str, float], Manifest]:
-    """Writes the graphs and the merges; gives the seconds a graph and the manifest, without parity figures."""
+) -> tuple[dict[str, Graph], dict[str, float]]:
+    """Writes the graphs; gives the manifest's entry and the seconds of each."""
     seconds: dict[str, float] = {}
     entries: dict[str, Graph] = {}
     for spec in graphs.specs(loaded, protocol):
@@ -111,22 +117,33 @@ def _export_all(
         report(f"exporting {spec.name}")
         entries[spec.name] = _export(spec, work, precision)
         seconds[spec.name] = time.perf_counter() - start
-    manifest = Manifest(
+    return entries, seconds
+
+
+def _manifest(
+    work: Path,
+    loaded: models.Models,
+    protocol: graphs.Protocol,
+    entries: dict[str, Graph],
+    precision: Precision,
+    domain: Domain,
+) -> Manifest:
+    """The manifest, still without parity figures; copies the tokenizer's merges into the bundle."""
+    return Manifest(
         schema=SCHEMA,
         bundle_id="",
-        domain="photos" if choice.seed is None else "random",
-        precision="fp16" if precision == "fp16" else "fp32",
+        domain=domain,
+        precision=precision,
         graphs=entries,
         models=loaded.entries,
         clip=graphs.clip_constants(loaded, protocol, describe(_copy_merges(work))),
         loftup=graphs.loftup_constants(loaded.loftup) if loaded.loftup else None,
         sam2=graphs.sam2_constants(loaded),
         tools=models.tool_versions(),
-    )
-    return seconds, manifest.sealed()
+    ).sealed()
 
 
-def _export(spec: Spec, work: Path, precision: str) -> Graph:
+def _export(spec: Spec, work: Path, precision: Precision) -> Graph:
     entry = export(spec, work)
     if precision == "fp16":
         half.convert(work / entry.file)

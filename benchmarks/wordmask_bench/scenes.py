@@ -1,0 +1,63 @@
+"""Synthetic scenes with exact labels: what the tiny models are trained on and quality is measured on.
+
+Objects of many shapes on procedural backgrounds. Words name what is local, colour x pattern ("red striped") and the
+background; shapes are free. Every pixel has a word. Nothing is read from disk and no global state is touched: the
+same seed gives the same scene, to the byte with the same numpy and OpenCV.
+
+`python -m wordmask_bench.scenes --out DIR --count N --seed S` writes a folder of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from wordmask.errors import OutputError
+from wordmask_bench.scenes_crops import crops
+from wordmask_bench.scenes_folder import write_folder
+from wordmask_bench.scenes_scene import Scene, SceneInstance, generate
+from wordmask_bench.scenes_words import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS, Combinations, vocabulary
+
+__all__ = [
+    "BACKGROUNDS",
+    "COLOURS",
+    "HELD_OUT",
+    "PATTERNS",
+    "Combinations",
+    "Scene",
+    "SceneInstance",
+    "crops",
+    "generate",
+    "vocabulary",
+    "write_folder",
+]
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="wordmask_bench.scenes", description="Write labelled synthetic scenes.")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--count", type=int, default=8, help="how many (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first; the next ones count up (default: 0)")
+    parser.add_argument("--combinations", choices=get_args(Combinations), default="test", help="(default: %(default)s)")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: 224 to 640 each")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status."""
+    args = parse_args(arguments)
+    size = (args.size[0], args.size[1]) if args.size else None
+    try:
+        write_folder(args.out, range(args.seed, args.seed + args.count), combinations=args.combinations, size=size)
+    except (OutputError, ValueError) as error:
+        print(f"wordmask_bench.scenes: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Scenes as a folder of pictures, label PNGs and COCO annotations: a labelled dataset on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from wordmask import output, rle
+from wordmask_bench.scenes_scene import SceneInstance, generate
+from wordmask_bench.scenes_words import Combinations, vocabulary
+
+
+def write_folder(
+    out: Path, seeds: Iterable[int], *, combinations: Combinations = "train", size: tuple[int, int] | None = None
+) -> None:
+    """Writes a scene a seed.
+
+    The folder holds images/NNNNNN.png (NNNNNN is the seed), labels/NNNNNN.png (palette PNG as the runtime's semantic
+    maps: i + 1 for line i of words.txt counted from 0; 0 does not occur), annotations.json (COCO, compressed RLE; an
+    annotation an object, front first) and words.txt (vocabulary(), a class a line).
+
+    Args:
+        out: folder, made if missing. Files of the same names are replaced.
+        seeds: see generate.
+        combinations: see generate.
+        size: see generate.
+
+    Raises:
+        ValueError: an argument is out of its range.
+        OutputError: a file cannot be written.
+    """
+    words = vocabulary()
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, seed in enumerate(seeds, start=1):
+        scene = generate(seed, combinations=combinations, size=size)
+        name = f"{seed:06d}.png"
+        labels = output.label_png(scene.class_map + np.uint16(1), len(words))
+        output.write_bytes(out / "images" / name, output.encode(Image.fromarray(scene.image), "PNG"))
+        output.write_bytes(out / "labels" / name, labels)
+        images.append(output.coco_image(number, name, (scene.image.shape[0], scene.image.shape[1])))
+        annotations += [_annotation(instance, number) for instance in scene.instances]
+    output.write_json(out / "annotations.json", output.coco_document(words, images, annotations))
+    output.write_bytes(out / "words.txt", "".join(f"{word}\n" for word in words).encode())
+
+
+def _annotation(instance: SceneInstance, image_number: int) -> dict[str, Any]:
+    x0, y0, x1, y1 = instance.box
+    code = rle.encode(instance.mask)
+    return {
+        "image_id": image_number,
+        "category_id": instance.class_index + 1,
+        "segmentation": {"size": list(code.size), "counts": code.counts},
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": int(np.count_nonzero(instance.mask)),
+        "iscrowd": 0,
+    }

@@ -1,0 +1,149 @@
+"""Finding a bundle, and refusing one whose files are not those that were built."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from wordmask.backends.ort import OrtGraph, execution_provider
+from wordmask.bundle import check_file, find_bundle, open_bundle
+from wordmask.errors import BundleError, DeviceError, NumericError
+from wordmask.manifest import File, Tensor, read_manifest
+
+
+@pytest.fixture
+def copy(small_bundle, tmp_path):
+    return shutil.copytree(small_bundle, tmp_path / "copy")
+
+
+def test_names_are_looked_up_in_order(small_bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORDMASK_MODELS", str(tmp_path / "own"))
+    shutil.copytree(small_bundle, tmp_path / "models_cache" / "default")
+    assert find_bundle() == find_bundle("default")
+    assert find_bundle("default").resolve() == tmp_path / "models_cache" / "default"
+    shutil.copytree(small_bundle, tmp_path / "own" / "default")
+    assert find_bundle("default") == tmp_path / "own" / "default"
+    assert find_bundle(small_bundle) == small_bundle
+
+
+def test_an_unknown_name_lists_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORDMASK_MODELS", str(tmp_path / "own"))
+    with pytest.raises(BundleError, match="no bundle named 'nope'") as caught:
+        find_bundle("nope")
+    assert str(tmp_path / "own") in str(caught.value)
+    assert "wordmask build models_cache/nope" in str(caught.value)
+
+
+def test_a_path_that_is_no_bundle_is_said_so(tmp_path):
+    with pytest.raises(BundleError, match=r"holds no manifest\.json"):
+        find_bundle(tmp_path)
+
+
+def damage_missing(path):
+    path.unlink()
+
+
+def damage_flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def damage_cut(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def damage_lfs(path):
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+
+
+def damage_html(path):
+    path.write_bytes(b"<!DOCTYPE html><title>404</title>")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_missing, "cannot be read"),
+        (damage_flip, "sha256 is not the manifest's"),
+        (damage_cut, "100 bytes, the manifest says"),
+        (damage_lfs, "Git LFS pointer"),
+        (damage_html, "web page"),
+    ],
+)
+def test_a_damaged_file_is_named_before_anything_is_loaded(copy, damage, message):
+    damage(copy / "loftup.onnx")
+    with pytest.raises(BundleError, match=rf"loftup\.onnx.*{message}"):
+        open_bundle(copy)
+
+
+def test_a_file_outside_the_bundle_is_refused(tmp_path):
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(BundleError, match="own folder"):
+        check_file(tmp_path / "b" / "../x", File("../x", "", 0))
+
+
+def test_a_graph_of_another_build_is_refused_at_load(copy):
+    """The hash may be right and the interface still not what the manifest promises."""
+    manifest = read_manifest(copy)
+    with pytest.raises(BundleError, match="mixes two builds"):
+        OrtGraph(copy / "clip_text.onnx", manifest.graphs["clip_image"], device="cpu")
+
+
+def test_a_file_that_is_no_graph_is_refused_by_name(copy):
+    manifest = read_manifest(copy)
+    (copy / "loftup.onnx").write_bytes(b"not a graph")
+    with pytest.raises(BundleError, match=r"loftup\.onnx: ONNX Runtime cannot load it"):
+        OrtGraph(copy / "loftup.onnx", manifest.graphs["loftup"], device="cpu")
+
+
+class FakeRuntime:
+    @staticmethod
+    def get_available_providers():
+        return ["CPUExecutionProvider"]
+
+
+def test_a_missing_execution_provider_is_an_error_not_a_fallback():
+    with pytest.raises(DeviceError, match="only CPUExecutionProvider"):
+        execution_provider(FakeRuntime, "cuda")
+    with pytest.raises(DeviceError, match="expected cpu, cuda or cuda:N"):
+        execution_provider(FakeRuntime, "gpu")
+    assert execution_provider(FakeRuntime, "cpu") == ("CPUExecutionProvider", {})
+
+
+def test_the_cuda_device_number_reaches_the_provider():
+    class WithCuda:
+        @staticmethod
+        def get_available_providers():
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    assert execution_provider(WithCuda, "cuda:2") == ("CUDAExecutionProvider", {"device_id": "2"})
+
+
+def test_not_a_number_in_an_output_is_an_error(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    node = onnx.helper.make_node("Log", ["x"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N"]) for name in "xy"]
+    opset = onnx.helper.make_opsetid("", 20)
+    graph = onnx.helper.make_graph([node], "log", values[:1], values[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10), tmp_path / "log.onnx")
+    from wordmask.manifest import Graph
+
+    tensors = [(Tensor(name, "float32", ("N",)),) for name in "xy"]
+    loaded = OrtGraph(tmp_path / "log.onnx", Graph("log.onnx", "", 0, *tensors), device="cpu")
+    import numpy as np
+
+    assert loaded.run({"x": np.ones(2, np.float32)})["y"].tolist() == [0, 0]
+    with pytest.raises(NumericError, match="'y' holds NaN or infinity"):
+        loaded.run({"x": np.array([-1.0, 1.0], np.float32)})
+
+
+def test_an_edited_manifest_is_refused(copy):
+    document = json.loads((copy / "manifest.json").read_text())
+    document["clip"]["logit_scale"] = 99.0
+    (copy / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(BundleError, match="bundle_id does not fit"):
+        open_bundle(copy)

@@ -1,0 +1,125 @@
+"""Word embeddings: equal to open_clip's ensemble, and computed once."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from wordmask.backends.ort import OrtGraph
+from wordmask.errors import VocabularyError
+from wordmask.manifest import read_manifest
+from wordmask.text import Tokenizer
+from wordmask.types import Vocabulary
+from wordmask.words import WordEmbedder, default_background, read_class_lines
+
+
+class Counting:
+    def __init__(self, graph):
+        self.graph, self.prompts, self.lengths = graph, 0, []
+
+    def run(self, inputs):
+        self.prompts += len(inputs["tokens"])
+        self.lengths.append(inputs["tokens"].shape[1])
+        return self.graph.run(inputs)
+
+    def cancel(self):
+        self.graph.cancel()
+
+
+@pytest.fixture
+def make(small_bundle):
+    clip = read_manifest(small_bundle).clip
+    entry = read_manifest(small_bundle).graphs["clip_text"]
+    graph = OrtGraph(small_bundle / entry.file, entry, device="cpu")
+    tokenizer = Tokenizer(small_bundle / clip.merges.file)
+
+    def embedder(cache=None):
+        counting = Counting(graph)
+        return WordEmbedder(counting, tokenizer, clip, cache), counting
+
+    return embedder
+
+
+def test_a_word_is_the_mean_of_its_templates(make, small_models):
+    pytest.importorskip("torch")
+    import open_clip
+    import torch.nn.functional as F
+
+    embedder, _ = make()
+    found = embedder(["traffic light", "çedilla"])
+    for row, word in zip(found, ["traffic light", "çedilla"], strict=True):
+        tokens = open_clip.tokenize([template(word) for template in open_clip.OPENAI_IMAGENET_TEMPLATES])
+        unit = F.normalize(small_models.clip.encode_text(tokens), dim=-1)
+        np.testing.assert_allclose(row, F.normalize(unit.mean(0), dim=0), atol=1e-5)
+
+
+def test_prompts_are_cut_to_their_length(make):
+    embedder, counting = make()
+    embedder(["cat"])
+    assert counting.prompts == 80
+    assert max(counting.lengths) < 20
+
+
+def test_a_known_word_is_not_embedded_again(make, tmp_path):
+    embedder, counting = make(tmp_path / "c")
+    first = embedder(["cat", "dog", "cat"])
+    np.testing.assert_array_equal(first[0], first[2])
+    embedder(["dog"])
+    assert counting.prompts == 160
+    again, counting = make(tmp_path / "c")
+    np.testing.assert_array_equal(again(["dog", "cat"]), first[[1, 0]])
+    assert counting.prompts == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY garbage", b"x" * 500])
+def test_a_damaged_cache_entry_is_made_again(make, tmp_path, content):
+    embedder, _ = make(tmp_path)
+    expected = embedder(["cat"])
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(content)
+    again, counting = make(tmp_path)
+    np.testing.assert_array_equal(again(["cat"]), expected)
+    assert counting.prompts == 80
+    assert np.load(path).shape == (48,)
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(make, tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    embedder, _ = make(tmp_path / "file" / "sub")
+    assert embedder(["cat"]).shape == (1, 48)
+    assert "cannot be kept" in caplog.text
+
+
+def test_a_word_beyond_clips_length_is_warned_of(make, caplog):
+    embedder, _ = make()
+    with caplog.at_level(logging.WARNING):
+        embedder([" ".join(["elephant"] * 90)])
+    assert "CLIP reads the first 77" in caplog.text
+
+
+def test_the_background_leaves_out_what_is_asked_for():
+    background = default_background()
+    assert {"sky", "wall", "road"} <= set(background)
+    vocabulary = Vocabulary.parse(["Sky, blue heaven", "dog"], background)
+    assert "sky" not in vocabulary.background
+    assert vocabulary.names == ("Sky", "dog")
+
+
+def test_class_lines_are_deduplicated_and_empty_ones_refused():
+    assert Vocabulary.parse(["cat", "dog", "cat", "kitten , cat,"]).classes == (("cat",), ("dog",), ("kitten", "cat"))
+    for lines in ([], [""], ["cat", " , "]):
+        with pytest.raises(VocabularyError):
+            Vocabulary.parse(lines)
+
+
+def test_a_word_file_has_one_class_a_line(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("\ufeffperson, man\n\n  traffic light \r\n", encoding="utf-8")
+    assert read_class_lines(path) == ["person, man", "traffic light"]
+    path.write_text("\n\n")
+    with pytest.raises(VocabularyError, match="holds no words"):
+        read_class_lines(path)
+    with pytest.raises(VocabularyError, match="cannot be read"):
+        read_class_lines(tmp_path / "none.txt")
