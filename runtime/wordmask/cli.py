@@ -211,7 +211,11 @@ def printable(text: str) -> str:
 def run_build(args: argparse.Namespace) -> int:
     """`wordmask build`."""
     for module in BUILD_NEEDS:
-        if importlib.util.find_spec(module) is None:
+        try:
+            found = importlib.util.find_spec(module)
+        except ImportError:
+            found = None
+        if found is None:
             raise MissingExtraError("wordmask build", "export", module)
     from wordmask_export import cli
 

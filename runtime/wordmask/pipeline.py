@@ -84,7 +84,10 @@ class Segmenter:
         Raises:
             BundleError: the bundle is missing, damaged or mixed.
             DeviceError: the device is not available.
+            ValueError: no threads.
         """
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}: it must be at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         manifest = self.bundle.manifest
         devices = dict.fromkeys(manifest.graphs, device)
