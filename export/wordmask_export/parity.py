@@ -6,6 +6,7 @@ CLIP with CSA, LoftUp in double precision, SAM2ImagePredictor. A batch is compar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,21 +160,23 @@ class Parity:
         assert self.manifest.loftup is not None
         return self.manifest.loftup
 
-    def _loftup_reference(self, inputs: dict[str, Array]) -> Array:
-        """Upsampled features in double precision, row by row."""
+    @functools.cached_property
+    def _loftup_case(self) -> tuple[dict[str, Array], Array]:
+        """Inputs of the LoftUp graphs, and the upsampled features in double precision, row by row."""
         assert self.models.loftup is not None
+        inputs = self._loftup_inputs()
         module = self.models.loftup.double()
         rows = [
             module(torch.from_numpy(f)[None].double(), torch.from_numpy(g)[None].permute(0, 3, 1, 2)).numpy()
             for f, g in zip(inputs["features"], inputs["guidance"], strict=True)
         ]
         self.models.loftup.float()
-        return np.concatenate(rows)
+        return inputs, np.concatenate(rows)
 
     def _loftup(self, graph: OrtGraph) -> Iterator[Figure]:
         text = self.text()
-        inputs = {**self._loftup_inputs(), "text": text}
-        features = self._loftup_reference(inputs)
+        inputs, features = self._loftup_case
+        inputs = {**inputs, "text": text}
         unit = features / np.linalg.norm(features, axis=1, keepdims=True)
         expected = np.einsum("bdhw,cd->bchw", unit, text, optimize=True)
         found = graph.run(inputs)["logits"]
@@ -184,8 +187,7 @@ class Parity:
         yield Figure("loftup.batch_error", batch_error(graph, inputs, batched), self.limits.relative)
 
     def _loftup_features(self, graph: OrtGraph) -> Iterator[Figure]:
-        inputs = self._loftup_inputs()
-        expected = self._loftup_reference(inputs)
+        inputs, expected = self._loftup_case
         found = graph.run(inputs)["features_out"]
         yield Figure("loftup_features.relative_error", relative_error(found, expected), self.limits.loftup)
 

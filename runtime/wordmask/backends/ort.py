@@ -48,6 +48,7 @@ class OrtGraph:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or default_threads()
         options.log_severity_level = 3
+        options.enable_mem_pattern = False  # plans one block for the peak of every shape: 1.5 instead of 0.9 GiB
         # two branches run side by side: a pool that spins while it waits takes the other's cores
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
