@@ -39,6 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--vocabulary", nargs="+", required=True)
     parser.add_argument("--min-confidence", type=float, default=0.7)
     parser.add_argument("--min-region-size", type=int, default=100)
+    parser.add_argument("--clip", help="configuration file, if the bundle was built from one")
+    parser.add_argument("--sam2", help="configuration file, if the bundle was built from one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--keep", type=Path, help=argparse.SUPPRESS)
@@ -65,7 +67,12 @@ def eager(args: argparse.Namespace, options: Options) -> tuple[float, NDArray[An
     models = manifest.models
     source = models["clip"].source
     weights = source if source.startswith("random:") else None
-    choice = Choice(clip=models["clip"].name, loftup=models["loftup"].name, sam2=models["sam2"].name, weights=weights)
+    choice = Choice(
+        clip=args.clip or models["clip"].name,
+        loftup=models["loftup"].name,
+        sam2=args.sam2 or models["sam2"].name,
+        weights=weights,
+    )
     chain = EagerChain(load(choice), manifest.clip)
     words = list(Vocabulary.parse(args.vocabulary).names)
     text = chain.embed(words)
