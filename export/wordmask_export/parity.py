@@ -22,12 +22,14 @@ from wordmask.manifest import Loftup, Manifest
 from wordmask.preprocess import resize_for_sam2
 from wordmask.text import Tokenizer
 from wordmask.upsampler import tables
+from wordmask_export import clip_csa
 from wordmask_export.graphs import ClipImage, Protocol
 from wordmask_export.models import Models, image_predictor
 
 Array = NDArray[Any]
 BATCH = 4
 GUIDANCE_CROP = 96  # LoftUp's double-precision reference is slow: part of a window tells as much
+TOWER_LIMIT = 1e-4
 WORDS = ("cat", "coffee cup", "spoon", "table", "a person holding a red umbrella", "sky", "grass", "wall")
 
 
@@ -130,8 +132,19 @@ class Parity:
         windows = self.windows()
         expected = self.reference_clip(torch.from_numpy(windows)).numpy()
         found = graph.run({"image": windows})["features"]
+        yield Figure("clip_image.open_clip_error", self._tower_error(), TOWER_LIMIT)
         yield Figure("clip_image.relative_error", relative_error(found, expected), self.limits.relative)
         yield Figure("clip_image.batch_error", batch_error(graph, {"image": windows}, ("image",)), self.limits.relative)
+
+    def _tower_error(self) -> float:
+        """Our image tower with CLIP's own attention against open_clip's: are heads and activation read rightly."""
+        clip = self.models.clip
+        tower = clip_csa.load(
+            clip.state_dict(), heads=self.models.clip_heads[0], attention="plain", quick_gelu=self.models.quick_gelu
+        )
+        grid = round((len(tower.positional_embedding) - 1) ** 0.5) * tower.patch
+        image = torch.from_numpy(self.random.standard_normal((1, 3, grid, grid), dtype=np.float32))
+        return relative_error(tower.tokens(image)[:, 0].numpy(), clip.encode_image(image).numpy())
 
     def _clip_text(self, graph: OrtGraph) -> Iterator[Figure]:
         tokens, expected = self._tokens(), self.text()

@@ -141,6 +141,14 @@ def test_parity_notices_wrong_weights(small_bundle, small_protocol, tmp_path, sm
     assert not figures["loftup.relative_error"].ok
 
 
+def test_parity_notices_a_misread_activation(small_bundle, small_protocol, small_models):
+    """Graph and module would agree with each other; only open_clip's own tower tells."""
+    misread = dataclasses.replace(small_models, quick_gelu=False)
+    manifest = read_manifest(small_bundle)
+    figures = {f.name: f for f in Parity(small_bundle, manifest, misread, small_protocol).figures("clip_image")}
+    assert not figures["clip_image.open_clip_error"].ok
+
+
 def test_a_figure_that_is_not_a_number_fails():
     assert not Figure("x", float("nan"), 1.0).ok
     assert not Figure("x", float("nan"), 0.5, at_least=True).ok
