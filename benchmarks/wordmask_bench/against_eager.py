@@ -9,6 +9,7 @@ how far the results agree. The ratio of medians over alternating rounds is the f
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import resource
 import statistics
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.bundle import open_bundle
+from wordmask.errors import MissingExtraError
 from wordmask.image import decode
 from wordmask.pipeline import Clock, Segmenter
 from wordmask.prompts import extract_prompts
@@ -101,6 +103,8 @@ def run_side(args: argparse.Namespace) -> None:
 def main() -> int:
     """Runs the command line."""
     args = make_parser().parse_args()
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("the comparison with PyTorch", "export", "torch")
     if args.side:
         run_side(args)
         return 0

@@ -26,7 +26,11 @@ MERGES = "bpe_simple_vocab_16e6.txt.gz"
 
 
 class BuildError(RuntimeError):
-    """The bundle cannot be written, or a graph does not compute what its model computes."""
+    """A graph does not compute what its model computes."""
+
+
+class TargetError(ValueError):
+    """Something stands where the bundle should."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,17 @@ def build(
         report: is told of progress, and of the summary at the end.
 
     Raises:
-        BuildError: `out` stands in the way, or a figure missed its tolerance.
+        TargetError: something stands at `out` that must not be replaced.
+        BuildError: a figure missed its tolerance.
         WeightsError: weights are missing or do not fit.
     """
     _check_target(out, force)
     started = time.perf_counter()
-    report("loading the models")
-    loaded = models.load(choice)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
+        report("loading the models")
+        loaded = models.load(choice)
         entries, seconds = _export_all(work, loaded, protocol, precision, report)
         knows = "random" if choice.seed is not None else domain
         manifest = _manifest(work, loaded, protocol, entries, precision, knows)
@@ -94,12 +99,12 @@ def build(
 
 
 def _check_target(out: Path, force: bool) -> None:
-    if not out.exists():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
+    if not (out / FILE_NAME).is_file():
+        raise TargetError(f"{out} exists and is no bundle: it will not be replaced, choose another folder")
     if not force:
-        raise BuildError(f"{out} exists: --force replaces it")
-    if not (out / FILE_NAME).is_file() and any(out.iterdir() if out.is_dir() else [out]):
-        raise BuildError(f"{out} exists and is no bundle: it will not be replaced, choose another folder")
+        raise TargetError(f"{out} exists: --force replaces it")
 
 
 def _export_all(

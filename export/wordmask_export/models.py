@@ -78,6 +78,12 @@ def load(choice: Choice) -> Models:
     config = _clip_config(choice.clip)
     sam_config, sam_wanted = _sam2_config(choice)
     seed = choice.seed
+    if seed is not None and (choice.clip_weights, choice.loftup_weights, choice.sam2_weights) != (
+        "openai",
+        "hub",
+        "hub",
+    ):
+        raise WeightsError("--weights random:SEED makes all weights: leave out --clip-, --loftup- and --sam2-weights")
     with torch.random.fork_rng():
         torch.manual_seed(seed or 0)
         clip = _new_clip(config)

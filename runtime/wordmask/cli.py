@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -50,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (WordmaskError, FileNotFoundError, ValueError) as error:
         print(f"wordmask: {error}", file=sys.stderr)
         status = USAGE
+    except OSError as error:  # the terminal or pipe is gone, or the disk behind it full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python reports it once more when it exits
+        with contextlib.suppress(OSError):
+            print(f"wordmask: cannot write: {error}", file=sys.stderr)
+        status = CANNOT_WRITE
     return status
 
 
@@ -88,7 +95,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     loftup = parser.add_mutually_exclusive_group()
     loftup.add_argument("--use-loftup", action="store_true", default=None, help="fail if the bundle has no LoftUp")
     loftup.add_argument("--no-loftup", action="store_false", dest="use_loftup", help="upsample bilinearly")
-    add("--min-confidence", type=float, default=0.7, help="least class probability of a region's pixels (%(default)s)")
+    add("--min-confidence", type=float, default=0.7, help="a region's pixels are more probable than this (%(default)s)")
     add("--min-region-size", type=int, default=100, help="least pixels of a region (%(default)s)")
     add("--iou-threshold", type=float, default=0.8, help="masks of a class that overlap more are one (%(default)s)")
     add("--points-per-region", type=int, default=1, help="positive points a region (%(default)s)")
@@ -112,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
-    jobs = find_photos(args.photos, recursive=args.recursive)
+    jobs = find_photos(args.photos, recursive=args.recursive, apart_from=args.output)
     segmenter = Segmenter(args.bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
     segmenter.uses_loftup(options)
     domain = segmenter.manifest.domain
@@ -126,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
             segmenter.cancel()
             raise
     failed = len(jobs) - totals.statuses["ok"]
-    print(f"{totals.statuses['ok']} of {len(jobs)} photos, {len(totals.annotations)} masks: {args.output}")
+    print(f"{totals.statuses['ok']} of {len(jobs)} photos, {len(totals.annotations)} masks: {args.output}", flush=True)
     return SOME_PHOTOS_FAILED if failed else OK
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from wordmask import output
 from wordmask.errors import NumericError, OutputError, PhotoError
@@ -58,8 +58,8 @@ class Totals:
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
 
-def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> list[Job]:
-    """Lists photos: files as given, folders' image files in name order.
+def find_photos(paths: Sequence[Path], *, recursive: bool = False, apart_from: Path | None = None) -> list[Job]:
+    """Lists photos: files as given, folders' image files in name order, without those inside `apart_from`.
 
     Outputs are named after the photo without suffix; where two photos would share a name (a.jpg and a.png, or differing
     only in case), both keep their suffix, and a number follows if that is not enough.
@@ -72,7 +72,8 @@ def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> list[Job]:
         if path.is_dir():
             files = path.rglob("*") if recursive else path.iterdir()
             inside = sorted(f for f in files if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith("."))
-            found += [(f, f.relative_to(path)) for f in inside]
+            results = apart_from.absolute() if apart_from else None
+            found += [(f, f.relative_to(path)) for f in inside if results not in f.absolute().parents]
         elif path.exists() or path.is_symlink():
             found.append((path, Path(path.name)))
         else:
@@ -128,23 +129,39 @@ def run_folder(
     """
     totals, start = Totals(), time.perf_counter()
     writer = Writer(out, queries.vocabulary.names, options, writing or Writing(), totals, tell)
-    with ThreadPoolExecutor(1, "write") as pool, writer.open_journal() as journal:
+    journal = writer.open_journal()
+    try:
+        with journal:
+            _segment_all(segmenter, jobs, queries, options, partial(writer.write, journal), progress)
+    finally:  # also of an interrupted run: what was computed can be used
+        words = queries.vocabulary.names
+        output.write_json(out / "annotations.json", output.coco_document(words, totals.images, totals.annotations))
+        run = run_summary(segmenter, options, totals, time.perf_counter() - start)
+        finished = sum(totals.statuses.values()) == len(jobs)
+        settings = {**(settings or {}), **asdict(options)}
+        output.write_json(out / "run.json", {"finished": finished, "settings": settings, **run})
+    return totals
+
+
+def _segment_all(
+    segmenter: Segmenter,
+    jobs: Sequence[Job],
+    queries: Queries,
+    options: Options,
+    write: Callable[[int, Job, Done | PhotoError], None],
+    progress: Callable[[], None],
+) -> None:
+    """Computes photo after photo while the one before is written."""
+    with ThreadPoolExecutor(1, "write") as pool:
         pending: Future[None] | None = None
         for number, (job, photo, seconds) in enumerate(_decoded(jobs), start=1):
             done = photo if isinstance(photo, PhotoError) else _segment(segmenter, photo, queries, options, seconds)
             if pending is not None:
                 pending.result()  # at most one photo waits to be written
-            pending = pool.submit(writer.write, number, job, done, journal)
+            pending = pool.submit(write, number, job, done)
             progress()
         if pending is not None:
             pending.result()
-    seconds = time.perf_counter() - start
-    output.write_json(
-        out / "annotations.json", output.coco_document(queries.vocabulary.names, totals.images, totals.annotations)
-    )
-    run = run_summary(segmenter, options, totals, seconds)
-    output.write_json(out / "run.json", {"settings": {**(settings or {}), **asdict(options)}, **run})
-    return totals
 
 
 def _segment(
@@ -194,19 +211,22 @@ class Writer:
         self.out, self.words, self.options = out, words, options
         self.writing, self.totals, self.tell = writing, totals, tell
 
-    def open_journal(self) -> TextIO:
-        """journal.jsonl, emptied.
+    def open_journal(self) -> BinaryIO:
+        """journal.jsonl, emptied; an earlier run's totals in the same folder are removed.
 
         Raises:
             OutputError: it cannot be written.
         """
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            return (self.out / "journal.jsonl").open("w", encoding="utf-8")
+            for name in ("annotations.json", "run.json"):
+                (self.out / name).unlink(missing_ok=True)
+            return (self.out / "journal.jsonl").open("wb")
         except OSError as error:
-            raise OutputError(f"cannot write to {self.out}: {error.strerror}") from error
+            reason = "it is a file, give a folder" if self.out.is_file() else error.strerror
+            raise OutputError(f"cannot write to {self.out}: {reason}") from error
 
-    def write(self, number: int, job: Job, done: Done | PhotoError, journal: TextIO) -> None:
+    def write(self, journal: BinaryIO, number: int, job: Job, done: Done | PhotoError) -> None:
         """Takes a photo's result or error."""
         row: dict[str, Any] = {"photo": str(job.path), "name": job.name}
         if isinstance(done, PhotoError):
@@ -218,7 +238,7 @@ class Writer:
             row |= self._write_result(number, job, done.photo, done.result)
         self.totals.statuses[row["status"]] += 1
         try:
-            journal.write(json.dumps(row, ensure_ascii=False) + "\n")
+            journal.write(output.json_bytes(row))
             journal.flush()
         except OSError as error:
             raise OutputError(f"cannot write {self.out / 'journal.jsonl'}: {error.strerror}") from error

@@ -44,7 +44,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON, indented; see write_bytes."""
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, json_bytes(value, indent=1))
+
+
+def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
+    """JSON in UTF-8 with a newline; a file name that is no UTF-8 keeps its bytes as escapes."""
+    try:
+        return (json.dumps(value, indent=indent, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(value, indent=indent) + "\n").encode()
 
 
 def label_png(labels: NDArray[np.uint16], words: int) -> bytes:
@@ -113,10 +121,11 @@ def coco_document(
 def nothing_found(result: Segmentation, min_confidence: float, min_region_size: int) -> str:
     """Why there is no mask, and which option would have let one through."""
     best = sorted(zip(result.word_confidence, result.words, strict=True), reverse=True)
-    shown = ", ".join(f"{word} {confidence:.2f}" for confidence, word in best[:5])
+    found = "nothing found; best confidence: " + ", ".join(f"{word} {confidence:.2f}" for confidence, word in best[:5])
     if best[0][0] <= min_confidence:
-        return f"nothing found; best confidence: {shown}; --min-confidence is {min_confidence:g}"
+        return f"{found}; --min-confidence is {min_confidence:g}"
+    if not (result.confidence[result.dense > 0] > min_confidence).any():
+        return f"{found}; but words of the --background are more probable there"
     return (
-        f"nothing found; best confidence: {shown}; no region above --min-confidence {min_confidence:g} "
-        f"has --min-region-size {min_region_size} pixels"
+        f"{found}; no region above --min-confidence {min_confidence:g} has --min-region-size {min_region_size} pixels"
     )

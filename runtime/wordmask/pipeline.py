@@ -137,7 +137,7 @@ class Segmenter:
         """
         clock = Clock()
         with clock.measure("decode"):
-            photo = check_rgb(image) if isinstance(image, np.ndarray) else decode(image)
+            photo = decode(image) if isinstance(image, str | Path) else check_rgb(image)
         vocabulary = Vocabulary.parse(words, default_background() if background is None else background)
         with clock.measure("words"):
             queries = self.embed(vocabulary)

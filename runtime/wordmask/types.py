@@ -64,24 +64,26 @@ class Vocabulary:
 
     @classmethod
     def parse(cls, lines: Sequence[str], background: Sequence[str] = ()) -> Vocabulary:
-        """Reads class lines: commas separate synonyms, repeated classes count once.
+        """Reads class lines: commas separate synonyms; what is repeated, in any case, counts once (CLIP reads no case).
 
         Background words that are also asked for are left out of the background.
 
         Raises:
-            VocabularyError: no line, or a line without a word.
+            VocabularyError: not a list of strings, no line, or a line without a word.
         """
-        classes: dict[tuple[str, ...], None] = {}
+        if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+            raise VocabularyError(f"the words are {lines!r}: give a list of strings")
+        classes: dict[tuple[str, ...], tuple[str, ...]] = {}
         for line in lines:
-            synonyms = tuple(dict.fromkeys(word.strip() for word in line.split(",") if word.strip()))
+            synonyms = {word.strip().casefold(): word.strip() for word in reversed(line.split(",")) if word.strip()}
             if not synonyms:
                 raise VocabularyError(f"the vocabulary has an empty entry ({line!r}): give a word, or remove it")
-            classes[synonyms] = None
+            classes.setdefault(tuple(reversed(synonyms)), tuple(reversed(synonyms.values())))
         if not classes:
             raise VocabularyError("the vocabulary is empty: give at least one word")
-        asked = {word.casefold() for synonyms in classes for word in synonyms}
+        asked = {word for synonyms in classes for word in synonyms}
         kept = dict.fromkeys(word.strip() for word in background if word.strip())
-        return cls(tuple(classes), tuple(word for word in kept if word.casefold() not in asked))
+        return cls(tuple(classes.values()), tuple(word for word in kept if word.casefold() not in asked))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from wordmask.bundle import open_bundle  # noqa: E402
 from wordmask.manifest import read_manifest  # noqa: E402
 from wordmask_export import build as build_module  # noqa: E402
 from wordmask_export import onnx_export  # noqa: E402
-from wordmask_export.build import BuildError, build  # noqa: E402
+from wordmask_export.build import BuildError, TargetError, build  # noqa: E402
 from wordmask_export.parity import Figure, Parity, worst_iou  # noqa: E402
 
 
@@ -72,14 +72,14 @@ def test_the_same_weights_give_the_same_bundle_id_whatever_the_tools(small_bundl
 
 def test_an_existing_bundle_is_kept_without_force(small_bundle, small_choice, small_protocol):
     before = (small_bundle / "manifest.json").read_bytes()
-    with pytest.raises(BuildError, match="--force"):
+    with pytest.raises(TargetError, match="--force"):
         build(small_bundle, small_choice, small_protocol, report=quiet)
     assert (small_bundle / "manifest.json").read_bytes() == before
 
 
 def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path, small_choice, small_protocol):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(BuildError, match="no bundle"):
+    with pytest.raises(TargetError, match="no bundle"):
         build(tmp_path, small_choice, small_protocol, force=True, report=quiet)
     assert (tmp_path / "thesis.tex").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import socket
 from pathlib import Path
@@ -139,6 +140,11 @@ def test_local_files_give_the_same_models(small_choice, small_models, tmp_path):
         assert all(torch.equal(value, found[key]) for key, value in model.state_dict().items())
         assert len(loaded.entries[name].weights_sha256) == 64
         assert loaded.entries[name].source == f"{name}.pt"
+
+
+def test_random_weights_and_a_file_contradict_each_other(small_choice):
+    with pytest.raises(WeightsError, match="leave out"):
+        models.load(dataclasses.replace(small_choice, clip_weights="clip.pt"))
 
 
 @pytest.mark.parametrize("text", ["random", "random:", "random:-1", "seeded:1", "random:1.5"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -191,6 +192,24 @@ def test_photos_that_share_a_name_have_outputs_of_their_own(tmp_path):
     assert twice == ["a.jpg", "a.jpg-2"]
 
 
+def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path):
+    for name in ("a.jpg", "out/overlay/a.jpg", "outer/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = find_photos([tmp_path], recursive=True, apart_from=tmp_path / "out")
+    assert [job.name for job in found] == ["a", str(Path("outer", "b"))]
+
+
+def test_a_file_name_that_is_no_unicode_is_kept(small_bundle, examples, tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / name).write_bytes((examples / "chelsea.jpg").read_bytes())
+    out = tmp_path / "out"
+    assert run(small_bundle, out, tmp_path) == 0
+    row = json.loads((out / "journal.jsonl").read_text(encoding="utf-8"))
+    assert Path(row["photo"]) == tmp_path / name
+    assert (out / "semantic" / os.fsdecode(b"caf\xe9.png")).is_file()
+
+
 def test_control_characters_in_names_are_shown_escaped():
     assert printable("a\nb\x1b[31m.jpg é") == "a\\nb\\x1b[31m.jpg é"
 
@@ -213,6 +232,10 @@ def test_a_signal_ends_the_run_soon(small_bundle, examples, tmp_path, number, st
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
     assert process.returncode == status, error
+    finished = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+    annotations = json.loads((out / "annotations.json").read_text())
+    assert len(annotations["images"]) == len(finished) < 200  # what was computed is not lost
+    assert json.loads((out / "run.json").read_text())["finished"] is False
     assert time.monotonic() - sent < 4  # 2 s on a free machine
     assert "Traceback" not in error
 

@@ -109,7 +109,8 @@ def test_the_background_leaves_out_what_is_asked_for():
 
 def test_class_lines_are_deduplicated_and_empty_ones_refused():
     assert Vocabulary.parse(["cat", "dog", "cat", "kitten , cat,"]).classes == (("cat",), ("dog",), ("kitten", "cat"))
-    for lines in ([], [""], ["cat", " , "]):
+    assert Vocabulary.parse(["Cup", "cup", "cup, CUP"]).classes == (("Cup",),)
+    for lines in ([], [""], ["cat", " , "], "cat", ["cat", 3]):
         with pytest.raises(VocabularyError):
             Vocabulary.parse(lines)
 

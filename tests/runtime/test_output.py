@@ -1,0 +1,67 @@
+"""What is written and said, where no model is needed."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wordmask import output
+from wordmask.errors import OutputError
+from wordmask.types import Segmentation
+
+
+def result(dense, confidence, best=(0.9, 0.2)):
+    dense = np.array([dense], np.uint16)
+    confidence = np.array([confidence], np.float32)
+    return Segmentation(("cat", "cup"), np.zeros_like(dense), dense, confidence, (), best, 0, {})
+
+
+@pytest.mark.parametrize(
+    ("dense", "confidence", "best", "hint"),
+    [
+        ([0, 0], [0.9, 0.9], (0.05, 0.2), "--min-confidence is 0.7"),
+        ([0, 0], [0.95, 0.95], (0.8, 0.2), "words of the --background are more probable there"),
+        ([1, 0], [0.9, 0.9], (0.9, 0.2), "no region above --min-confidence 0.7 has --min-region-size 100 pixels"),
+    ],
+    ids=["unsure", "background", "small"],
+)
+def test_nothing_found_names_the_option_in_the_way(dense, confidence, best, hint):
+    text = output.nothing_found(result(dense, confidence, best), 0.7, 100)
+    assert hint in text
+    assert f"{max(best):.2f}" in text
+
+
+@pytest.mark.parametrize(("words", "mode"), [(3, "P"), (255, "P"), (256, "I;16"), (70, "P")])
+def test_label_pictures_hold_every_index(words, mode):
+    labels = np.array([[0, 1, min(words, 300)]], np.uint16)
+    picture = Image.open(io.BytesIO(output.label_png(labels, words)))
+    assert picture.mode == mode
+    np.testing.assert_array_equal(np.asarray(picture), labels)
+
+
+def test_confidence_pictures_reach_from_0_to_65535():
+    picture = Image.open(io.BytesIO(output.confidence_png(np.array([[0.0, 0.5, 1.0]], np.float32))))
+    np.testing.assert_array_equal(np.asarray(picture), [[0, 32768, 65535]])
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    output.write_json(path, {"old": "é"})
+
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        output.write_json(path, {"new": 1})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"old": "é"}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_text_that_is_no_unicode_stays_readable_json():
+    assert json.loads(output.json_bytes({"a": "caf\udce9"})) == {"a": "caf\udce9"}
+    assert "é" in output.json_bytes({"a": "é"}).decode()
