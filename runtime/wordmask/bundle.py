@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +73,8 @@ def open_bundle(name: str | Path | None = None) -> Bundle:
     """
     folder = find_bundle(name)
     bundle = Bundle(folder, read_manifest(folder))
-    for file in bundle.manifest.files():
-        check_file(bundle.path(file), file)
+    with ThreadPoolExecutor(4, "hash") as pool:  # hashing leaves the interpreter lock
+        list(pool.map(lambda file: check_file(bundle.path(file), file), bundle.manifest.files()))
     return bundle
 
 
