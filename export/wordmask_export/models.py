@@ -87,7 +87,7 @@ def load(choice: Choice) -> Models:
     with torch.random.fork_rng():
         torch.manual_seed(seed or 0)
         clip = _new_clip(config)
-        sam = _new_sam2(sam_config)
+        sam = new_sam2(sam_config)
     dim = int(config["embed_dim"])
     upsampler = None if choice.loftup == "none" else loftup.random(dim, seed or 0)
     entries = {}
@@ -192,7 +192,8 @@ def _sam2_files() -> dict[str, tuple[str, str]]:
     return files
 
 
-def _new_sam2(config: Any) -> Any:
+def new_sam2(config: Any) -> Any:
+    """A SAM2Base with fresh weights, of a configuration in the layout of sam2's own."""
     from hydra.utils import instantiate  # noqa: PLC0415
 
     OmegaConf.update(config, "model.sam_mask_decoder_extra_args", STABILITY, force_add=True)

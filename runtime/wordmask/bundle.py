@@ -11,7 +11,7 @@ from pathlib import Path
 from wordmask.errors import BundleError
 from wordmask.manifest import FILE_NAME, File, Manifest, read_manifest
 
-DEFAULT_NAME = "default"
+DEFAULT_NAME, SHIPPED_NAME = "default", "tiny"
 
 
 def user_cache() -> Path:
@@ -25,15 +25,22 @@ def user_cache() -> Path:
 def search_path() -> list[Path]:
     """Folders in which a bundle's name is looked up, in this order."""
     folders = [Path(folder) for folder in os.environ.get("WORDMASK_MODELS", "").split(os.pathsep) if folder]
-    checkout = Path(__file__).resolve().parents[2]
-    return [*folders, Path("models_cache"), checkout / "models_cache", user_cache() / "models"]
+    package = Path(__file__).resolve().parent
+    return [
+        *folders,
+        Path("models_cache"),
+        package.parents[1] / "models_cache",  # of the checkout, where this is one
+        user_cache() / "models",
+        package / "models",  # shipped with an installed wheel
+    ]
 
 
 def find_bundle(name: str | Path | None = None) -> Path:
     """The folder of a bundle.
 
     Args:
-        name: a folder, or a name that is looked up in the search path; None takes the one named `default`.
+        name: a folder, or a name that is looked up in the search path; None takes the one named `default`, or else the
+            shipped `tiny`, which knows synthetic scenes alone.
 
     Raises:
         BundleError: there is none; lists where it was looked for.
@@ -44,9 +51,10 @@ def find_bundle(name: str | Path | None = None) -> Path:
     if wanted.is_absolute() or len(wanted.parts) > 1 or str(wanted) == "..":
         raise BundleError(f"{wanted} is not a bundle: it holds no {FILE_NAME}; `wordmask build {wanted}` makes one")
     folders = search_path()
-    for folder in folders:
-        if (folder / wanted / FILE_NAME).is_file():
-            return folder / wanted
+    for candidate in (wanted, Path(SHIPPED_NAME)) if name is None else (wanted,):
+        for folder in folders:
+            if (folder / candidate / FILE_NAME).is_file():
+                return folder / candidate
     raise BundleError(
         f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}; "
         f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder"

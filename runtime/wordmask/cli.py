@@ -91,7 +91,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="words, or @FILE with one class a line; commas separate synonyms",
     )
     add("--output", required=True, type=Path, metavar="OUT", help="folder for the results")
-    add("--bundle", metavar="NAME_OR_PATH", help="the models (default: the bundle named default)")
+    add(
+        "--bundle", metavar="NAME_OR_PATH", help="the models (default: the bundle named default, else the shipped tiny)"
+    )
     loftup = parser.add_mutually_exclusive_group()
     loftup.add_argument("--use-loftup", action="store_true", default=None, help="fail if the bundle has no LoftUp")
     loftup.add_argument("--no-loftup", action="store_false", dest="use_loftup", help="upsample bilinearly")

@@ -1,0 +1,90 @@
+"""`python -m wordmask_export.tiny`: trains the tiny family, makes its bundle, measures it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+STEPS = {"clip": 1500, "sam2": 2000, "loftup": 800}
+RATES = {"clip": 1e-3, "sam2": 1e-3, "loftup": 2e-3}
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="wordmask_export.tiny", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train, or go on with a training, from the checkpoints in the folder")
+    train.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and weights")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--minutes", type=float, default=math.inf, help="stop after that time; call again to go on")
+    train.add_argument("--stage", choices=tuple(STEPS), help="one training only (default: all, in order)")
+    train.add_argument("--steps", type=float, default=1.0, help="times the recipe's number of steps (default: 1)")
+    train.add_argument("--threads", type=int, help="default: torch's")
+    make = commands.add_parser("build", help="make the bundle")
+    make.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
+    make.add_argument("--out", type=Path, required=True, help="the bundle's folder, e.g. models_cache/tiny")
+    make.add_argument("--precision", choices=("fp32", "fp16"), default="fp16")
+    make.add_argument("--force", action="store_true", help="replace a bundle that stands there")
+    measure = commands.add_parser("eval", help="measure a bundle on held-out scenes")
+    measure.add_argument("bundle", type=Path)
+    measure.add_argument("--scenes", type=int, default=40)
+    measure.add_argument("--combinations", choices=("test", "unseen"), default="test")
+    return parser.parse_args(arguments)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Trains; gives 0 when all is finished, 3 when time ran out before."""
+    import torch  # noqa: PLC0415
+
+    from wordmask_export.tiny.clip_stage import ClipStage  # noqa: PLC0415
+    from wordmask_export.tiny.loftup_stage import LoftupStage, trained_towers  # noqa: PLC0415
+    from wordmask_export.tiny.loop import Schedule, Stage, train  # noqa: PLC0415
+    from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: PLC0415
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    end = time.monotonic() + args.minutes * 60
+    for name in [args.stage] if args.stage else list(STEPS):
+        schedule = Schedule(max(1, round(STEPS[name] * args.steps)), RATES[name])
+        stage: Stage
+        if name == "clip":
+            stage = ClipStage(args.seed)
+        elif name == "sam2":
+            stage = Sam2Stage(args.seed, schedule.steps)
+        else:
+            stage = LoftupStage(args.seed, trained_towers(args.out / "clip.pt"))
+        if not train(stage, schedule, args.out, seconds=end - time.monotonic()):
+            print(f"stopped within {name}: call again to go on", file=sys.stderr)  # noqa: T201
+            return 3
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status."""
+    args = parse_args(arguments)
+    if args.command == "train":
+        return run_train(args)
+    if args.command == "build":
+        from wordmask_export.build import BuildError  # noqa: PLC0415
+        from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415
+        from wordmask_export.weights import WeightsError  # noqa: PLC0415
+
+        try:
+            build_bundle(args.weights, args.out, precision=args.precision, force=args.force)
+        except (BuildError, WeightsError) as error:
+            print(f"wordmask_export.tiny: {error}", file=sys.stderr)  # noqa: T201
+            return 1
+        return 0
+    from wordmask_export.tiny.quality import measure  # noqa: PLC0415
+
+    for name, value in measure(args.bundle, args.scenes, combinations=args.combinations).items():
+        print(f"{name:<24}{value:.4f}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

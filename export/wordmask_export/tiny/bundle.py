@@ -1,0 +1,54 @@
+"""Makes the bundle of what the three trainings left."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Literal
+
+from wordmask.manifest import FILE_NAME, Manifest
+from wordmask_export.build import build
+from wordmask_export.models import Choice
+from wordmask_export.tiny import clip_stage, sam2_stage
+from wordmask_export.tiny.data import PROTOCOL
+from wordmask_export.weights import read
+
+LICENCE = "Apache-2.0 (wordmask)"
+
+
+def build_bundle(weights: Path, out: Path, *, precision: Literal["fp32", "fp16"], force: bool = False) -> Manifest:
+    """Builds the bundle.
+
+    Args:
+        weights: folder of clip.pt, loftup.pt and sam2.pt, as train leaves them.
+        out: the bundle's folder.
+        precision: of its graphs.
+        force: replaces what stands there.
+
+    Raises:
+        BuildError: see wordmask_export.build. WeightsError: a training has left nothing.
+    """
+    choice = Choice(
+        clip=str(clip_stage.CONFIG),
+        sam2=str(sam2_stage.CONFIG),
+        clip_weights=str(weights / "clip.pt"),
+        loftup_weights=str(weights / "loftup.pt"),
+        sam2_weights=str(weights / "sam2.pt"),
+    )
+    scale = math.exp(read(weights / "clip.pt")["logit_scale"].item())
+    protocol = dataclasses.replace(PROTOCOL, logit_scale=round(scale, 3))
+    return own(out, build(out, choice, protocol, precision=precision, domain="synthetic", force=force))
+
+
+def own(bundle: Path, manifest: Manifest) -> Manifest:
+    """Notes in a bundle's manifest that its weights are this project's."""
+    models = {
+        name: dataclasses.replace(
+            model, name=f"tiny_{name}", source=f"python -m wordmask_export.tiny ({name}.pt)", licence=LICENCE
+        )
+        for name, model in manifest.models.items()
+    }
+    manifest = dataclasses.replace(manifest, models=models)
+    (bundle / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest

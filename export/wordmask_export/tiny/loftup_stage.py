@@ -1,0 +1,139 @@
+"""Trains LoftUp on frozen CLIP features: every pixel is to be classified by its upsampled feature.
+
+A step looks at a part of each window, at its true place in it, and of that at more pixels near outlines than within.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wordmask_export import loftup
+from wordmask_export.tiny.clip_stage import Towers, new_towers
+from wordmask_export.tiny.data import OBJECT_WORDS, TRAINED, WORDS, WindowStream, generator
+from wordmask_export.weights import read
+
+HIDDEN, FREQUENCIES = 96, 10
+BATCH, PART, PIXELS = 8, 48, 1024  # windows; side of the parts; pixels of each that are classified
+HALO = 2  # pixels that the two convolutions see beyond their own
+BAND, BAND_WEIGHT, OBJECT_WEIGHT = 3, 5.0, 2.0  # where pixels are drawn more often
+
+
+@dataclass(frozen=True)
+class Part:
+    """A square part of a window."""
+
+    top: int
+    left: int
+    side: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns."""
+        return slice(self.top, self.top + self.side), slice(self.left, self.left + self.side)
+
+
+def trained_towers(weights: Path) -> Towers:
+    """The CLIP that a training left, frozen."""
+    towers, state = new_towers(0), read(weights)
+    towers.image.load_state_dict({n.removeprefix("visual."): v for n, v in state.items() if n.startswith("visual.")})
+    towers.text.load_state_dict({name: state[name] for name in towers.text.state_dict()})
+    with torch.no_grad():
+        towers.log_scale.copy_(state["logit_scale"])
+    return towers.eval().requires_grad_(False)
+
+
+def upsample_pixels(module: loftup.LoftUp, features: Tensor, guidance: Tensor, part: Part, pixels: Tensor) -> Tensor:
+    """LoftUp's output at some pixels only: (B, Q, D).
+
+    Args:
+        module: the upsampler.
+        features: f32 (B, D, h, w).
+        guidance: u8 (B, 3, S, S).
+        part: what the convolutions see of the guidance; pixels within HALO of its edge are not what the whole gives,
+            unless the edge is the window's own.
+        pixels: i64 (B, Q), row-major within the part.
+    """
+    inner, size = module.upsampler, guidance.shape[-1]
+    rows, columns = part.slices
+    colours = loftup.normalise_guidance(guidance)[:, :, rows, columns]
+    places = loftup.coordinates(size, size, guidance.device)[:, :, rows, columns].expand(len(guidance), -1, -1, -1)
+    channels = torch.cat([loftup.fourier(torch.cat([places, colours], dim=1), inner.phases), colours], dim=1)
+    x = inner.first_conv(channels.float()).flatten(2).transpose(1, 2)  # (B, side * side, width)
+    queries = x.gather(1, pixels[..., None].expand(-1, -1, x.shape[2]))
+    mixed = inner.ca_transformer(queries, inner.keys(module.channelnorm(features)))
+    conv, norm = cast(nn.Conv2d, inner.final_conv[0]), inner.final_conv[1]
+    return norm(F.linear(mixed, conv.weight.flatten(1), conv.bias).float())
+
+
+def draw_pixels(rng: np.random.Generator, class_maps: NDArray[np.uint8], part: Part, count: int) -> NDArray[np.int64]:
+    """Pixels of a part of each class map, mostly near outlines: i64 (B, count), row-major within the part."""
+    rows, columns = part.slices
+    size, kernel = class_maps.shape[1], np.ones((2 * BAND + 1, 2 * BAND + 1), np.uint8)
+    far = np.array([part.top > 0, part.left > 0, part.top + part.side < size, part.left + part.side < size]) * HALO
+    chosen = []
+    for class_map in class_maps:
+        band = cv2.dilate(class_map, kernel) != cv2.erode(class_map, kernel)
+        weight = 1.0 + BAND_WEIGHT * band + OBJECT_WEIGHT * (class_map < OBJECT_WORDS)
+        inside = np.zeros((part.side, part.side))
+        valid = slice(far[0], part.side - far[2]), slice(far[1], part.side - far[3])
+        inside[valid] = weight[rows, columns][valid]
+        total = inside.ravel().cumsum()
+        chosen.append(np.searchsorted(total, rng.uniform(0, total[-1], count), side="right"))
+    return np.stack(chosen)
+
+
+class LoftupStage:
+    """LoftUp's training, on the CLIP that was trained before."""
+
+    name = "loftup"
+    hidden: tuple[str, ...] = ("ca_transformer",)
+
+    def __init__(self, seed: int, towers: Towers, *, batch: int = BATCH, scenes: int | None = None) -> None:
+        self.seed, self.towers = seed, towers
+        dim = towers.image.proj.shape[1]
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.module: nn.Module = loftup.LoftUp(dim, hidden=HIDDEN, pixel_count=FREQUENCIES, key_count=FREQUENCIES)
+        self.stream = WindowStream(seed + 1, batch) if scenes is None else WindowStream(seed + 1, batch, scenes=scenes)
+        self.trained = torch.tensor(TRAINED)
+        place = np.full(len(WORDS), -1, np.int64)
+        place[list(TRAINED)] = np.arange(len(TRAINED))
+        self.place = torch.from_numpy(place)
+        with torch.no_grad():
+            self.text = towers.words()[self.trained]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy over the trained words at the drawn pixels."""
+        assert isinstance(self.module, loftup.LoftUp)
+        windows, rng = self.stream(step), generator(self.seed, 7, step)
+        side = windows.images.shape[1]
+        top, left = (int(x) for x in rng.integers((side - PART) // 16 + 1, size=2) * 16)
+        part = Part(top, left, PART)
+        pixels = torch.from_numpy(draw_pixels(rng, windows.class_maps, part, PIXELS))
+        guidance = torch.from_numpy(windows.images).permute(0, 3, 1, 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                features = self.towers.features(windows.images)
+            upsampled = upsample_pixels(self.module, features, guidance, part, pixels)
+        rows, columns = part.slices
+        labels = torch.from_numpy(np.ascontiguousarray(windows.class_maps[:, rows, columns])).long().flatten(1)
+        right = self.place[labels.gather(1, pixels)]  # (B, Q)
+        logits = self.towers.log_scale.exp() * F.normalize(upsampled, dim=-1) @ self.text.T
+        loss = F.cross_entropy(logits.flatten(0, 1), right.flatten())
+        is_right = logits.detach().argmax(-1) == right
+        is_object = labels.gather(1, pixels) < OBJECT_WORDS
+        figures = {"object": is_right[is_object], "background": is_right[~is_object]}
+        return loss, {n: float(v.float().mean()) if len(v) else 1.0 for n, v in figures.items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """By LoftUp's names."""
+        return dict(self.module.state_dict())

@@ -1,0 +1,161 @@
+"""The training loop that all three trainings share: schedule, log, checkpoints, and going on from them."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+Optimisers = list[torch.optim.Optimizer]
+REPORT_EVERY, SAVE_EVERY = 20, 60.0  # steps; seconds
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm-up, then a cosine to zero.
+
+    Attributes:
+        steps: in all.
+        rate: highest learning rate.
+        warmup: steps.
+        decay: weight decay of matrices.
+    """
+
+    steps: int
+    rate: float
+    warmup: int = 60
+    decay: float = 0.05
+
+    def at(self, step: int) -> float:
+        """The learning rate of a step."""
+        rising = min(1.0, (step + 1) / self.warmup)
+        return self.rate * rising * 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1.0)))
+
+
+class Stage(Protocol):
+    """One training: what is trained, and the loss of a step. All chance in a step follows from its number."""
+
+    name: str
+    hidden: tuple[str, ...]  # parts of the names of the matrices that Muon trains; AdamW trains the rest
+
+    @property
+    def module(self) -> nn.Module:
+        """All that is trained, and its buffers."""
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss, and figures to report."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state dict that `build` reads."""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def train(
+    stage: Stage,
+    schedule: Schedule,
+    folder: Path,
+    *,
+    seconds: float = math.inf,
+    report: Callable[[str], None] = _say,
+) -> bool:
+    """Trains a stage, going on from its checkpoint in the folder if there is one.
+
+    Args:
+        stage: what to train.
+        schedule: how.
+        folder: gets NAME.checkpoint, NAME.log and, whenever it stops, NAME.pt with the weights.
+        seconds: stops after that time, to be gone on with by another call.
+        report: is told of progress.
+
+    Returns:
+        Whether it is finished.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimisers = _optimisers(stage, schedule)
+    step, spent = _resume(stage, optimisers, folder)
+    started = saved = time.monotonic()
+    sums, summed = dict[str, float](), 0
+    while step < schedule.steps and time.monotonic() - started < seconds:
+        figures = _step(stage, optimisers, schedule, step)
+        step, summed = step + 1, summed + 1
+        for name, value in figures.items():
+            sums[name] = sums.get(name, 0.0) + value
+        if step % REPORT_EVERY == 0 or step == schedule.steps:
+            total = spent + time.monotonic() - started
+            shown = " ".join(f"{name} {value / summed:.4f}" for name, value in sums.items())
+            line = f"{stage.name} {step}/{schedule.steps} {total:.0f} s {shown}"
+            report(line)
+            with (folder / f"{stage.name}.log").open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
+            sums, summed = {}, 0
+        if time.monotonic() - saved > SAVE_EVERY:
+            saved = time.monotonic()
+            _save(stage, optimisers, folder, step, spent + saved - started)
+    _save(stage, optimisers, folder, step, spent + time.monotonic() - started)
+    return step >= schedule.steps
+
+
+def _step(stage: Stage, optimisers: Optimisers, schedule: Schedule, step: int) -> dict[str, float]:
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.at(step)
+    with sdpa_kernel(SDPBackend.MATH):  # on a CPU the fused attention's backward is slow for short sequences
+        loss, figures = stage.loss(step)
+        loss.backward()
+    nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
+    for optimiser in optimisers:
+        optimiser.step()
+    return {"loss": loss.item(), **figures}
+
+
+def _optimisers(stage: Stage, schedule: Schedule) -> Optimisers:
+    trained = {name: value for name, value in stage.module.named_parameters() if value.requires_grad}
+    hidden = [n for n, p in trained.items() if p.ndim == 2 and any(part in n for part in stage.hidden)]
+    rest = [p for n, p in trained.items() if n not in set(hidden)]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": schedule.decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    found: Optimisers = [torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))]
+    if hidden:
+        matrices = [trained[name] for name in hidden]
+        muon = torch.optim.Muon(matrices, lr=schedule.rate, weight_decay=schedule.decay, adjust_lr_fn="match_rms_adamw")
+        found.append(muon)
+    return found
+
+
+def _resume(stage: Stage, optimisers: Optimisers, folder: Path) -> tuple[int, float]:
+    path = folder / f"{stage.name}.checkpoint"
+    if not path.is_file():
+        return 0, 0.0
+    state = torch.load(path, "cpu", weights_only=True)
+    stage.module.load_state_dict(state["module"])
+    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
+    return int(state["step"]), float(state["seconds"])
+
+
+def _save(stage: Stage, optimisers: Optimisers, folder: Path, step: int, seconds: float) -> None:
+    state = {
+        "module": stage.module.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+        "step": step,
+        "seconds": seconds,
+    }
+    for name, value in ((f"{stage.name}.checkpoint", state), (f"{stage.name}.pt", stage.weights())):
+        part = folder / f"{name}.part"
+        torch.save(value, part)
+        os.replace(part, folder / name)  # noqa: PTH105
