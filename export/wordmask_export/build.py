@@ -17,6 +17,7 @@ from typing import Literal
 
 from wordmask.manifest import FILE_NAME, SCHEMA, Graph, Manifest
 from wordmask_export import graphs, half, models
+from wordmask_export.half_weights import round_weights, shrink
 from wordmask_export.onnx_export import Spec, describe, export
 from wordmask_export.parity import Figure, Parity
 
@@ -49,6 +50,7 @@ def build(
     protocol: graphs.Protocol,
     *,
     precision: Precision = "fp32",
+    half_weights: bool = False,
     domain: Domain = "photos",
     force: bool = False,
     report: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201
@@ -63,6 +65,7 @@ def build(
         choice: models and weights.
         protocol: windows and sizes.
         precision: fp32 or fp16.
+        half_weights: round the weights to half precision and store them so; the arithmetic is that of `precision`.
         domain: what the weights were trained on; random ones know nothing whatever this says.
         force: replaces a bundle that stands there.
         report: is told of progress, and of the summary at the end.
@@ -79,7 +82,11 @@ def build(
     try:
         report("loading the models")
         loaded = models.load(choice)
-        entries, seconds = _export_all(work, loaded, protocol, precision, report)
+        if half_weights:
+            for module in (loaded.clip, loaded.loftup, loaded.sam2):
+                if module is not None:
+                    round_weights(module)
+        entries, seconds = _export_all(work, loaded, protocol, precision, half_weights, report)
         knows = "random" if choice.seed is not None else domain
         manifest = _manifest(work, loaded, protocol, entries, precision, knows)
         lines = _compare_all(work, manifest, loaded, protocol, seconds, report)
@@ -112,6 +119,7 @@ def _export_all(
     loaded: models.Models,
     protocol: graphs.Protocol,
     precision: Precision,
+    half_weights: bool,
     report: Callable[[str], None],
 ) -> tuple[dict[str, Graph], dict[str, float]]:
     """Writes the graphs; gives the manifest's entry and the seconds of each."""
@@ -120,7 +128,7 @@ def _export_all(
     for spec in graphs.specs(loaded, protocol):
         start = time.perf_counter()
         report(f"exporting {spec.name}")
-        entries[spec.name] = _export(spec, work, precision)
+        entries[spec.name] = _export(spec, work, precision, half_weights)
         seconds[spec.name] = time.perf_counter() - start
     return entries, seconds
 
@@ -148,12 +156,14 @@ def _manifest(
     ).sealed()
 
 
-def _export(spec: Spec, work: Path, precision: Precision) -> Graph:
+def _export(spec: Spec, work: Path, precision: Precision, half_weights: bool) -> Graph:
     entry = export(spec, work)
+    path = work / entry.file
     if precision == "fp16":
-        half.convert(work / entry.file)
-        entry = dataclasses.replace(entry, **dataclasses.asdict(describe(work / entry.file)))
-    return entry
+        half.convert(path)
+    if half_weights:
+        shrink(path)
+    return dataclasses.replace(entry, **dataclasses.asdict(describe(path)))
 
 
 def _copy_merges(work: Path) -> Path:

@@ -23,6 +23,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clip-attention", choices=("csa", "maskclip"), default="csa", help="of CLIP's last block")
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
+    parser.add_argument("--half-weights", action="store_true", help="half-precision weights, for half the size")
     parser.add_argument("--window", type=int, default=224, help="side of the windows, pixels")
     parser.add_argument("--stride", type=int, default=112, help="step of the windows, pixels")
     parser.add_argument("--short-side", type=int, default=336, help="photos are resized to this short side")
@@ -48,7 +49,7 @@ def run_build(args: argparse.Namespace) -> int:
             weights=args.weights,
         )
         protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
-        build(args.out, choice, protocol, precision=args.precision, force=args.force)
+        build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
     except (BuildError, WeightsError, ValueError) as error:
         print(f"wordmask build: {error}", file=sys.stderr)
         return 1 if isinstance(error, BuildError) else 2

@@ -71,10 +71,14 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_run(commands.add_parser("run", help="segment photos with a list of words"))
     build = commands.add_parser("build", help="make a bundle of ONNX graphs from checkpoints")
+    evaluation = commands.add_parser("eval", help="measure a bundle's quality on labelled pictures")
+    from wordmask_bench.cli import add_eval_arguments, run_eval
     from wordmask_export.cli import add_build_arguments
 
     add_build_arguments(build)
     build.set_defaults(command=run_build)
+    add_eval_arguments(evaluation)
+    evaluation.set_defaults(command=run_eval)
     return parser
 
 

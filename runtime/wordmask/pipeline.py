@@ -153,14 +153,14 @@ class Segmenter:
     def segment(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> Segmentation:
         """The chain on a decoded photo u8 (H, W, 3). SAM2's encoder runs beside CLIP, LoftUp and the prompts."""
         with ThreadPoolExecutor(1, thread_name_prefix="sam2") as side_branch:
-            encoding = side_branch.submit(self._encode, photo, clock)
+            encoding = side_branch.submit(self.encode, photo, clock)
             dense = self.class_map(photo, queries, options, clock)
             count = len(queries.vocabulary.classes)
             with clock.measure("prompts"):
                 prompts = extract_prompts(dense.index, dense.confidence, count, options)
             encoded = encoding.result()
         with clock.measure("sam2_decoder"):
-            low_res, iou = decode_prompts(self._graphs["sam2_decoder"], encoded, prompts, self.manifest.sam2)
+            low_res, iou = self.decode(encoded, prompts)
         with clock.measure("masks"):
             instances = self._instances(prompts, low_res, iou, queries.vocabulary, encoded.size, options)
             semantic = paint(instances, encoded.size)
@@ -175,10 +175,15 @@ class Segmenter:
             seconds=clock.seconds,
         )
 
-    def _encode(self, photo: Photo, clock: Clock) -> EncodedPhoto:
-        with clock.measure("sam2_encoder"):
+    def encode(self, photo: Photo, clock: Clock | None = None) -> EncodedPhoto:
+        """What SAM2's decoder needs of a decoded photo u8 (H, W, 3)."""
+        with (clock or Clock()).measure("sam2_encoder"):
             square = resize_for_sam2(photo, self.manifest.sam2.image_size)
             return encode_photo(self._graphs["sam2_encoder"], square, (photo.shape[0], photo.shape[1]))
+
+    def decode(self, encoded: EncodedPhoto, prompts: Sequence[Prompt]) -> tuple[Floats, Floats]:
+        """SAM2's masks for prompts on an encoded photo: logits f32 (N, m, m) and predicted IoU f32 (N,)."""
+        return decode_prompts(self._graphs["sam2_decoder"], encoded, prompts, self.manifest.sam2)
 
     def class_map(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> ClassMap:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""

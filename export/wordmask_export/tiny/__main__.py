@@ -1,4 +1,4 @@
-"""`python -m wordmask_export.tiny`: trains the tiny family, makes its bundle, measures it."""
+"""`python -m wordmask_export.tiny`: trains the tiny family and makes its bundle."""
 
 from __future__ import annotations
 
@@ -27,12 +27,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     make = commands.add_parser("build", help="make the bundle")
     make.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     make.add_argument("--out", type=Path, required=True, help="the bundle's folder, e.g. models_cache/tiny")
-    make.add_argument("--precision", choices=("fp32", "fp16"), default="fp16")
     make.add_argument("--force", action="store_true", help="replace a bundle that stands there")
-    measure = commands.add_parser("eval", help="measure a bundle on held-out scenes")
-    measure.add_argument("bundle", type=Path)
-    measure.add_argument("--scenes", type=int, default=40)
-    measure.add_argument("--combinations", choices=("test", "unseen"), default="test")
     return parser.parse_args(arguments)
 
 
@@ -68,21 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_args(arguments)
     if args.command == "train":
         return run_train(args)
-    if args.command == "build":
-        from wordmask_export.build import BuildError  # noqa: PLC0415
-        from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415
-        from wordmask_export.weights import WeightsError  # noqa: PLC0415
+    from wordmask_export.build import BuildError  # noqa: PLC0415
+    from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415
+    from wordmask_export.weights import WeightsError  # noqa: PLC0415
 
-        try:
-            build_bundle(args.weights, args.out, precision=args.precision, force=args.force)
-        except (BuildError, WeightsError) as error:
-            print(f"wordmask_export.tiny: {error}", file=sys.stderr)  # noqa: T201
-            return 1
-        return 0
-    from wordmask_export.tiny.quality import measure  # noqa: PLC0415
-
-    for name, value in measure(args.bundle, args.scenes, combinations=args.combinations).items():
-        print(f"{name:<24}{value:.4f}")  # noqa: T201
+    try:
+        build_bundle(args.weights, args.out, force=args.force)
+    except (BuildError, WeightsError) as error:
+        print(f"wordmask_export.tiny: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Literal
 
 from wordmask.manifest import FILE_NAME, Manifest
 from wordmask_export.build import build
@@ -17,13 +16,12 @@ from wordmask_export.weights import read
 LICENCE = "Apache-2.0 (wordmask)"
 
 
-def build_bundle(weights: Path, out: Path, *, precision: Literal["fp32", "fp16"], force: bool = False) -> Manifest:
-    """Builds the bundle.
+def build_bundle(weights: Path, out: Path, *, force: bool = False) -> Manifest:
+    """Builds the bundle, in fp32 with half-precision weights.
 
     Args:
         weights: folder of clip.pt, loftup.pt and sam2.pt, as train leaves them.
         out: the bundle's folder.
-        precision: of its graphs.
         force: replaces what stands there.
 
     Raises:
@@ -38,7 +36,7 @@ def build_bundle(weights: Path, out: Path, *, precision: Literal["fp32", "fp16"]
     )
     scale = math.exp(read(weights / "clip.pt")["logit_scale"].item())
     protocol = dataclasses.replace(PROTOCOL, logit_scale=round(scale, 3))
-    return own(out, build(out, choice, protocol, precision=precision, domain="synthetic", force=force))
+    return own(out, build(out, choice, protocol, half_weights=True, domain="synthetic", force=force))
 
 
 def own(bundle: Path, manifest: Manifest) -> Manifest:

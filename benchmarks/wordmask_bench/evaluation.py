@@ -1,0 +1,78 @@
+"""The arithmetic of quality: confusion counts, IoU, outlines, small objects."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.integer]
+SMALL = 24  # pixels: an object whose box is narrower and lower than this is small
+
+
+class Confusion:
+    """How often each true class was taken for each class, over any number of pictures.
+
+    Attributes:
+        counts: i64 (C, C + 1), true by found; the last column is "none".
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.counts = np.zeros((classes, classes + 1), np.int64)
+
+    def add(self, true: Labels, found: Labels, where: NDArray[np.bool_] | None = None) -> None:
+        """Counts pixels.
+
+        Args:
+            true: (H, W), class 0 to C - 1; pixels of another value are not counted.
+            found: (H, W), class 0 to C - 1, or C for none.
+            where: bool (H, W), the pixels that count; None takes all.
+        """
+        classes, columns = self.counts.shape
+        counted = (true >= 0) & (true < classes)
+        if where is not None:
+            counted &= where
+        pairs = true[counted].astype(np.int64) * columns + found[counted]
+        self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
+
+    def iou(self) -> NDArray[np.float64]:
+        """IoU a class, f64 (C,); nan where the class does not occur."""
+        right = np.diagonal(self.counts).astype(np.float64)
+        true, found = self.counts.sum(1), self.counts.sum(0)[:-1]
+        return np.where(true > 0, right / np.maximum(true + found - right, 1), np.nan)
+
+    def accuracy(self) -> float:
+        """Share of the pixels that are right."""
+        return float(np.trace(self.counts) / max(self.counts.sum(), 1))
+
+
+def mean(values: NDArray[np.float64]) -> float:
+    """The mean of what is not nan; nan if all is."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def boundary(labels: Labels, width: int) -> NDArray[np.bool_]:
+    """Pixels within `width` of another label, counted along rows, columns and diagonals: bool (H, W)."""
+    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    plane = labels.astype(np.uint16)
+    different: NDArray[np.bool_] = cv2.dilate(plane, kernel) != cv2.erode(plane, kernel)
+    return different
+
+
+def is_small(box: tuple[int, int, int, int]) -> bool:
+    """Whether an object with this box (x0, y0, x1, y1, exclusive ends) counts as small."""
+    x0, y0, x1, y1 = box
+    return max(x1 - x0, y1 - y0) < SMALL
+
+
+def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """IoU of two masks; 0 where both are empty."""
+    return int(np.count_nonzero(one & other)) / max(int(np.count_nonzero(one | other)), 1)
+
+
+def deepest_point(mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """The middle, x and y, of the pixel of a mask that is farthest from its outline (the picture's edge is one)."""
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(x) + 0.5, float(y) + 0.5
