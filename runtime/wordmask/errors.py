@@ -52,3 +52,7 @@ class PhotoError(WordmaskError, ValueError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class EngineError(WordmaskError, RuntimeError):
+    """A TensorRT engine is missing, does not fit this machine, or must not be trusted."""

@@ -8,6 +8,7 @@ import pytest
 
 from wordmask.errors import ManifestError
 from wordmask.manifest import Manifest, bundle_id, parse, read_manifest
+from wordmask.strict import parse_as
 
 DIGEST = "0" * 64
 CLIP = {
@@ -35,9 +36,7 @@ def sealed() -> Manifest:
     try:
         return parse(json.dumps(raw()))
     except ManifestError:
-        from wordmask import manifest
-
-        return manifest._parse(Manifest, raw(), "manifest").sealed()
+        return parse_as(Manifest, raw(), "manifest").sealed()
 
 
 def test_what_is_written_is_read_back():
