@@ -9,9 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 
+from wordmask_bench.scenes import HELD_OUT  # noqa: E402
 from wordmask_export import loftup  # noqa: E402
 from wordmask_export.tiny import loftup_stage, loop  # noqa: E402
-from wordmask_export.tiny.clip_stage import ClipStage, new_towers, squares  # noqa: E402
+from wordmask_export.tiny.clip_stage import ClipStage, mixed_squares, new_towers, parts, squares  # noqa: E402
 from wordmask_export.tiny.data import TRAINED, WORDS, WindowStream  # noqa: E402
 from wordmask_export.tiny.loftup_stage import LoftupStage, Part, upsample_pixels  # noqa: E402
 from wordmask_export.tiny.loop import Schedule, train  # noqa: E402
@@ -45,7 +46,7 @@ def new_stage(name, seed=0):
         return ClipStage(seed, batch=4, scenes=2)
     if name == "loftup":
         return LoftupStage(seed, new_towers(0), batch=2, scenes=2)
-    return Sam2Stage(seed, 100, part=128, scenes=4)
+    return Sam2Stage(seed, 100, scenes=4)
 
 
 def quiet(text):
@@ -93,6 +94,11 @@ def test_batches_follow_from_the_seed_and_the_step():
     assert np.array_equal(prompts[0].masks, prompts[1].masks)
 
 
+def test_a_click_is_looked_at_before_training():
+    _, figures = new_stage("sam2").loss(0)
+    assert figures["astray"] < 3.0  # looking everywhere alike would be log(64) = 4.2
+
+
 def test_clicks_are_inside_their_masks():
     batch = PromptStream(0, 256, scenes=4)(0, images=2, prompts=4, offset=(128, 0), side=128)
     for (x, y), index, mask in zip(batch.coords[:, 0], batch.image_index, batch.masks, strict=True):
@@ -108,6 +114,25 @@ def test_held_out_words_are_never_a_label_or_a_negative():
     assert set(np.unique(windows.class_maps)) <= set(TRAINED)
 
 
+def test_mixed_squares_never_hold_a_held_out_pair():
+    phrases = mixed_squares(np.random.default_rng(0), 500)
+    assert len(phrases) == 2000
+    assert HELD_OUT.isdisjoint(phrases)
+    assert any("striped" in phrase for phrase in phrases)
+
+
+def test_parts_of_additive_embeddings_are_found_up_to_a_constant():
+    rng = np.random.default_rng(0)
+    colours, patterns = rng.normal(size=(8, 1, 4)), rng.normal(size=(1, 5, 4))
+    words = (colours + patterns).reshape(40, 4)
+    text = np.zeros((len(TRAINED), 4))
+    is_object = np.array(TRAINED) < 40
+    text[is_object] = words[np.array(TRAINED)[is_object]]
+    found = parts().numpy() @ text
+    expected = patterns[0] - patterns[0].mean(0)
+    np.testing.assert_allclose(found[8:] - found[8:].mean(0), expected, atol=1e-4)  # pinv in single precision
+
+
 def test_pixels_of_a_part_are_upsampled_as_those_of_the_whole():
     torch.manual_seed(0)
     module = loftup.random(8, 0)
@@ -116,6 +141,6 @@ def test_pixels_of_a_part_are_upsampled_as_those_of_the_whole():
     whole = module(features, guidance)[0]
     part, row, column = Part(16, 0, 32), 16 + 5, 1
     pixels = torch.tensor([[5 * 32 + 1]])
-    found = upsample_pixels(module, features, guidance, part, pixels)[0, 0]
+    found = upsample_pixels(module, features, guidance, [part], pixels)[0, 0]
     assert part.top + loftup_stage.HALO <= row
     torch.testing.assert_close(found, whole[:, row, column], rtol=1e-4, atol=1e-4)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-STEPS = {"clip": 1500, "sam2": 2000, "loftup": 800}
-RATES = {"clip": 1e-3, "sam2": 1e-3, "loftup": 2e-3}
+STEPS = {"clip": 4000, "loftup": 2200, "sam2": 7000}
+RATES = {"clip": 1e-3, "loftup": 2e-3, "sam2": 3e-3}
+LANES = (("clip", "loftup"), ("sam2",))  # LoftUp learns on CLIP's features; SAM2 learns beside them
+UNFINISHED = 3
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -21,9 +25,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     train.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and weights")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--minutes", type=float, default=math.inf, help="stop after that time; call again to go on")
-    train.add_argument("--stage", choices=tuple(STEPS), help="one training only (default: all, in order)")
+    train.add_argument(
+        "--stage", nargs="+", choices=tuple(STEPS), help="these alone, in this order (default: all, in two processes)"
+    )
     train.add_argument("--steps", type=float, default=1.0, help="times the recipe's number of steps (default: 1)")
-    train.add_argument("--threads", type=int, help="default: torch's")
+    train.add_argument("--threads", type=int, help="of a process (default: half the cores)")
+    train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
     make = commands.add_parser("build", help="make the bundle")
     make.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     make.add_argument("--out", type=Path, required=True, help="the bundle's folder, e.g. models_cache/tiny")
@@ -32,7 +39,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def run_train(args: argparse.Namespace) -> int:
-    """Trains; gives 0 when all is finished, 3 when time ran out before."""
+    """Trains the stages of this process; gives 0 when all is finished, 3 when time ran out before."""
     import torch  # noqa: PLC0415
 
     from wordmask_export.tiny.clip_stage import ClipStage  # noqa: PLC0415
@@ -43,26 +50,42 @@ def run_train(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     end = time.monotonic() + args.minutes * 60
-    for name in [args.stage] if args.stage else list(STEPS):
+    for name in args.stage:
         schedule = Schedule(max(1, round(STEPS[name] * args.steps)), RATES[name])
         stage: Stage
         if name == "clip":
-            stage = ClipStage(args.seed)
+            stage = ClipStage(args.seed, device=args.device)
         elif name == "sam2":
-            stage = Sam2Stage(args.seed, schedule.steps)
+            stage = Sam2Stage(args.seed, schedule.steps, device=args.device)
         else:
-            stage = LoftupStage(args.seed, trained_towers(args.out / "clip.pt"))
+            stage = LoftupStage(args.seed, trained_towers(args.out / "clip.pt"), device=args.device)
         if not train(stage, schedule, args.out, seconds=end - time.monotonic()):
             print(f"stopped within {name}: call again to go on", file=sys.stderr)  # noqa: T201
-            return 3
+            return UNFINISHED
     return 0
+
+
+def run_lanes(args: argparse.Namespace) -> int:
+    """Trains everything, in a process a lane: two of one thread each are faster than one of two threads."""
+    threads = args.threads or max(1, (os.cpu_count() or 1) // len(LANES))
+    command = [sys.executable, "-m", __spec__.name, "train", "--out", str(args.out), "--seed", str(args.seed)]
+    command += ["--minutes", str(args.minutes), "--steps", str(args.steps), "--threads", str(threads)]
+    command += ["--device", args.device]
+    lanes = [subprocess.Popen([*command, "--stage", *stages]) for stages in LANES]
+    try:
+        statuses = [lane.wait() for lane in lanes]
+    except BaseException:
+        for lane in lanes:
+            lane.terminate()
+        raise
+    return next((status for status in statuses if status not in (0, UNFINISHED)), max(statuses))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     args = parse_args(arguments)
     if args.command == "train":
-        return run_train(args)
+        return run_train(args) if args.stage else run_lanes(args)
     from wordmask_export.build import BuildError  # noqa: PLC0415
     from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415
     from wordmask_export.weights import WeightsError  # noqa: PLC0415

@@ -1,8 +1,9 @@
 """Trains CLIP: patch features, by the very forward that is exported (CSA in the last block), against phrases.
 
-Colour and pattern must compose, so that a pair that was never seen has a meaning: the text tower is drawn towards
-embeddings that are sums of a colour's and a pattern's part. The image tower then has to tell colours and patterns
-apart independently.
+Colour and pattern must compose, so that a pair that was never seen has a meaning. The text tower is drawn towards
+embeddings that are sums of parts, for pairs of any words: of trained pairs alone it would learn those alone ("green
+striped" was at a cosine of 0.52 to its parts' sum). The image tower has to know a pattern whatever the colour: some of
+the windows are without colour, and teach patterns alone (else "black dotted" was never found, being never a negative).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wordmask_bench.scenes import PATTERNS
+from wordmask_bench.scenes import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS
 from wordmask_export import clip_csa, clip_text
 from wordmask_export.sam2_graphs import Normalise
 from wordmask_export.tiny import filters
@@ -27,7 +28,11 @@ from wordmask_export.tiny.data import OBJECT_WORDS, TRAINED, WORDS, WindowStream
 CONFIG = Path(__file__).parent / "tiny_clip.json"
 TEMPLATES = tuple(open_clip.OPENAI_IMAGENET_TEMPLATES)
 BATCH = 32
+TEXT_STEPS = 600  # then the text tower is left as it is
 COMPOSITION = 2.0  # weight of the text tower's additivity
+GREY = 0.33  # share of the windows that are without colour, and teach patterns alone
+GREY_WEIGHT = 1.0  # of these, beside the others
+MIXED = 24  # random squares of words, colours and patterns among them, that must be additive too
 SPREAD, CLOSEST = 10.0, 0.45  # weight of keeping phrases apart, and the cosine up to which they may be near
 BACKGROUND_WEIGHT = 0.25  # of a patch without an object, beside 1.25 of a patch full of one
 
@@ -39,17 +44,24 @@ class Towers(nn.Module):
         super().__init__()
         self.image = clip_csa.load(state).requires_grad_(True)
         self.text = clip_text.load(state, heads=text_heads).requires_grad_(True)
+        self.text.token_embedding.requires_grad_(False)  # words are apart as they are; most never occur
         self.log_scale = nn.Parameter(torch.tensor(12.0).log())
         self.normalise = Normalise(open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.log_scale.device
+
     def features(self, images: NDArray[np.uint8]) -> Tensor:
         """u8 (B, S, S, 3) -> f32 (B, D, S / patch, S / patch)."""
-        dense: Tensor = self.image(self.normalise(torch.from_numpy(images)))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            dense: Tensor = self.image(self.normalise(torch.from_numpy(images).to(self.device)))
         return dense.float()
 
     def words(self, words: tuple[str, ...] = WORDS) -> Tensor:
         """Embeddings as the runtime makes them: the unit mean over all templates, (W, D)."""
-        rows = [self.text(tokens([t(word) for t in TEMPLATES])).mean(0) for word in words]
+        rows = [self.text(tokens([t(word) for t in TEMPLATES]).to(self.device)).mean(0) for word in words]
         return F.normalize(torch.stack(rows), dim=-1)
 
     def state(self) -> dict[str, Tensor]:
@@ -90,6 +102,28 @@ def squares() -> Tensor:
     return torch.tensor(rows)
 
 
+def parts() -> Tensor:
+    """What makes embeddings of TRAINED into their additive parts, by least squares: (colours + patterns, TRAINED)."""
+    many = len(PATTERNS)
+    design = torch.zeros(len(TRAINED), len(COLOURS) + many)
+    for row, word in enumerate(TRAINED):
+        if word < OBJECT_WORDS:
+            design[row, [word // many, len(COLOURS) + word % many]] = 1
+    return torch.linalg.pinv(design)
+
+
+def mixed_squares(rng: np.random.Generator, count: int) -> list[str]:
+    """Phrases of two words in fours (a p, a q, b p, b q): any words, but never a pair that is held out."""
+    phrases: list[str] = []
+    while len(phrases) < 4 * count:
+        firsts = rng.choice(COLOURS + BACKGROUNDS, 2, replace=False)
+        seconds = rng.choice(PATTERNS + BACKGROUNDS, 2, replace=False)
+        corners = [f"{first} {second}" for first in firsts for second in seconds]
+        if HELD_OUT.isdisjoint(corners):
+            phrases += corners
+    return phrases
+
+
 def shares(class_maps: NDArray[np.uint8], patch: int) -> Tensor:
     """The share of each word in each patch: f32 (B * patches, len(WORDS))."""
     batch, side, _ = class_maps.shape
@@ -106,43 +140,72 @@ class ClipStage:
     name = "clip"
     hidden: tuple[str, ...] = ("resblocks",)
 
-    def __init__(self, seed: int, *, batch: int = BATCH, scenes: int | None = None) -> None:
+    def __init__(
+        self, seed: int, *, batch: int = BATCH, scenes: int | None = None, device: torch.device | str = "cpu"
+    ) -> None:
         self.seed = seed
-        self.module = new_towers(seed)
+        self.module = new_towers(seed).to(device)
         self.stream = WindowStream(seed, batch) if scenes is None else WindowStream(seed, batch, scenes=scenes)
         self.trained = torch.tensor(TRAINED)
-        self.squares = squares()
+        self.squares = squares().to(device)
+        self.parts = parts().to(device)
+        self.frozen: Tensor | None = None  # the text tower's embeddings once it is left as it is
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy of patches over the trained words, and the text tower's distance from additivity."""
+        """Cross-entropy of patches over the trained words and their parts, and the text tower's own losses."""
         windows, towers = self.stream(step), self.module
-        with torch.autocast("cpu", torch.bfloat16):
-            features = towers.features(windows.images)
-        rng = generator(self.seed, 3, step)
-        chosen = rng.integers(len(TEMPLATES), size=len(TRAINED))
-        text = towers.text(tokens([TEMPLATES[c](WORDS[i]) for c, i in zip(chosen, TRAINED, strict=True)]))
-        unit = F.normalize(features.permute(0, 2, 3, 1).flatten(0, 2), dim=-1)  # (B * patches, D)
-        logits = towers.log_scale.clamp(max=4.0).exp() * unit @ text.T
-        share = shares(windows.class_maps, towers.image.patch)
+        text, own, figures = self._text(step)
+        grey = round(len(windows.images) * GREY)
+        features = towers.features(np.concatenate([_grey(windows.images[:grey]), windows.images[grey:]]))
+        unit = F.normalize(features.permute(0, 2, 3, 1), dim=-1)  # (B, h, w, D)
+        unit_grey, unit = unit[:grey].flatten(0, 2), unit[grey:].flatten(0, 2)  # each (patches, D)
+        scale = towers.log_scale.clamp(max=4.0).exp()
+        share = shares(windows.class_maps, towers.image.patch).to(unit.device)
+        share_grey, share = share.split([len(unit_grey), len(unit)])
         target = share[:, self.trained]
         weight = BACKGROUND_WEIGHT + share[:, :OBJECT_WORDS].sum(1)
-        entropy = -(target * logits.log_softmax(-1)).sum(-1)
-        a, b, c, d = text[self.squares].unbind(1)
+        logits = scale * unit @ text.T
+        matched = (_cross_entropy(logits, target) * weight).sum() / weight.sum()
+        patterns = share_grey[:, :OBJECT_WORDS].unflatten(1, (len(COLOURS), -1)).sum(1)
+        alone = _cross_entropy(scale * unit_grey @ (self.parts @ text).T[:, len(COLOURS) :], patterns)
+        matched = matched + GREY_WEIGHT * alone.sum() / patterns.sum().clamp_min(1.0)
+        accuracy = _accuracy(logits.detach().argmax(-1).cpu(), target.cpu())
+        return matched + own, {**accuracy, **figures, "scale": scale.item()}
+
+    def _text(self, step: int) -> tuple[Tensor, Tensor | float, dict[str, float]]:
+        """Embeddings of the trained words (TRAINED, D), the text tower's own loss, and figures."""
+        towers = self.module
+        if step >= TEXT_STEPS:
+            if self.frozen is None:
+                with torch.no_grad():
+                    self.frozen = towers.words()[self.trained]
+            return self.frozen, 0.0, {}
+        rng = generator(self.seed, 3, step)
+        phrases = [WORDS[i] for i in TRAINED] + mixed_squares(rng, MIXED)
+        chosen = rng.integers(len(TEMPLATES), size=len(phrases))
+        prompts = [TEMPLATES[c](phrase) for c, phrase in zip(chosen, phrases, strict=True)]
+        text, mixed = towers.text(tokens(prompts).to(towers.device)).split([len(TRAINED), 4 * MIXED])
+        a, b, c, d = torch.cat([text[self.squares], mixed.unflatten(0, (-1, 4))]).unbind(1)
         composition = (a - b - c + d).square().sum(-1).mean()
-        near = (text @ text.T - torch.eye(len(text)) - CLOSEST).clamp_min(0)
+        near = (text @ text.T - torch.eye(len(text), device=text.device) - CLOSEST).clamp_min(0)
         spread = near.square().sum() / len(text)  # else the first thing learnt, colour, takes all the room
-        loss = (entropy * weight).sum() / weight.sum() + COMPOSITION * composition + SPREAD * spread
-        figures = _accuracy(logits.detach().argmax(-1), target)
-        return loss, {
-            **figures,
-            "composition": composition.item(),
-            "spread": spread.item(),
-            "scale": towers.log_scale.exp().item(),
-        }
+        own = COMPOSITION * composition + SPREAD * spread
+        return text, own, {"composition": composition.item(), "spread": spread.item()}
 
     def weights(self) -> dict[str, Tensor]:
         """By open_clip's names."""
         return self.module.state()
+
+
+def _grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Without colour: u8 (B, S, S, 3)."""
+    luma = images @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.repeat((luma + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Against shares, which need not sum to 1: (N,)."""
+    return -(target * logits.log_softmax(-1)).sum(-1)
 
 
 def _accuracy(found: Tensor, target: Tensor) -> dict[str, float]:

@@ -1,10 +1,13 @@
 """Trains LoftUp on frozen CLIP features: every pixel is to be classified by its upsampled feature.
 
 A step looks at a part of each window, at its true place in it, and of that at more pixels near outlines than within.
+Every window has its own part: with one place for a whole batch, the batch statistics of the convolutions would be those
+of that place, and not what the exported module uses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -51,21 +54,27 @@ def trained_towers(weights: Path) -> Towers:
     return towers.eval().requires_grad_(False)
 
 
-def upsample_pixels(module: loftup.LoftUp, features: Tensor, guidance: Tensor, part: Part, pixels: Tensor) -> Tensor:
+def cut(images: Tensor, parts: Sequence[Part]) -> Tensor:
+    """The part of each image: (B, ..., S, S) -> (B, ..., side, side)."""
+    return torch.stack([image[(..., *part.slices)] for image, part in zip(images, parts, strict=True)])
+
+
+def upsample_pixels(
+    module: loftup.LoftUp, features: Tensor, guidance: Tensor, parts: Sequence[Part], pixels: Tensor
+) -> Tensor:
     """LoftUp's output at some pixels only: (B, Q, D).
 
     Args:
         module: the upsampler.
         features: f32 (B, D, h, w).
         guidance: u8 (B, 3, S, S).
-        part: what the convolutions see of the guidance; pixels within HALO of its edge are not what the whole gives,
-            unless the edge is the window's own.
+        parts: what the convolutions see of each guidance, of one size; pixels within HALO of its edge are not what the
+            whole gives, unless the edge is the window's own.
         pixels: i64 (B, Q), row-major within the part.
     """
-    inner, size = module.upsampler, guidance.shape[-1]
-    rows, columns = part.slices
-    colours = loftup.normalise_guidance(guidance)[:, :, rows, columns]
-    places = loftup.coordinates(size, size, guidance.device)[:, :, rows, columns].expand(len(guidance), -1, -1, -1)
+    inner, (batch, _, height, width) = module.upsampler, guidance.shape
+    colours = cut(loftup.normalise_guidance(guidance), parts)
+    places = cut(loftup.coordinates(height, width, guidance.device).expand(batch, -1, -1, -1), parts)
     channels = torch.cat([loftup.fourier(torch.cat([places, colours], dim=1), inner.phases), colours], dim=1)
     x = inner.first_conv(channels.float()).flatten(2).transpose(1, 2)  # (B, side * side, width)
     queries = x.gather(1, pixels[..., None].expand(-1, -1, x.shape[2]))
@@ -74,21 +83,29 @@ def upsample_pixels(module: loftup.LoftUp, features: Tensor, guidance: Tensor, p
     return norm(F.linear(mixed, conv.weight.flatten(1), conv.bias).float())
 
 
-def draw_pixels(rng: np.random.Generator, class_maps: NDArray[np.uint8], part: Part, count: int) -> NDArray[np.int64]:
-    """Pixels of a part of each class map, mostly near outlines: i64 (B, count), row-major within the part."""
-    rows, columns = part.slices
+def draw(
+    rng: np.random.Generator, class_maps: NDArray[np.uint8], *, side: int = PART, count: int = PIXELS
+) -> tuple[list[Part], NDArray[np.int64]]:
+    """A part of each class map, anywhere, and pixels of it, mostly near outlines.
+
+    Returns:
+        The parts, and i64 (B, count), row-major within the part.
+    """
     size, kernel = class_maps.shape[1], np.ones((2 * BAND + 1, 2 * BAND + 1), np.uint8)
-    far = np.array([part.top > 0, part.left > 0, part.top + part.side < size, part.left + part.side < size]) * HALO
-    chosen = []
+    parts, pixels = [], []
     for class_map in class_maps:
         band = cv2.dilate(class_map, kernel) != cv2.erode(class_map, kernel)
         weight = 1.0 + BAND_WEIGHT * band + OBJECT_WEIGHT * (class_map < OBJECT_WORDS)
-        inside = np.zeros((part.side, part.side))
-        valid = slice(far[0], part.side - far[2]), slice(far[1], part.side - far[3])
-        inside[valid] = weight[rows, columns][valid]
+        top, left = (int(x) for x in rng.integers((size - side) // 16 + 1, size=2) * 16)
+        part = Part(top, left, side)
+        far = np.array([top > 0, left > 0, top + side < size, left + side < size]) * HALO
+        valid = slice(far[0], side - far[2]), slice(far[1], side - far[3])
+        inside = np.zeros((side, side))
+        inside[valid] = weight[part.slices][valid]
+        parts.append(part)
         total = inside.ravel().cumsum()
-        chosen.append(np.searchsorted(total, rng.uniform(0, total[-1], count), side="right"))
-    return np.stack(chosen)
+        pixels.append(np.searchsorted(total, rng.uniform(0, total[-1], count), side="right"))
+    return parts, np.stack(pixels)
 
 
 class LoftupStage:
@@ -97,40 +114,45 @@ class LoftupStage:
     name = "loftup"
     hidden: tuple[str, ...] = ("ca_transformer",)
 
-    def __init__(self, seed: int, towers: Towers, *, batch: int = BATCH, scenes: int | None = None) -> None:
-        self.seed, self.towers = seed, towers
+    def __init__(
+        self,
+        seed: int,
+        towers: Towers,
+        *,
+        batch: int = BATCH,
+        scenes: int | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.seed, self.towers, self.device = seed, towers.to(device), torch.device(device)
         dim = towers.image.proj.shape[1]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.module: nn.Module = loftup.LoftUp(dim, hidden=HIDDEN, pixel_count=FREQUENCIES, key_count=FREQUENCIES)
+            module = loftup.LoftUp(dim, hidden=HIDDEN, pixel_count=FREQUENCIES, key_count=FREQUENCIES)
+        self.module: nn.Module = module.to(device)
         self.stream = WindowStream(seed + 1, batch) if scenes is None else WindowStream(seed + 1, batch, scenes=scenes)
-        self.trained = torch.tensor(TRAINED)
         place = np.full(len(WORDS), -1, np.int64)
         place[list(TRAINED)] = np.arange(len(TRAINED))
-        self.place = torch.from_numpy(place)
+        self.place = torch.from_numpy(place).to(device)
         with torch.no_grad():
-            self.text = towers.words()[self.trained]
+            self.text = self.towers.words()[list(TRAINED)]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy over the trained words at the drawn pixels."""
         assert isinstance(self.module, loftup.LoftUp)
         windows, rng = self.stream(step), generator(self.seed, 7, step)
-        side = windows.images.shape[1]
-        top, left = (int(x) for x in rng.integers((side - PART) // 16 + 1, size=2) * 16)
-        part = Part(top, left, PART)
-        pixels = torch.from_numpy(draw_pixels(rng, windows.class_maps, part, PIXELS))
-        guidance = torch.from_numpy(windows.images).permute(0, 3, 1, 2)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                features = self.towers.features(windows.images)
-            upsampled = upsample_pixels(self.module, features, guidance, part, pixels)
-        rows, columns = part.slices
-        labels = torch.from_numpy(np.ascontiguousarray(windows.class_maps[:, rows, columns])).long().flatten(1)
-        right = self.place[labels.gather(1, pixels)]  # (B, Q)
+        parts, drawn = draw(rng, windows.class_maps)
+        pixels = torch.from_numpy(drawn).to(self.device)
+        guidance = torch.from_numpy(windows.images).permute(0, 3, 1, 2).to(self.device)
+        with torch.no_grad():
+            features = self.towers.features(windows.images)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            upsampled = upsample_pixels(self.module, features, guidance, parts, pixels)
+        labels = cut(torch.from_numpy(windows.class_maps).to(self.device), parts).flatten(1).long().gather(1, pixels)
+        right = self.place[labels]  # (B, Q)
         logits = self.towers.log_scale.exp() * F.normalize(upsampled, dim=-1) @ self.text.T
         loss = F.cross_entropy(logits.flatten(0, 1), right.flatten())
         is_right = logits.detach().argmax(-1) == right
-        is_object = labels.gather(1, pixels) < OBJECT_WORDS
+        is_object = labels < OBJECT_WORDS
         figures = {"object": is_right[is_object], "background": is_right[~is_object]}
         return loss, {n: float(v.float().mean()) if len(v) else 1.0 for n, v in figures.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -112,7 +113,9 @@ def _step(stage: Stage, optimisers: Optimisers, schedule: Schedule, step: int) -
         optimiser.zero_grad(set_to_none=True)
         for group in optimiser.param_groups:
             group["lr"] = schedule.at(step)
-    with sdpa_kernel(SDPBackend.MATH):  # on a CPU the fused attention's backward is slow for short sequences
+    # On a CPU the fused attention's backward is slow for short sequences.
+    on_cpu = next(stage.module.parameters()).device.type == "cpu"
+    with sdpa_kernel(SDPBackend.MATH) if on_cpu else contextlib.nullcontext():
         loss, figures = stage.loss(step)
         loss.backward()
     nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)

@@ -1,7 +1,7 @@
 """Prompted targets for SAM2's training: scenes as SAM2 sees them, and clicks, boxes and masks on them.
 
-Most steps look at a quarter of the square, at its true place: position embeddings, windows and coordinates are those
-of the whole, at a quarter of the cost.
+Most steps look at a part of the square, at its true place: position embeddings, windows and coordinates are those of
+the whole, at a part of the cost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from wordmask_export.tiny.data import WORDS, generator
 
 Kind = Literal["click", "points", "box"]
 LEAST_AREA = 60  # pixels of SAM2's square that a target must show
-_SCENES_A_BLOCK = 32
+SCENES_A_BLOCK, STEPS_A_BLOCK = 32, 60
+_TRIES = 4  # squares looked at for a part that shows an object
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,22 +73,25 @@ def square(scene: Scene, size: int) -> Square:
 
 
 class PromptStream:
-    """Batches of prompts by step number; scenes are used `repeats` times, each time elsewhere."""
+    """Batches of prompts by step number; a block of scenes is used for some steps, each time elsewhere."""
 
-    def __init__(self, seed: int, size: int, *, repeats: int = 3, scenes: int = _SCENES_A_BLOCK) -> None:
-        self.seed, self.size, self.repeats, self.scenes = seed, size, repeats, scenes
+    def __init__(self, seed: int, size: int, *, scenes: int = SCENES_A_BLOCK) -> None:
+        self.seed, self.size, self.scenes = seed, size, scenes
         self._held: tuple[int, list[Square]] | None = None
 
     def __call__(self, step: int, *, images: int, prompts: int, offset: tuple[int, int], side: int) -> Batch:
         """The batch of a step: `images` parts of a side at an offset (y, x), `prompts` on each."""
         rng = generator(self.seed, 5, step)
-        squares = self._block(step * images // (self.scenes * self.repeats))
+        squares = self._block(step // STEPS_A_BLOCK)
         kind: Kind = ("click", "box", "click", "points")[step % 4]
+        rows, columns = slice(offset[0], offset[0] + side), slice(offset[1], offset[1] + side)
         found: list[tuple[NDArray[np.uint8], NDArray[np.uint8], list[_Prompted]]] = []
         while len(found) < images:
-            chosen = _flipped(rng, squares[int(rng.integers(len(squares)))])
-            rows, columns = slice(offset[0], offset[0] + side), slice(offset[1], offset[1] + side)
-            owners = np.ascontiguousarray(chosen.owners[rows, columns])
+            for _ in range(_TRIES):
+                chosen = _flipped(rng, squares[int(rng.integers(len(squares)))])
+                owners = np.ascontiguousarray(chosen.owners[rows, columns])
+                if np.count_nonzero(owners) >= LEAST_AREA:
+                    break
             prompted = _prompt_all(rng, owners, chosen.words, kind, prompts)
             found.append((chosen.image[rows, columns], chosen.words[owners[2::4, 2::4]], prompted))
         index = np.repeat(np.arange(images), prompts)
@@ -126,7 +130,7 @@ def _prompt_all(
 ) -> list[_Prompted]:
     """Prompts on what is visible, all in turn: small objects as often as large ones, the background least."""
     sizes = np.bincount(owners.ravel(), minlength=1)
-    targets = [i for i in np.flatnonzero(sizes >= LEAST_AREA).tolist() if i or rng.uniform() < 0.6]
+    targets = [i for i in np.flatnonzero(sizes >= LEAST_AREA).tolist() if i or rng.uniform() < 0.3]
     targets = list(rng.permutation(targets or [int(sizes.argmax())]))
     chosen = [int(targets[i % len(targets)]) for i in range(count)]
     return [_prompt(rng, (owners == target).astype(np.uint8), int(words[target]), kind) for target in chosen]

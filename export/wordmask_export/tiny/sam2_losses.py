@@ -1,0 +1,48 @@
+"""Losses of SAM2's training: of masks, and of what helps to learn them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wordmask_bench.scenes import COLOURS, PATTERNS
+from wordmask_export.tiny.data import OBJECT_WORDS
+
+
+def look_loss(logits: Tensor, words: Tensor) -> Tensor:
+    """Cross-entropy of colour (or background) and of pattern (or none) of words: objects count four times."""
+    is_object = words < OBJECT_WORDS
+    many = len(PATTERNS)
+    colour = torch.where(is_object, words // many, words - OBJECT_WORDS + len(COLOURS))
+    pattern = torch.where(is_object, words % many, many)
+    parts = logits.float().flatten(0, -2).split([logits.shape[-1] - many - 1, many + 1], dim=-1)
+    weight = (1 + 3 * is_object).flatten()
+    both = [F.cross_entropy(p, t.flatten(), reduction="none") for p, t in zip(parts, (colour, pattern), strict=True)]
+    return (torch.stack(both).sum(0) * weight).sum() / weight.sum()
+
+
+def alike_loss(logits: Tensor, words: Tensor) -> Tensor:
+    """Cross-entropy of two places' (B, K, K) having the same word (B, K): rare words weigh more."""
+    same = words[:, :, None] == words[:, None]
+    weight = same.float().mean(2).rsqrt()
+    weight = weight[:, :, None] * weight[:, None]
+    return (F.binary_cross_entropy_with_logits(logits, same.float(), reduction="none") * weight).sum() / weight.sum()
+
+
+def mask_losses(masks: Tensor, target: Tensor) -> Tensor:
+    """Dice, and cross-entropy over the whole and, again, near the object: (N, M) of logits (N, M, h, w)."""
+    wanted = target[:, None].expand_as(masks)
+    entropy = F.binary_cross_entropy_with_logits(masks, wanted, reduction="none")
+    near = F.max_pool2d(target[:, None], 9, stride=1, padding=4).ceil()  # (N, 1, h, w)
+    local = (entropy * near).sum((2, 3)) / near.sum((2, 3)).clamp_min(1.0)
+    found = masks.sigmoid()
+    dice = 1 - (2 * (found * wanted).sum((2, 3)) + 1) / ((found + wanted).sum((2, 3)) + 1)
+    return dice + 2 * entropy.mean((2, 3)) + local
+
+
+def ious(masks: Tensor, target: Tensor) -> Tensor:
+    """IoU of logits (N, M, h, w) at 0 with coverage (N, h, w) at one half: (N, M)."""
+    found, right = masks > 0, target[:, None] > 0.5
+    both, either = (found & right).sum((2, 3)), (found | right).sum((2, 3))
+    return both / either.clamp_min(1)
