@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,12 +62,28 @@ def small_models(small_choice):
 
 
 @pytest.fixture(scope="session")
-def small_bundle(small_choice, small_protocol, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Makes a folder by its name for all of pytest's processes: the first that asks makes it, the others wait."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def make(name: str, build: Callable[[Path], object]) -> Path:
+        out = folder / name
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not out.exists():
+                build(out)
+        return out
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_choice, small_protocol, made_once) -> Path:
     from wordmask_export.build import build
 
-    out = tmp_path_factory.mktemp("bundles") / "small"
-    build(out, small_choice, small_protocol, report=lambda text: None)
-    return out
+    return made_once("small", lambda out: build(out, small_choice, small_protocol, report=lambda text: None))
 
 
 @pytest.fixture(scope="session")

@@ -95,8 +95,18 @@ def csa(block: Any, x: Tensor) -> Tensor:
 class EagerChain:
     """The PyTorch pipeline over loaded models. Windows must have the side of CLIP's training images."""
 
-    def __init__(self, models: Models, constants: Clip) -> None:
-        """Args: models as wordmask_export.models.load gives them; the constants of the bundle to compare with."""
+    def __init__(self, models: Models, constants: Clip, *, device: str = "cpu") -> None:
+        """Moves the models to the device.
+
+        Args:
+            models: as wordmask_export.models.load gives them.
+            constants: of the bundle to compare with.
+            device: torch's name of it, such as `cpu` or `cuda:0`.
+        """
+        self.device = torch.device(device)
+        for module in (models.clip, models.loftup, models.sam2):
+            if module is not None:
+                module.to(self.device)
         logging.getLogger().setLevel(logging.WARNING)  # SAM2ImagePredictor announces every photo
         self.models, self.constants = models, constants
         self.predictor = image_predictor(models.sam2)
@@ -108,12 +118,12 @@ class EagerChain:
         rows = []
         for word in words:
             prompts = [template.replace("{}", word) for template in self.constants.templates]
-            unit = F.normalize(self.models.clip.encode_text(self.tokenizer(prompts)), dim=-1)
+            unit = F.normalize(self.models.clip.encode_text(self.tokenizer(prompts).to(self.device)), dim=-1)
             rows.append(F.normalize(unit.mean(0), dim=-1))
         return torch.stack(rows)
 
     def features(self, window: Tensor) -> Tensor:
-        """Dense CLIP features (1, D, h, w) of a normalised window (1, 3, S, S)."""
+        """Dense CLIP features (B, D, h, w) of normalised windows (B, 3, S, S)."""
         visual = self.models.clip.visual
         x = visual.conv1(window)
         rows, columns = x.shape[2:]
@@ -123,26 +133,30 @@ class EagerChain:
         for block in visual.transformer.resblocks[:-1]:
             x = block(x)
         x = visual.ln_post(csa(visual.transformer.resblocks[-1], x))[:, 1:] @ visual.proj
-        return x.transpose(1, 2).reshape(1, -1, rows, columns)  # type: ignore[no-any-return]
+        return x.transpose(1, 2).reshape(len(x), -1, rows, columns)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def class_map(self, photo: Photo, text: Tensor, *, use_loftup: bool = True) -> tuple[NDArray[np.int64], Tensor]:
-        """Class of every pixel (H, W) and the probabilities (C, H, W), one class a row of `text`."""
+        """Class of every pixel (H, W), and the probabilities (C, H, W) on the device, one class a row of `text`."""
         clip = self.constants
         height, width = photo.shape[:2]
         factor = min(clip.long_side / max(height, width), clip.short_side / min(height, width))
         resized = cv2.resize(photo, (int(width * factor + 0.5), int(height * factor + 0.5)))
-        mean, std = torch.tensor(self.models.mean), torch.tensor(self.models.std)
-        image = (torch.from_numpy(resized) / 255 - mean).div(std).permute(2, 0, 1)[None]
-        total = torch.zeros(1, len(text), *image.shape[2:])
-        count = torch.zeros(1, 1, *image.shape[2:])
+        image = self.normalise(torch.from_numpy(resized)[None])
+        total = torch.zeros(1, len(text), *image.shape[2:], device=self.device)
+        count = torch.zeros(1, 1, *image.shape[2:], device=self.device)
         for y, x in self._windows(image.shape[2], image.shape[3]):
             window = image[:, :, y : y + clip.window, x : x + clip.window]
             total[:, :, y : y + clip.window, x : x + clip.window] += self._logits(window, text, use_loftup)
             count[:, :, y : y + clip.window, x : x + clip.window] += 1
         logits = F.interpolate(total / count, size=(height, width), mode="bilinear", align_corners=False)
         probabilities = (logits[0] * clip.logit_scale).softmax(0)
-        return probabilities.argmax(0).numpy(), probabilities
+        return probabilities.argmax(0).cpu().numpy(), probabilities
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Bytes (B, H, W, 3) to CLIP's (B, 3, H, W) on the device."""
+        mean, std = (torch.tensor(x, device=self.device) for x in (self.models.mean, self.models.std))
+        return (image.to(self.device) / 255 - mean).div(std).permute(0, 3, 1, 2)
 
     def _logits(self, window: Tensor, text: Tensor, use_loftup: bool) -> Tensor:
         features = self.features(window)

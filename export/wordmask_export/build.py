@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from wordmask.manifest import FILE_NAME, SCHEMA, Graph, Manifest
-from wordmask_export import graphs, half, models
+from wordmask_export import graphs, models
 from wordmask_export.half_weights import round_weights, shrink
 from wordmask_export.onnx_export import Spec, describe, export
 from wordmask_export.parity import Figure, Parity
+from wordmask_export.precision import convert
 
 Precision = Literal["fp32", "fp16"]
 Domain = Literal["photos", "synthetic", "random"]
@@ -160,7 +161,7 @@ def _export(spec: Spec, work: Path, precision: Precision, half_weights: bool) ->
     entry = export(spec, work)
     path = work / entry.file
     if precision == "fp16":
-        half.convert(path)
+        convert(path, spec.name, precision)
     if half_weights:
         shrink(path)
     return dataclasses.replace(entry, **dataclasses.asdict(describe(path)))

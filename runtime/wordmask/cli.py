@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from wordmask.errors import MissingExtraError, OutputError, VocabularyError, WordmaskError
+from wordmask.errors import OutputError, VocabularyError, WordmaskError
 
 if TYPE_CHECKING:
     from wordmask.folder import Job, Totals
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from wordmask.types import Options
 
 OK, FAILED, USAGE, SOME_PHOTOS_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
-BUILD_NEEDS = ("torch", "torchvision", "onnx", "onnxscript", "open_clip", "sam2", "huggingface_hub", "safetensors")
 
 
 class Interrupted(BaseException):
@@ -72,11 +70,18 @@ def make_parser() -> argparse.ArgumentParser:
     add_run(commands.add_parser("run", help="segment photos with a list of words"))
     build = commands.add_parser("build", help="make a bundle of ONNX graphs from checkpoints")
     evaluation = commands.add_parser("eval", help="measure a bundle's quality on labelled pictures")
+    engines = commands.add_parser("engines", help="build a bundle's TensorRT engines for this machine's GPU")
+    inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
+    from wordmask.inspect import add_inspect_arguments, run_inspect
     from wordmask_bench.cli import add_eval_arguments, run_eval
-    from wordmask_export.cli import add_build_arguments
+    from wordmask_export.cli import add_build_arguments, add_engines_arguments
 
     add_build_arguments(build)
     build.set_defaults(command=run_build)
+    add_engines_arguments(engines)
+    engines.set_defaults(command=run_engines)
+    add_inspect_arguments(inspection)
+    inspection.set_defaults(command=run_inspect)
     add_eval_arguments(evaluation)
     evaluation.set_defaults(command=run_eval)
     return parser
@@ -109,8 +114,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("--negative-min-confidence", type=float, default=0.8, help="confidence of their pixels (%(default)s)")
     add("--boxes", action="store_true", help="prompt with each region's box too")
     add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
-    add("--device", default="cpu", help="cpu, cuda or cuda:N (%(default)s)")
+    add("--device", default="cpu", help="cpu, cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)")
     add("--upsampler-device", metavar="DEVICE", help="for LoftUp alone, when memory is short")
+    add(
+        "--tensorrt-precision",
+        choices=("fp16", "bf16", "fp32"),
+        default="fp16",
+        help="of the engines that --device tensorrt takes (%(default)s)",
+    )
     add("--threads", type=int, help="CPU threads (default: all cores)")
     add("--overlay", action="store_true", help="also draw the masks on the photos")
     add("--save-dense", action="store_true", help="also write the class map before SAM2 and its confidence")
@@ -126,7 +137,13 @@ def run(args: argparse.Namespace) -> int:
     options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
     jobs = find_photos(args.photos, recursive=args.recursive, apart_from=args.output)
-    segmenter = Segmenter(args.bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
+    segmenter = Segmenter(
+        args.bundle,
+        device=args.device,
+        upsampler_device=args.upsampler_device,
+        threads=args.threads,
+        tensorrt_precision=args.tensorrt_precision,
+    )
     segmenter.uses_loftup(options)
     domain = segmenter.manifest.domain
     if domain != "photos":
@@ -189,6 +206,7 @@ def run_settings(args: argparse.Namespace, queries: Queries) -> dict[str, Any]:
         "background": list(queries.vocabulary.background),
         "device": args.device,
         "upsampler_device": args.upsampler_device or args.device,
+        "tensorrt_precision": args.tensorrt_precision,
         "threads": args.threads,
     }
 
@@ -223,16 +241,28 @@ def printable(text: str) -> str:
 
 def run_build(args: argparse.Namespace) -> int:
     """`wordmask build`."""
-    for module in BUILD_NEEDS:
-        try:
-            found = importlib.util.find_spec(module)
-        except ImportError:
-            found = None
-        if found is None:
-            raise MissingExtraError("wordmask build", "export", module)
+    from wordmask import extras
+
+    extras.need("wordmask build", "export", extras.BUILD)
+    if args.tensorrt:
+        extras.need("wordmask build --tensorrt", "trt", extras.ENGINES)
     from wordmask_export import cli
 
     status: int = cli.run_build(args)
+    return status
+
+
+def run_engines(args: argparse.Namespace) -> int:
+    """`wordmask engines`."""
+    from wordmask import extras
+    from wordmask.bundle import find_bundle
+
+    args.bundle = find_bundle(args.bundle)
+    compares = args.debug is not None or args.compare
+    extras.need("wordmask engines", "trt", extras.ENGINES + (extras.POLYGRAPHY if compares else ()))
+    from wordmask_export import cli
+
+    status: int = cli.run_engines(args)
     return status
 
 

@@ -11,7 +11,7 @@ from wordmask.backends import Graph
 from wordmask.manifest import Sam2
 from wordmask.types import EncodedPhoto, Floats, Prompt
 
-BATCH = 32  # prompts a run: bounds memory
+BATCH = 32  # prompts a run where the graph has no wish: bounds memory
 
 
 def decode_prompts(
@@ -33,14 +33,15 @@ def decode_prompts(
     """
     side = constants.mask_size
     masks, iou = np.empty((len(prompts), side, side), np.float32), np.empty(len(prompts), np.float32)
+    rows = graph.rows or BATCH
     height, width = encoded.size
     to_square = constants.image_size / np.array([width, height])
     groups: dict[int, list[int]] = defaultdict(list)
     for index, prompt in enumerate(prompts):
         groups[len(prompt.points)].append(index)
     for count, members in groups.items():
-        for start in range(0, len(members), BATCH):
-            batch = members[start : start + BATCH]
+        for start in range(0, len(members), rows):
+            batch = members[start : start + rows]
             outputs = graph.run(
                 {
                     **encoded.maps,

@@ -159,7 +159,7 @@ def read_plan(folder: Path, sidecar: Sidecar) -> bytes:
         EngineError: it is foreign, open to others' writing, a link, or not the one that was built.
     """
     for path in (folder.parent, folder, folder / PLAN):
-        _check_owner(path)
+        check_owner(path)
     path = folder / PLAN
     try:
         plan = path.read_bytes()
@@ -170,7 +170,8 @@ def read_plan(folder: Path, sidecar: Sidecar) -> bytes:
     return plan
 
 
-def _check_owner(path: Path) -> None:
+def check_owner(path: Path) -> None:
+    """Raises EngineError unless a file or folder is there, is no link, and only this user or root may write it."""
     try:
         facts = path.lstat()
     except OSError as error:

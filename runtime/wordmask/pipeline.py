@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends import Graph
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends import Graph, to_host
+from wordmask.backends.device import parse_device
+from wordmask.backends.load import load_graph
 from wordmask.bundle import Bundle, open_bundle, user_cache
 from wordmask.classmap import ClassMap, classify, stitch
 from wordmask.decoder import decode_prompts
 from wordmask.encoder import encode_photo, encode_windows
+from wordmask.engines import Precision
 from wordmask.errors import BundleError
 from wordmask.image import check_rgb, decode
 from wordmask.manifest import Manifest
@@ -31,7 +33,7 @@ from wordmask.types import EncodedPhoto, Floats, Instance, Options, Prompt, Segm
 from wordmask.upsampler import upsample_logits
 from wordmask.words import WordEmbedder, default_background
 
-GPU_WINDOWS = 8  # windows a run; on a CPU one at a time is as fast and takes the least memory
+GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,37 +74,44 @@ class Segmenter:
         device: str = "cpu",
         upsampler_device: str | None = None,
         threads: int | None = None,
+        tensorrt_precision: Precision = "fp16",
     ) -> None:
         """Loads a bundle's graphs.
 
         Args:
             bundle: a folder or a name (see wordmask.bundle.find_bundle).
-            device: `cpu`, `cuda` or `cuda:N`, for all stages.
+            device: for all stages: `cpu`, `cuda[:N]`, `tensorrt[:N]` (with the engines that `wordmask engines` builds)
+                or `tensorrt-rtx[:N]`.
             upsampler_device: for LoftUp alone; `device` by default.
             threads: CPU threads of one stage; all cores by default.
+            tensorrt_precision: of the engines that `tensorrt` takes.
 
         Raises:
             BundleError: the bundle is missing, damaged or mixed.
             DeviceError: the device is not available.
+            EngineError: the bundle has no TensorRT engine that fits.
+            MissingExtraError: what the device needs is not installed.
             ValueError: no threads.
         """
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         manifest = self.bundle.manifest
-        devices = dict.fromkeys(manifest.graphs, device)
-        for name in ("loftup", "loftup_features"):
-            if name in devices and upsampler_device is not None:
-                devices[name] = upsampler_device
+        devices = dict.fromkeys(manifest.graphs, parse_device(device))
+        if "loftup" in devices and upsampler_device is not None:
+            devices["loftup"] = parse_device(upsampler_device)
         unused = {"loftup_features"}  # a second copy of LoftUp's weights, for those who want features
         self._graphs: dict[str, Graph] = {
-            name: OrtGraph(self.bundle.path(entry), entry, device=devices[name], threads=threads)
-            for name, entry in manifest.graphs.items()
+            name: load_graph(self.bundle, name, place, threads=threads, tensorrt_precision=tensorrt_precision)
+            for name, place in devices.items()
             if name not in unused
         }
+        self._kept = ("features",) if devices["clip_image"] == devices.get("loftup") else ()
         tokenizer = Tokenizer(self.bundle.path(manifest.clip.merges), context_length=manifest.clip.context_length)
         cache = user_cache() / "words" / manifest.bundle_id
-        self._windows_a_run = 1 if device == "cpu" else GPU_WINDOWS
+        wishes = [self._graphs[name].rows for name in ("clip_image", "loftup") if name in self._graphs]
+        default = 1 if devices["clip_image"].kind == "cpu" else GPU_WINDOWS
+        self._windows_a_run = min((wish for wish in wishes if wish), default=default)
         self._embedder = WordEmbedder(self._graphs["clip_text"], tokenizer, manifest.clip, cache)
 
     @property
@@ -202,12 +211,13 @@ class Segmenter:
 
     def _similarities(self, windows: NDArray[np.uint8], text: Floats, options: Options, clock: Clock) -> Floats:
         """Cosine similarities of every pixel of the windows and every word: (N, Q, S, S)."""
+        loftup = self.manifest.loftup if self.uses_loftup(options) else None
         with clock.measure("clip"):
-            features = encode_windows(self._graphs["clip_image"], windows)
-        if self.uses_loftup(options):
-            assert self.manifest.loftup is not None
+            found = encode_windows(self._graphs["clip_image"], windows, self._kept if loftup else ())
+        if loftup:
             with clock.measure("loftup"):
-                return upsample_logits(self._graphs["loftup"], features, windows, text, self.manifest.loftup)
+                return upsample_logits(self._graphs["loftup"], found, windows, text, loftup)
+        features = to_host(found)
         unit = features / np.linalg.norm(features, axis=1, keepdims=True)
         logits = np.einsum("ndhw,qd->nqhw", unit, text, optimize=True).astype(np.float32, copy=False)
         side = windows.shape[1]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.backends import Value
 from wordmask.errors import VocabularyError
 
 BoolMask = NDArray[np.bool_]
@@ -115,11 +116,11 @@ class EncodedPhoto:
     """What SAM2's decoder needs of one photo.
 
     Attributes:
-        maps: image_embed, high_res_0 and high_res_1 by name; f32, batch 1.
+        maps: image_embed, high_res_0 and high_res_1 by name; f32, batch 1; on a GPU they stay there.
         size: height and width of the photo itself.
     """
 
-    maps: dict[str, Floats]
+    maps: Mapping[str, Value]
     size: tuple[int, int]
 
 

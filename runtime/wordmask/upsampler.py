@@ -9,12 +9,11 @@ gathers them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends import Graph
+from wordmask.backends import Graph, Value
 from wordmask.manifest import Loftup
 from wordmask.types import Floats
 
@@ -87,7 +86,7 @@ def _key_table(grid: tuple[int, int], constants: Loftup) -> Floats:
 
 
 def upsample_logits(
-    graph: Graph, features: Floats, guidance: NDArray[np.uint8], text: Floats, constants: Loftup
+    graph: Graph, features: Value, guidance: NDArray[np.uint8], text: Floats, constants: Loftup
 ) -> Floats:
     """Class similarities at the guidance's resolution.
 
@@ -95,7 +94,7 @@ def upsample_logits(
 
     Args:
         graph: the bundle's `loftup` graph.
-        features: f32 (B, D, h, w), CLIP's patch features.
+        features: f32 (B, D, h, w), CLIP's patch features, as an array or on a device.
         guidance: u8 (B, H, W, 3), the windows themselves.
         text: f32 (C, D), unit length.
         constants: the bundle's.
@@ -106,7 +105,7 @@ def upsample_logits(
     keys = features.shape[2] * features.shape[3]
     found = tables(guidance, (features.shape[2], features.shape[3]), constants)
     height, width = guidance.shape[1:3]
-    fixed: dict[str, NDArray[Any]] = {
+    fixed: dict[str, Value] = {
         "features": features,
         "colour_table": found.colour,
         "key_table": found.key,
@@ -114,14 +113,14 @@ def upsample_logits(
     }
     tile = tile_side(height * width, keys)
     if tile is None:
-        named: dict[str, NDArray[Any]] = {"guidance": guidance, "row_table": found.row, "column_table": found.column}
+        named: dict[str, Value] = {"guidance": guidance, "row_table": found.row, "column_table": found.column}
         return graph.run({**fixed, **named})["logits"]
-    out = np.empty((len(features), len(text), height, width), np.float32)
+    out = np.empty((features.shape[0], len(text), height, width), np.float32)
     for y in range(0, height, tile):
         for x in range(0, width, tile):
             rows, inner_rows = _with_halo(y, tile, height)
             columns, inner_columns = _with_halo(x, tile, width)
-            part: dict[str, NDArray[Any]] = {
+            part: dict[str, Value] = {
                 "guidance": np.ascontiguousarray(guidance[:, rows, columns]),
                 "row_table": found.row[rows],
                 "column_table": found.column[columns],

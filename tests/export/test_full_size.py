@@ -19,15 +19,8 @@ from wordmask.manifest import read_manifest
 pytestmark = pytest.mark.full_size
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    out = tmp_path_factory.mktemp("full") / "bundle"
-    assert main(["build", str(out), "--sam2", "sam2.1_hiera_tiny", "--weights", "random:0", "--short-side", "224"]) == 0
-    return out
-
-
-def test_every_figure_is_far_inside_its_tolerance(bundle):
-    manifest = read_manifest(bundle)
+def test_every_figure_is_far_inside_its_tolerance(full_bundle):
+    manifest = read_manifest(full_bundle)
     errors = {name: value for name, value in manifest.parity.items() if name.endswith("error")}
     assert len(errors) == 12
     assert max(errors.values()) < 2e-5
@@ -35,11 +28,11 @@ def test_every_figure_is_far_inside_its_tolerance(bundle):
     assert manifest.graphs["sam2_encoder"].outputs[0].shape == ("B", 256, 64, 64)
 
 
-def test_a_photo_is_segmented(bundle, examples, tmp_path):
+def test_a_photo_is_segmented(full_bundle, examples, tmp_path):
     photo = tmp_path / "cat.png"
     Image.open(examples / "chelsea.jpg").crop((75, 0, 375, 300)).save(photo)
     out = tmp_path / "out"
-    places = ["--bundle", str(bundle), "--output", str(out)]
+    places = ["--bundle", str(full_bundle), "--output", str(out)]
     assert main(["run", str(photo), "--vocabulary", "cat", *places, "--background", "none", "--overlay"]) == 0
     row = json.loads((out / "journal.jsonl").read_text())
     assert row["word_confidence"] == {"cat": 1.0}

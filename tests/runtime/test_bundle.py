@@ -109,7 +109,7 @@ class FakeRuntime:
 def test_a_missing_execution_provider_is_an_error_not_a_fallback():
     with pytest.raises(DeviceError, match="only CPUExecutionProvider"):
         execution_provider(FakeRuntime, "cuda")
-    with pytest.raises(DeviceError, match="expected cpu, cuda or cuda:N"):
+    with pytest.raises(DeviceError, match="expected cpu, cuda, tensorrt or tensorrt-rtx"):
         execution_provider(FakeRuntime, "gpu")
     assert execution_provider(FakeRuntime, "cpu") == ("CPUExecutionProvider", {})
 

@@ -15,8 +15,9 @@ CONSTANTS = Sam2(image_size=256, mask_size=64, mask_threshold=0.0)
 class Recorder:
     """Answers with masks that tell which point they belong to."""
 
-    def __init__(self):
+    def __init__(self, rows=None):
         self.calls = []
+        self.rows = rows
 
     def run(self, inputs):
         self.calls.append(inputs)
@@ -33,8 +34,8 @@ def prompt(x, labels=(1,)):
     return Prompt(0, points, np.array(labels, np.int32), 0.9, 100)
 
 
-def decode(prompts, size=(128, 512)):
-    graph = Recorder()
+def decode(prompts, size=(128, 512), rows=None):
+    graph = Recorder(rows)
     maps = {"image_embed": np.zeros((1, 2), np.float32)}
     return graph.calls, *decode_prompts(graph, EncodedPhoto(maps, size), prompts, CONSTANTS)
 
@@ -60,6 +61,12 @@ def test_a_single_click_takes_the_best_of_three_and_anything_else_the_single_mas
 def test_many_prompts_go_in_batches():
     calls, _, iou = decode([prompt(i) for i in range(decoder.BATCH + 3)])
     assert [len(call["point_coords"]) for call in calls] == [decoder.BATCH, 3]
+    assert (np.diff(iou) > 0).all()
+
+
+def test_a_graph_that_takes_more_prompts_at_once_gets_them():
+    calls, _, iou = decode([prompt(i) for i in range(70)], rows=64)
+    assert [len(call["point_coords"]) for call in calls] == [64, 6]
     assert (np.diff(iou) > 0).all()
 
 

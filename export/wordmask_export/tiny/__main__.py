@@ -68,7 +68,7 @@ def run_train(args: argparse.Namespace) -> int:
 def run_lanes(args: argparse.Namespace) -> int:
     """Trains everything, in a process a lane: two of one thread each are faster than one of two threads."""
     threads = args.threads or max(1, (os.cpu_count() or 1) // len(LANES))
-    command = [sys.executable, "-m", __spec__.name, "train", "--out", str(args.out), "--seed", str(args.seed)]
+    command = [sys.executable, "-m", "wordmask_export.tiny", "train", "--out", str(args.out), "--seed", str(args.seed)]
     command += ["--minutes", str(args.minutes), "--steps", str(args.steps), "--threads", str(threads)]
     command += ["--device", args.device]
     lanes = [subprocess.Popen([*command, "--stage", *stages]) for stages in LANES]

@@ -1,25 +1,39 @@
-"""ONNX Runtime, on the CPU or on CUDA."""
+"""ONNX Runtime: on the CPU, on CUDA, and with NVIDIA's TensorRT-RTX plugin."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends import Arrays
-from wordmask.errors import BundleError, DeviceError, MissingExtraError, NumericError
+from wordmask.backends import Value, Values, check_finite, to_host
+from wordmask.backends.device import parse_device
+from wordmask.backends.ort_binding import ELEMENT_TYPES, run_bound
+from wordmask.backends.ort_rtx import PROVIDER as RTX_PROVIDER
+from wordmask.backends.ort_rtx import EngineCache, open_rtx
+from wordmask.errors import BundleError, DeviceError, MissingExtraError
 from wordmask.manifest import Graph as GraphEntry
 from wordmask.manifest import Tensor
 
 if TYPE_CHECKING:
     import onnxruntime
 
-ELEMENT_TYPES = {"tensor(uint8)": "uint8", "tensor(int32)": "int32", "tensor(float)": "float32"}
+COMPUTING = {
+    "Attention",
+    "Conv",
+    "ConvTranspose",
+    "Einsum",
+    "Gemm",
+    "LayerNormalization",
+    "MatMul",
+    "Resize",
+    "Softmax",
+}
 
 
 def default_threads() -> int:
@@ -30,49 +44,72 @@ def default_threads() -> int:
 class OrtGraph:
     """One ONNX graph in a session of its own."""
 
-    def __init__(self, path: Path, entry: GraphEntry, *, device: str, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        entry: GraphEntry,
+        *,
+        device: str,
+        threads: int | None = None,
+        cache: EngineCache | None = None,
+    ) -> None:
         """Loads a graph.
 
         Args:
             path: the ONNX file; its hash is the caller's to check.
             entry: what the manifest says of it.
-            device: `cpu`, `cuda` or `cuda:N`.
+            device: `cpu`, `cuda[:N]` or `tensorrt-rtx[:N]`.
             threads: of one run on the CPU; all of this process's cores by default.
+            cache: where TensorRT-RTX keeps the engine it builds; built anew every time without one.
 
         Raises:
-            DeviceError: the device's execution provider is not there.
+            DeviceError: the device's execution provider is not there, or does not take the graph.
             BundleError: the file is no valid graph, or its interface is not the manifest's.
         """
         ort = import_onnxruntime()
-        provider = execution_provider(ort, device)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or default_threads()
-        options.log_severity_level = 3
-        options.enable_mem_pattern = False  # plans one block for the peak of every shape: 1.5 instead of 0.9 GiB
-        # two branches run side by side: a pool that spins while it waits takes the other's cores
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=[provider])
-        except Exception as error:  # ONNX Runtime's exceptions share no public base
-            raise BundleError(_load_message(path, error)) from error
-        used = self._session.get_providers()
-        if used[0] != provider[0]:
-            raise DeviceError(
-                f"{path.name}: {provider[0]} was asked for but could not start; in use: {', '.join(used)}"
-            )
+        place = parse_device(device)
+        options = session_options(ort, threads)
+        if place.kind != "cpu":
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for check_assignment
+        if place.kind == "tensorrt-rtx":
+            provider, plugin = RTX_PROVIDER, True
+            self._session = open_rtx(ort, path, entry, options, place.index, cache)
+        else:
+            (provider, settings), plugin = execution_provider(ort, device), False
+            self._session = open_session(ort, path, options, [(provider, settings)])
+        if place.kind != "cpu":
+            check_assignment(path.name, self._session, provider)
         self._name = path.name
         _check_interface(path.name, self._session.get_inputs(), entry.inputs)
         _check_interface(path.name, self._session.get_outputs(), entry.outputs)
         self._outputs = [tensor.name for tensor in entry.outputs]
+        self._memory = None if place.kind == "cpu" else ("cuda", place.index)
+        self._plugin = plugin
         self._run_options = ort.RunOptions()
 
-    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    @property
+    def rows(self) -> int | None:
         """See wordmask.backends.Graph."""
-        results = self._session.run(self._outputs, dict(inputs), self._run_options)
-        outputs = {name: np.asarray(value) for name, value in zip(self._outputs, results, strict=True)}
-        for name, value in outputs.items():
-            if not math.isfinite(value.sum(dtype=np.float64)):
-                raise NumericError(f"{self._name}: the output {name!r} holds NaN or infinity")
+        return None
+
+    @overload
+    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
+
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+        """See wordmask.backends.Graph."""
+        outputs: Mapping[str, Value]
+        if self._memory is None:
+            arrays = {name: to_host(value) for name, value in inputs.items()}
+            results = self._session.run(self._outputs, arrays, self._run_options)
+            outputs = {name: np.asarray(value) for name, value in zip(self._outputs, results, strict=True)}
+        else:
+            outputs = run_bound(
+                self._session, inputs, self._outputs, keep, self._memory, self._run_options, plugin=self._plugin
+            )
+        check_finite(self._name, outputs)
         return outputs
 
     def cancel(self) -> None:
@@ -108,24 +145,67 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
+def session_options(ort: Any, threads: int | None) -> Any:
+    """Options that all sessions share."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # plans one block for the peak of every shape: 1.5 instead of 0.9 GiB
+    # two branches run side by side: a pool that spins while it waits takes the other's cores
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
 def execution_provider(ort: Any, device: str) -> tuple[str, dict[str, str]]:
-    """Name and options of the device's execution provider.
+    """Name and options of the execution provider of `cpu` or `cuda[:N]`.
 
     Raises:
         DeviceError: unknown device, or its provider is not in this build of ONNX Runtime.
     """
-    kind, _, index = device.partition(":")
-    if kind == "cpu" and not index:
+    place = parse_device(device)
+    if place.kind == "cpu":
         return "CPUExecutionProvider", {}
-    if kind != "cuda" or (index and not index.isdigit()):
-        raise DeviceError(f"device is {device!r}, expected cpu, cuda or cuda:N")
     available = ort.get_available_providers()
     if "CUDAExecutionProvider" not in available:
         raise DeviceError(
             f"device is {device!r}, but this ONNX Runtime has only {', '.join(available)}: "
             "install onnxruntime-gpu instead of onnxruntime (pip install 'wordmask[gpu]')"
         )
-    return "CUDAExecutionProvider", {"device_id": index or "0"}
+    return "CUDAExecutionProvider", {"device_id": str(place.index)}
+
+
+def open_session(ort: Any, path: Path, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+    """A session on a file.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load it.
+    """
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base
+        raise BundleError(_load_message(path, error)) from error
+
+
+def check_assignment(name: str, session: Any, provider: str) -> None:
+    """Checks that a provider runs a graph, and has left nothing that computes to another.
+
+    ONNX Runtime itself only warns, and keeps some arithmetic on shapes on the CPU on purpose.
+
+    Raises:
+        DeviceError: it does not.
+    """
+    used = session.get_providers()
+    if used[0] != provider:
+        raise DeviceError(f"{name}: {provider} was asked for but could not start; in use: {', '.join(used)}")
+    if not hasattr(session, "get_provider_graph_assignment_info"):  # before ONNX Runtime 1.24
+        return
+    parts = session.get_provider_graph_assignment_info()
+    left = {node.op_type for part in parts if part.ep_name != provider for node in part.get_nodes()} & COMPUTING
+    if left or not any(part.ep_name == provider for part in parts):
+        raise DeviceError(
+            f"{name}: {provider} was asked for but does not take {', '.join(sorted(left)) or 'any'} of its nodes, "
+            "which would run on the CPU; use another --device"
+        )
 
 
 def _load_message(path: Path, error: Exception) -> str:

@@ -1,0 +1,37 @@
+"""From a device's name to the graph that runs there."""
+
+from __future__ import annotations
+
+from wordmask.backends import Graph
+from wordmask.backends.device import Device
+from wordmask.backends.ort import OrtGraph
+from wordmask.backends.ort_rtx import EngineCache
+from wordmask.bundle import Bundle
+from wordmask.engines import Precision
+
+
+def load_graph(
+    bundle: Bundle, name: str, device: Device, *, threads: int | None = None, tensorrt_precision: Precision = "fp16"
+) -> Graph:
+    """Loads a graph of a bundle on a device.
+
+    Args:
+        bundle: whose files are checked.
+        name: of the graph in the manifest.
+        device: what runs it.
+        threads: of one run on the CPU; all of this process's cores by default.
+        tensorrt_precision: which of the bundle's TensorRT engines; of no other device.
+
+    Raises:
+        BundleError: the file is no valid graph, or its interface is not the manifest's.
+        DeviceError: the device cannot be used.
+        EngineError: the bundle has no engine for this GPU that may be used.
+        MissingExtraError: what the device needs is not installed.
+    """
+    entry = bundle.manifest.graphs[name]
+    if device.kind == "tensorrt":
+        from wordmask.backends.trt import load_engine  # noqa: PLC0415
+
+        return load_engine(bundle.folder, name, entry, tensorrt_precision, device.index)
+    cache = EngineCache(bundle.folder, name, bundle.manifest.precision)
+    return OrtGraph(bundle.path(entry), entry, device=str(device), threads=threads, cache=cache)

@@ -1,0 +1,138 @@
+"""The whole chain on fake GPUs: the same results, and what is large never comes back to the host."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from wordmask import Options, Segmenter
+from wordmask.backends.cuda_memory import CudaTensor
+from wordmask.backends.ort import OrtGraph
+from wordmask.bundle import find_bundle
+from wordmask.engines import FOLDER, PLAN, SIDECAR
+from wordmask.errors import DeviceError, EngineError
+from wordmask.image import decode
+from wordmask.manifest import read_manifest
+from wordmask.rle import decode as decode_rle
+from wordmask.types import Vocabulary
+from wordmask_export.profiles import profiles
+
+from .fake_cuda import FakeCuda
+from .fake_trt import FakeTensorRT
+
+WORDS = ["red striped", "blue", "green dotted"]
+OPTIONS = Options(min_confidence=0.3)
+VOCABULARY = Vocabulary.parse(WORDS)
+
+
+@pytest.fixture(scope="module")
+def photo(examples):
+    """Large enough for more windows than a bucket holds, and no larger."""
+    scene = decode(examples.parent / "scenes" / "01.png")
+    return np.ascontiguousarray(scene[:160, :320])
+
+
+@pytest.fixture(scope="module")
+def on_cpu():
+    return Segmenter(find_bundle("tiny"))
+
+
+@pytest.fixture(scope="module")
+def expected(on_cpu, photo):
+    result = segment(on_cpu, photo)
+    assert result.instances
+    return result
+
+
+def segment(segmenter, photo, options=OPTIONS):
+    return segmenter(photo, WORDS, background=(), options=options)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    cuda = FakeCuda()
+    cuda.install(monkeypatch)
+    trt = FakeTensorRT(cuda)
+    trt.install(monkeypatch)
+    return trt
+
+
+@pytest.fixture
+def bundle(gpu, tmp_path):
+    """The shipped bundle with an engine for each graph, which ONNX Runtime computes."""
+    folder = shutil.copytree(find_bundle("tiny"), tmp_path / "tiny")
+    manifest = read_manifest(folder)
+    for name, ranges in profiles(manifest, max_batch=4, max_prompts=16).items():
+        entry = manifest.graphs[name]
+        plan, sidecar = gpu.add(name, entry, ranges, OrtGraph(folder / entry.file, entry, device="cpu").run)
+        place = folder / FOLDER / sidecar.request.key
+        place.mkdir(parents=True, mode=0o755)
+        (place / PLAN).write_bytes(plan)
+        (place / PLAN).chmod(0o644)
+        (place / SIDECAR).write_text(sidecar.to_json())
+    (folder / FOLDER).chmod(0o755)
+    return folder
+
+
+def same(found, expected):
+    """Batches differ from single windows in the last digits only."""
+    assert (found.dense == expected.dense).mean() > 0.999
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-3)
+    assert [i.word for i in found.instances] == [i.word for i in expected.instances]
+    for a, b in zip(found.instances, expected.instances, strict=True):
+        one, other = decode_rle(a.mask), decode_rle(b.mask)
+        assert (one & other).sum() >= 0.99 * (one | other).sum()
+
+
+def test_engines_give_the_cpus_result_and_features_and_maps_stay(gpu, bundle, photo, expected):
+    segmenter = Segmenter(bundle, device="tensorrt")
+    segmenter.embed(VOCABULARY)
+    gpu.cuda.sources.clear()
+    same(segment(segmenter, photo), expected)
+    came_back = {gpu.names[source] for source in gpu.cuda.sources}
+    assert came_back == {"loftup.logits", "sam2_decoder.masks", "sam2_decoder.iou"}
+    assert "cudaMemcpy" not in gpu.cuda.calls
+    rows = [sizes["B"] for name, _, sizes in gpu.enqueued if name == "clip_image"]
+    assert set(rows) <= {1, 4}
+    assert 4 in rows  # windows fill the largest bucket
+
+
+def test_an_encoded_photo_stays_on_the_gpu_and_serves_many_prompts(gpu, bundle, photo):
+    segmenter = Segmenter(bundle, device="tensorrt")
+    encoded = segmenter.encode(photo)
+    assert all(isinstance(value, CudaTensor) for value in encoded.maps.values())
+    assert gpu.cuda.to_host == []
+
+
+def test_without_loftup_features_come_back(gpu, bundle, photo, on_cpu):
+    options = Options(min_confidence=0.3, use_loftup=False)
+    found = segment(Segmenter(bundle, device="tensorrt"), photo, options)
+    same(found, segment(on_cpu, photo, options))
+    assert "clip_image.features" in {gpu.names[source] for source in gpu.cuda.sources}
+
+
+@pytest.mark.parametrize("devices", [("tensorrt", "cpu"), ("cpu", "tensorrt")])
+def test_loftup_may_run_elsewhere(gpu, bundle, photo, expected, devices):
+    segmenter = Segmenter(bundle, device=devices[0], upsampler_device=devices[1])
+    same(segment(segmenter, photo), expected)
+    used = {name for name, _, _ in gpu.enqueued}
+    assert ("loftup" in used) == (devices[1] == "tensorrt")
+
+
+def test_a_precision_without_engines_is_an_error(bundle):
+    with pytest.raises(EngineError, match=r"no bf16 engine.*--tensorrt-precision bf16"):
+        Segmenter(bundle, device="tensorrt", tensorrt_precision="bf16")
+
+
+def test_a_gpu_that_is_not_there_is_an_error(bundle):
+    with pytest.raises(DeviceError, match="GPU 3"):
+        Segmenter(bundle, device="tensorrt:3")
+
+
+def test_a_cancelled_segmenter_ends_with_an_error(bundle, photo):
+    segmenter = Segmenter(bundle, device="tensorrt")
+    segmenter.cancel()
+    with pytest.raises(DeviceError, match="cancelled"):
+        segmenter.encode(photo)
