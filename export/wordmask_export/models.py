@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.metadata
 import json
@@ -253,6 +254,10 @@ def image_predictor(model: Any) -> Any:
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of what the graphs were made with."""
-    tools = ("torch", "onnx", "onnxscript", "open_clip_torch", "sam2", "onnxruntime")
-    return {name: importlib.metadata.version(name) for name in tools}
+    """Versions of what the graphs were made with; of packages that were only put on the path, none is known."""
+    tools = ("torch", "onnx", "onnxscript", "open_clip_torch", "sam2", "onnxruntime", "onnxruntime-gpu")
+    versions = {}
+    for name in tools:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions

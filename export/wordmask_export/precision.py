@@ -2,9 +2,9 @@
 
 TensorRT computes each layer in the type the ONNX says, so precision is decided here, graph by graph, in POLICY. Its
 figures are relative errors of the outputs against fp32, with the island and (->) without it, in units of 1e-4: fp16 on
-the trained `tiny` bundle and three held-out scenes, fp16 on the full-size models with random weights ("full"), bf16 on
-`tiny`. Every result of a half node was rounded, a norm in half at each of its steps. ONNX Runtime's CPU alone would
-tell too little: it fuses fp16 nodes and keeps fp32 between them.
+an earlier training of the `tiny` bundle and three held-out scenes, fp16 on the full-size models with random weights
+("full"), bf16 on `tiny`. Every result of a half node was rounded, a norm in half at each of its steps. ONNX Runtime's
+CPU alone would tell too little: it fuses fp16 nodes and keeps fp32 between them.
 
 Measured and not worth an island: softmax (clip_image 4.5 -> 4.6, full 6.4 -> 6.5; loftup 4.3 -> 4.4), QuickGELU's
 sigmoid (no change), LoftUp's tables in fp32 up to the first norm (4.3 -> 4.9; class map within 0.0001), the residual

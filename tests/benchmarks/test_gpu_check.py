@@ -58,7 +58,9 @@ def options(small_bundle: Path, data: Path, examples: Path, tmp_path_factory: py
 def checked(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
     """Exit status and folder of a whole check."""
     out = tmp_path_factory.mktemp("check")
-    return gpu_check.main(["--out", str(out), *options]), out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # torch's threads wait for each other where tests share the cores
+        return gpu_check.main(["--out", str(out), *options]), out
 
 
 def test_the_whole_check_runs_on_the_cpu_and_reports_every_step(checked: tuple[int, Path]) -> None:

@@ -38,3 +38,16 @@ def test_a_photo_is_segmented(full_bundle, examples, tmp_path):
     assert row["word_confidence"] == {"cat": 1.0}
     assert row["prompts"] == 1
     assert np.asarray(Image.open(out / "semantic" / "cat.png")).shape == (300, 300)
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", "FLOAT"), ("fp16", "HALF")])
+def test_tensorrt_compiles_every_graph(trt_standin, full_bundle, precision, kind):
+    graphs = ["clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder"]
+    found = trt_standin.compile(full_bundle, precision, graphs, max_batch=1, max_prompts=8)
+    assert list(found) == graphs
+    for name, facts in found.items():
+        assert facts["plan"] > 10_000
+        products = dict(facts["products"])
+        if name == "sam2_decoder" and precision == "fp16":
+            assert products.pop("FLOAT") == 1  # the change of coordinates before the sines
+        assert set(products) == {kind}

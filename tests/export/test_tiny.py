@@ -19,7 +19,7 @@ from wordmask_export.tiny.loop import Schedule, train  # noqa: E402
 from wordmask_export.tiny.prompts import PromptStream  # noqa: E402
 from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: E402
 
-SCHEDULE = Schedule(steps=8, rate=1e-3, warmup=2)
+SCHEDULE = Schedule(steps=5, rate=1e-3, warmup=1)
 
 
 @dataclasses.dataclass
@@ -63,7 +63,7 @@ def test_a_few_steps_reduce_the_loss(name, tmp_path):
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
     whole, first, second = (new_stage("clip") for _ in range(3))
-    train(whole, dataclasses.replace(SCHEDULE, steps=4), tmp_path / "whole", report=quiet)
+    train(whole, dataclasses.replace(SCHEDULE, steps=3), tmp_path / "whole", report=quiet)
 
     def stop_at_two(step):
         if step == 2:
@@ -72,8 +72,8 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypa
 
     first.loss = stop_at_two
     with pytest.raises(KeyboardInterrupt):
-        train(first, dataclasses.replace(SCHEDULE, steps=4), tmp_path / "parts", report=quiet)
-    assert train(second, dataclasses.replace(SCHEDULE, steps=4), tmp_path / "parts", report=quiet)
+        train(first, dataclasses.replace(SCHEDULE, steps=3), tmp_path / "parts", report=quiet)
+    assert train(second, dataclasses.replace(SCHEDULE, steps=3), tmp_path / "parts", report=quiet)
     for name, value in whole.weights().items():
         torch.testing.assert_close(second.weights()[name], value, rtol=0, atol=0)
 
