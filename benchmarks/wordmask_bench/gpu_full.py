@@ -17,6 +17,7 @@ from wordmask_bench.gpu_eager import Eager, Tensors, choice_of, load_chain
 from wordmask_bench.gpu_plan import Settings, Variant
 from wordmask_bench.gpu_stages import Arrays, Case, graphs_of, load_cases
 from wordmask_bench.gpu_steps import (
+    EXAMPLE_WORDS,
     HALF_LIMIT,
     SINGLE_LIMIT,
     CheckError,
@@ -24,7 +25,6 @@ from wordmask_bench.gpu_steps import (
     attempt,
     build,
     checked,
-    example_words,
     full_folder,
     need,
     open_on,
@@ -150,7 +150,7 @@ def with_ratios(times: dict[str, Times]) -> dict[str, Any]:
 
 def time_photo(path: Path, segmenter: Segmenter, sides: tuple[Eager, Eager], effort: Effort) -> dict[str, Any]:
     """Milliseconds from a photo's file to its masks, words embedded, and how far the results agree."""
-    words = example_words()
+    words = list(EXAMPLE_WORDS)
     queries = segmenter.embed(Vocabulary.parse(words))
     options = prompting(path, segmenter, words)
     text = sides[0].chain.embed(words)

@@ -14,13 +14,12 @@ from typing import Any, cast
 
 import numpy as np
 
+import wordmask_export
 from wordmask.backends.ort import default_threads
 from wordmask.bundle import find_bundle, open_bundle
 from wordmask.image import decode
 from wordmask.manifest import FILE_NAME
 from wordmask.pipeline import Segmenter
-from wordmask.types import Vocabulary
-from wordmask.words import read_class_lines
 from wordmask_bench.eval_scenes import evaluate
 from wordmask_bench.gpu_chain import agreement, quality, scene_maps
 from wordmask_bench.gpu_plan import Settings, Variant
@@ -31,7 +30,8 @@ Figures = Iterator[tuple[str, Any]]
 
 # Gross faults alone: TF32 rounds to 1e-3, bf16 to some 1e-2; mixed rows or a wrong layout are above 0.3.
 SINGLE_LIMIT, HALF_LIMIT = 2e-2, 0.15
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "photos"
+EXAMPLES = Path(next(iter(wordmask_export.__path__))) / "data"  # photos that are installed with the package
+EXAMPLE_WORDS = ("cat", "cup", "spoon", "table")
 
 
 class CheckError(RuntimeError):
@@ -128,7 +128,7 @@ def full_reference(settings: Settings) -> Figures:
     bundle = open_bundle(folder)
     yield "bundle", {"id": bundle.manifest.bundle_id, "models": {k: m.name for k, m in bundle.manifest.models.items()}}
     photos = [decode(path) for path in sorted(EXAMPLES.glob("*.jpg"))]
-    cases = make_cases(bundle, photos, example_words(), report_line)
+    cases = make_cases(bundle, photos, list(EXAMPLE_WORDS), report_line)
     save_cases(settings.work("full_cases.npz"), cases)
     yield "cases", {name: case.rows for name, case in cases.items()}
 
@@ -147,11 +147,6 @@ def build_full(settings: Settings, folder: Path) -> dict[str, float]:
     choice = Choice(clip=settings.clip, sam2=settings.sam2, weights="random:0")
     protocol = Protocol(window=64, stride=32, short_side=96, long_side=256) if settings.small else Protocol()
     return build_bundle(folder, choice, protocol, report=report_line).parity
-
-
-def example_words() -> list[str]:
-    """One word a class of the example photos."""
-    return list(Vocabulary.parse(read_class_lines(EXAMPLES / "words.txt")).names)
 
 
 def need(path: Path, step: str) -> Path:
