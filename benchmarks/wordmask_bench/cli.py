@@ -48,6 +48,9 @@ def run_eval(args: argparse.Namespace) -> int:
     workers = args.workers or os.cpu_count() or 1
     if workers < 1:
         raise ValueError(f"--workers is {workers}: give at least 1")
+    if args.json:
+        with args.json.open("a"):  # that it cannot be written is better known before the work than after
+            pass
     segmenter = Segmenter(args.bundle, device=args.device, threads=1)
     with tqdm(total=args.limit, unit="scene", disable=not sys.stderr.isatty()) as bar:
         seeds = range(FIRST_SEED, FIRST_SEED + args.limit)

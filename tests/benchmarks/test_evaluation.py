@@ -145,3 +145,10 @@ def test_eval_prints_the_table_and_writes_the_figures(tmp_path, capsys):
 def test_eval_refuses_numbers_that_mean_nothing(wrong, capsys):
     assert main(["eval", "--dataset", "scenes", *wrong]) == 2
     assert f"{wrong[0]} is {wrong[1]}" in capsys.readouterr().err
+
+
+def test_figures_that_could_not_be_kept_are_not_measured(tmp_path, capsys):
+    assert main(["eval", "--dataset", "scenes", "--limit", "2", "--json", str(tmp_path / "none" / "f.json")]) != 0
+    told = capsys.readouterr()
+    assert "f.json" in told.err
+    assert told.out == ""
