@@ -22,7 +22,7 @@ from wordmask.manifest import Graph as GraphEntry
 from wordmask.pipeline import Segmenter
 from wordmask.preprocess import Photo, cut_windows, resize_for_clip, resize_for_sam2
 from wordmask.text import Tokenizer
-from wordmask.upsampler import tables
+from wordmask.upsampler import window_inputs
 from wordmask_export.parity import batch_error, relative_error, worst_iou
 
 Arrays = dict[str, NDArray[Any]]
@@ -68,7 +68,7 @@ def batched_inputs(entry: GraphEntry) -> tuple[str, ...]:
 def make_cases(
     bundle: Bundle, photos: Sequence[Photo], words: Sequence[str], log: Callable[[str], None]
 ) -> dict[str, Case]:
-    """The case of every graph but loftup_features.
+    """The case of every graph but loftup_features and loftup_cpu.
 
     Args:
         bundle: whose graphs.
@@ -89,9 +89,8 @@ def make_cases(
     text = add("clip_text", {"tokens": _tokens(bundle, words)})["embeddings"]
     features = add("clip_image", {"image": windows})["features"]
     if bundle.manifest.loftup is not None:
-        found = tables(windows, (features.shape[2], features.shape[3]), bundle.manifest.loftup)
-        named = {"colour_table": found.colour, "row_table": found.row, "column_table": found.column}
-        pixels = {"features": features, "guidance": windows, "key_table": found.key, **named}
+        grid = (features.shape[2], features.shape[3])
+        pixels = {"features": features, **window_inputs(windows, grid, bundle.manifest.loftup)}
         add("loftup", {**pixels, "text": text[: len(words)]})
     side = bundle.manifest.sam2.image_size
     maps = add("sam2_encoder", {"image": np.stack([resize_for_sam2(photo, side) for photo in photos[:PHOTOS]])})

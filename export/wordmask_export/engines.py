@@ -19,7 +19,8 @@ from wordmask_export.profiles import profiles
 from wordmask_export.trt_api import EngineBuildError, usable_tensorrt
 from wordmask_export.trt_builder import compile_network, verify
 
-UNUSED = ("loftup_features",)  # the runtime does not load it: LoftUp's weights once more, for those who want features
+ON_CPU = "loftup_cpu"  # a form that a GPU gains nothing from
+UNUSED = "loftup_features"  # the runtime does not load it: LoftUp's weights once more, for those who want features
 
 
 def print_progress(text: str) -> None:
@@ -51,7 +52,7 @@ class Choice:
 
     def graphs(self, manifest: Manifest) -> list[str]:
         """Names of the graphs that get an engine."""
-        return [name for name in manifest.graphs if self.features or name not in UNUSED]
+        return [name for name in manifest.graphs if name != ON_CPU and (self.features or name != UNUSED)]
 
 
 @dataclass(frozen=True)

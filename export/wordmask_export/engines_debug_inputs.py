@@ -15,7 +15,7 @@ from wordmask.engines import Profile
 from wordmask.manifest import Manifest
 from wordmask.preprocess import cut_windows, resize_for_clip, resize_for_sam2
 from wordmask.text import Tokenizer
-from wordmask.upsampler import tables
+from wordmask.upsampler import window_inputs
 
 Arrays = dict[str, NDArray[Any]]
 PHOTOS = ("chelsea.jpg", "coffee.jpg")
@@ -81,15 +81,8 @@ class RealInputs:
         windows = self._windows(count)
         features = self._graph("clip_image").run({"image": windows})["features"]
         assert self._manifest.loftup is not None
-        found = tables(windows, (features.shape[2], features.shape[3]), self._manifest.loftup)
-        return {
-            "features": features,
-            "guidance": windows,
-            "colour_table": found.colour,
-            "row_table": found.row,
-            "column_table": found.column,
-            "key_table": found.key,
-        }
+        grid = (features.shape[2], features.shape[3])
+        return {"features": features, **window_inputs(windows, grid, self._manifest.loftup)}
 
     def _squares(self, count: int) -> NDArray[np.uint8]:
         """u8 (count, S, S, 3): the photos in turn, every other pair mirrored."""

@@ -85,6 +85,7 @@ def loftup_constants(module: loftup.LoftUp) -> Loftup:
         phases=_phases(pixel),
         key_frequencies=tuple(loftup.frequencies(key.shape[2]).tolist()),
         key_phases=_phases(key),
+        heads=loftup.HEADS,
     )
 
 
@@ -146,24 +147,26 @@ def _clip_text(models: Models) -> Spec:
 
 
 def _loftup(source: loftup.LoftUp) -> Iterator[Spec]:
-    graph = LoftUpGraph(source)
+    graph, for_cpu = LoftUpGraph(source), LoftUpGraph(source, for_cpu=True)
     waves, key = 2 * source.upsampler.phases.shape[2], 4 * source.upsampler.lr_pe.biases.shape[2]
     dim = len(graph.channelnorm.weight)
     inputs = (
         _f32("features", "B", dim, "h", "w"),
-        _u8("guidance", "B", "H", "W", 3),
+        _u8("guidance", "B", "H+4", "W+4", 3),
+        _f32("inside", "B", "H+4", "W+4"),
         _f32("colour_table", "B", 3, 256, waves + 1),
-        _f32("row_table", "H", waves),
-        _f32("column_table", "W", waves),
+        _f32("row_table", "B", "H+4", waves),
+        _f32("column_table", "B", "W+4", waves),
         _f32("key_table", "h*w", key),
     )
-    sizes = {"B": 2, "h": 3, "w": 4, "H": 24, "W": 32, "h*w": 12}
+    sizes = {"B": 2, "h": 3, "w": 4, "H+4": 28, "W+4": 36, "h*w": 12}
     example = tuple(
         torch.zeros([sizes[n] if isinstance(n, str) else n for n in tensor.shape], dtype=getattr(torch, tensor.dtype))
         for tensor in inputs
     )
     logits, text = _f32("logits", "B", "C", "H", "W"), torch.zeros(5, dim)
-    yield Spec("loftup", graph, (*inputs, _f32("text", "C", dim)), (logits,), (*example, text))
+    for name, module in (("loftup", graph), ("loftup_cpu", for_cpu)):
+        yield Spec(name, module, (*inputs, _f32("text", "C", dim)), (logits,), (*example, text))
     features = _f32("features_out", "B", dim, "H", "W")
     yield Spec("loftup_features", LoftUpFeatures(graph).eval(), inputs, (features,), example)
 

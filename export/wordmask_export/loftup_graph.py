@@ -8,6 +8,9 @@ What is done, all of it exact up to rounding:
   has its mean over channels subtracted from its weights. What is left of LayerNorm is one mean of squares, over the
   padded width with a corrected divisor.
 - The class head is part of the graph: the (dim, H, W) map never leaves it.
+- The guidance comes with the 2 pixels around it that two 3x3 convolutions see, and with a map of what of it lies in the
+  picture. So a graph computes a whole picture or any tile of it, and its memory is that of the tile.
+- The form for CPUs has fewer products in the convolutions (wordmask_export.winograd).
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wordmask_export.loftup import HEADS, SCALARS, CrossAttention, FeedForward, LoftUp
+from wordmask_export.winograd import Winograd
 
+HALO = 2  # pixels that two 3x3 convolutions see beyond a tile
 MULTIPLE = 16  # matrix and vector units want channel counts that this divides
 HEAD_MULTIPLE = 8
 
@@ -55,8 +60,8 @@ def linear(weight: Tensor, bias: Tensor, inputs: int, outputs: int) -> nn.Linear
 
 
 def convolution(weight: Tensor, bias: Tensor, inputs: int, outputs: int) -> nn.Conv2d:
-    """A 3x3 convolution padded with zero channels to the given widths."""
-    layer = nn.Conv2d(inputs, outputs, 3, padding=1)
+    """A 3x3 convolution without spatial padding, its channels padded with zeros to the given widths."""
+    layer = nn.Conv2d(inputs, outputs, 3)
     rows, columns = weight.shape[:2]
     layer.weight.data = F.pad(weight, (0, 0, 0, 0, 0, inputs - columns, 0, outputs - rows)).float()
     layer.bias = nn.Parameter(F.pad(bias, (0, outputs - rows)).float())
@@ -138,10 +143,39 @@ class Mlp(nn.Module):
         return x + self.second(F.gelu(self.first(self.norm(x))))
 
 
+class Stem(nn.Module):
+    """The two convolutions: pixels (B, H + 4, W + 4, C) and where the picture is -> (B, H*W, wide)."""
+
+    def __init__(self, conv1: nn.Conv2d, conv2: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = conv1, conv2
+
+    def forward(self, pixels: Tensor, inside: Tensor) -> Tensor:
+        """The published function pads with zeros at the picture's border, before each convolution."""
+        border = inside[:, None]  # (B, 1, H + 4, W + 4)
+        x = self.conv1(pixels.permute(0, 3, 1, 2) * border).relu()  # (B, wide, H + 2, W + 2)
+        x = self.conv2(x * border[:, :, 1:-1, 1:-1]).relu()
+        return cast(Tensor, x.flatten(2).transpose(1, 2))
+
+
+class CpuStem(nn.Module):
+    """The same with fewer products; H and W must be even."""
+
+    def __init__(self, conv1: nn.Conv2d, conv2: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = Winograd(conv1), Winograd(conv2)
+
+    def forward(self, pixels: Tensor, inside: Tensor) -> Tensor:
+        """See Stem."""
+        border = inside[..., None]  # (B, H + 4, W + 4, 1)
+        x = self.conv1(pixels * border).relu()
+        return cast(Tensor, self.conv2(x * border[:, 1:-1, 1:-1]).relu().flatten(1, 2))
+
+
 class LoftUpGraph(nn.Module):
     """The export form of a LoftUp module; see the module's docstring."""
 
-    def __init__(self, source: LoftUp) -> None:
+    def __init__(self, source: LoftUp, *, for_cpu: bool = False) -> None:
         super().__init__()
         upsampler = source.upsampler
         stem: tuple[Any, ...] = tuple(upsampler.first_conv)
@@ -153,8 +187,10 @@ class LoftUpGraph(nn.Module):
         self.pixel_norm = nn.LayerNorm(channels, eps=norm.norm.eps)
         self.pixel_norm.weight.data, self.pixel_norm.bias.data = norm.norm.weight[order], norm.norm.bias[order]
         weight, bias = fold_batch_norm(conv1, bn1)
-        self.conv1 = convolution(weight[:, order], bias, padded(channels), self.wide)
-        self.conv2 = convolution(*fold_batch_norm(conv2, bn2), self.wide, self.wide)
+        self.stem = (CpuStem if for_cpu else Stem)(
+            convolution(weight[:, order], bias, padded(channels), self.wide),
+            convolution(*fold_batch_norm(conv2, bn2), self.wide, self.wide),
+        )
         self.blocks = nn.ModuleList()
         for layer in upsampler.ca_transformer.layers:
             attention, feed_forward = cast(nn.ModuleList, layer)
@@ -167,24 +203,24 @@ class LoftUpGraph(nn.Module):
         self.register_buffer("is_true", (torch.arange(self.wide) < width).float(), persistent=False)
         self.eval().requires_grad_(False)
 
-    def queries(self, guidance: Tensor, colour: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    def queries(self, guidance: Tensor, inside: Tensor, colour: Tensor, row: Tensor, column: Tensor) -> Tensor:
         """Pixel queries (B, H*W, wide), mean-free."""
         batch, height, width, _ = guidance.shape
         offset = torch.arange(3, dtype=torch.int32, device=guidance.device) * 256
         offset = offset + torch.arange(batch, dtype=torch.int32, device=guidance.device)[:, None, None, None] * 768
-        index = guidance.to(torch.int32) + offset  # (B, H, W, 3)
-        colours = F.embedding(index, colour.flatten(0, 2)).flatten(3)  # (B, H, W, 3 * (2F + 1))
-        rows = row[None, :, None].expand(batch, height, width, -1)
-        columns = column[None, None].expand(batch, height, width, -1)
+        index = guidance.to(torch.int32) + offset  # (B, H + 4, W + 4, 3)
+        colours = F.embedding(index, colour.flatten(0, 2)).flatten(3)  # (B, H + 4, W + 4, 3 * (2F + 1))
+        rows = row[:, :, None].expand(batch, height, width, -1)
+        columns = column[:, None].expand(batch, height, width, -1)
         pixels = self.pixel_norm(torch.cat([rows, columns, colours], dim=-1))
-        pixels = F.pad(pixels, (0, padded(self.channels) - self.channels)).permute(0, 3, 1, 2)  # (B, 208, H, W)
-        x = self.conv2(self.conv1(pixels).relu()).relu().flatten(2).transpose(1, 2)  # (B, H*W, wide)
+        x = self.stem(F.pad(pixels, (0, padded(self.channels) - self.channels)), inside)
         return cast(Tensor, x - x.sum(-1, keepdim=True) / self.width * self.is_true)
 
     def pixel_features(
         self,
         features: Tensor,
         guidance: Tensor,
+        inside: Tensor,
         colour_table: Tensor,
         row_table: Tensor,
         column_table: Tensor,
@@ -193,7 +229,7 @@ class LoftUpGraph(nn.Module):
         """Upsampled features, channels last: (B, H*W, D)."""
         low = self.channelnorm(features.flatten(2).transpose(1, 2))  # (B, h*w, D)
         kv = torch.cat([low, key_table.expand(low.shape[0], -1, -1)], dim=-1)
-        x = self.queries(guidance, colour_table, row_table, column_table)
+        x = self.queries(guidance, inside, colour_table, row_table, column_table)
         for block in self.blocks:
             x = block(x, kv) if isinstance(block, Attention) else block(x)
         return cast(Tensor, self.head_norm(self.head(self.norm(x))))
@@ -202,6 +238,7 @@ class LoftUpGraph(nn.Module):
         self,
         features: Tensor,
         guidance: Tensor,
+        inside: Tensor,
         colour_table: Tensor,
         row_table: Tensor,
         column_table: Tensor,
@@ -209,9 +246,9 @@ class LoftUpGraph(nn.Module):
         text: Tensor,
     ) -> Tensor:
         """The `loftup` graph: cosine similarities f32 (B, C, H, W) of the upsampled features and text (C, D)."""
-        x = self.pixel_features(features, guidance, colour_table, row_table, column_table, key_table)
+        x = self.pixel_features(features, guidance, inside, colour_table, row_table, column_table, key_table)
         cosine = (x @ text.T) * torch.rsqrt(x.square().sum(-1, keepdim=True))
-        return cosine.transpose(1, 2).unflatten(2, guidance.shape[1:3])
+        return cosine.transpose(1, 2).unflatten(2, inner_size(guidance))
 
 
 class LoftUpFeatures(nn.Module):
@@ -225,14 +262,20 @@ class LoftUpFeatures(nn.Module):
         self,
         features: Tensor,
         guidance: Tensor,
+        inside: Tensor,
         colour_table: Tensor,
         row_table: Tensor,
         column_table: Tensor,
         key_table: Tensor,
     ) -> Tensor:
         """As LoftUpGraph.forward, without the class head."""
-        x = self.upsampler.pixel_features(features, guidance, colour_table, row_table, column_table, key_table)
-        return x.transpose(1, 2).unflatten(2, guidance.shape[1:3])
+        x = self.upsampler.pixel_features(features, guidance, inside, colour_table, row_table, column_table, key_table)
+        return x.transpose(1, 2).unflatten(2, inner_size(guidance))
+
+
+def inner_size(guidance: Tensor) -> tuple[int, int]:
+    """Height and width of guidance (B, H + 4, W + 4, 3) without its halo."""
+    return guidance.shape[1] - 2 * HALO, guidance.shape[2] - 2 * HALO
 
 
 def table_order(count: int) -> Tensor:

@@ -21,7 +21,7 @@ from wordmask.backends.ort import OrtGraph
 from wordmask.manifest import Loftup, Manifest
 from wordmask.preprocess import resize_for_sam2
 from wordmask.text import Tokenizer
-from wordmask.upsampler import tables
+from wordmask.upsampler import HALO, window_inputs
 from wordmask_export import clip_csa
 from wordmask_export.graphs import ClipImage, Protocol
 from wordmask_export.models import Models, image_predictor
@@ -161,13 +161,9 @@ class Parity:
         windows = self.windows()
         features = self.reference_clip(torch.from_numpy(windows)).numpy()
         side = min(GUIDANCE_CROP, self.protocol.window)
-        guidance = np.ascontiguousarray(windows[:, : side - side // 4, :side])
-        return {"features": features, **self._table_inputs(features, guidance)}
-
-    def _table_inputs(self, features: Array, guidance: Array) -> dict[str, Array]:
-        found = tables(guidance, (features.shape[2], features.shape[3]), self._loftup_constants())
-        named = {"colour_table": found.colour, "row_table": found.row, "column_table": found.column}
-        return {"guidance": guidance, **named, "key_table": found.key}
+        guidance = windows[:, : side * 3 // 8 * 2, : side // 2 * 2]
+        grid = (features.shape[2], features.shape[3])
+        return {"features": features, **window_inputs(guidance, grid, self._loftup_constants())}
 
     def _loftup_constants(self) -> Loftup:
         assert self.manifest.loftup is not None
@@ -181,23 +177,29 @@ class Parity:
         module = self.models.loftup.double()
         rows = [
             module(torch.from_numpy(f)[None].double(), torch.from_numpy(g)[None].permute(0, 3, 1, 2)).numpy()
-            for f, g in zip(inputs["features"], inputs["guidance"], strict=True)
+            for f, g in zip(inputs["features"], inputs["guidance"][:, HALO:-HALO, HALO:-HALO], strict=True)
         ]
         self.models.loftup.float()
         return inputs, np.concatenate(rows)
 
     def _loftup(self, graph: OrtGraph) -> Iterator[Figure]:
+        return self._logits(graph, "loftup")
+
+    def _loftup_cpu(self, graph: OrtGraph) -> Iterator[Figure]:
+        return self._logits(graph, "loftup_cpu")
+
+    def _logits(self, graph: OrtGraph, name: str) -> Iterator[Figure]:
         text = self.text()
         inputs, features = self._loftup_case
         inputs = {**inputs, "text": text}
         unit = features / np.linalg.norm(features, axis=1, keepdims=True)
         expected = np.einsum("bdhw,cd->bchw", unit, text, optimize=True)
         found = graph.run(inputs)["logits"]
-        yield Figure("loftup.relative_error", relative_error(found, expected), self.limits.loftup)
+        yield Figure(f"{name}.relative_error", relative_error(found, expected), self.limits.loftup)
         agreement = float((found.argmax(1) == expected.argmax(1)).mean())
-        yield Figure("loftup.class_map_agreement", agreement, self.limits.agreement, at_least=True)
-        batched = ("features", "guidance", "colour_table")
-        yield Figure("loftup.batch_error", batch_error(graph, inputs, batched), self.limits.relative)
+        yield Figure(f"{name}.class_map_agreement", agreement, self.limits.agreement, at_least=True)
+        batched = tuple(key for key in inputs if key not in ("key_table", "text"))
+        yield Figure(f"{name}.batch_error", batch_error(graph, inputs, batched), self.limits.relative)
 
     def _loftup_features(self, graph: OrtGraph) -> Iterator[Figure]:
         inputs, expected = self._loftup_case

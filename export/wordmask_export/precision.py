@@ -141,6 +141,7 @@ POLICY: dict[str, tuple[Island, ...]] = {
         Island(results, "scaling to unit length: 4.2 -> 5.2 e-4, full 16.1 -> 16.3, bf16 38 -> 45"),
     ),
     "loftup": LOFTUP,
+    "loftup_cpu": LOFTUP,
     "loftup_features": LOFTUP,
     "sam2_encoder": (
         Island(normalised_bytes, "high_res_0 3.9 -> 6.9 e-4, full 7.8 -> 10.6, bf16 33 -> 111"),

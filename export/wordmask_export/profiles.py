@@ -11,6 +11,7 @@ PROMPTS = (8, 16, 32, 64)  # buckets of N
 TEXTS = 64  # prompts the runtime embeds in one run; see wordmask.words
 POINTS = Range(1, 1, 16)
 WORDS = Range(1, 32, 512)
+TILE, HALO = 32, 4  # pixels: the least side of a tile of LoftUp's guidance, and what its two convolutions see beyond it
 TOKENS = 16  # a template around a word of usual length
 
 
@@ -51,7 +52,7 @@ def _ranges(manifest: Manifest) -> Profile:
         "L": Range(1, min(TOKENS, clip.context_length), clip.context_length),
         "P": POINTS,
         "C": WORDS,
-        **dict.fromkeys("HW", _fixed(clip.window)),
+        **dict.fromkeys(("H+4", "W+4"), Range(min(TILE, clip.window) + HALO, clip.window + HALO, clip.window + HALO)),
         **dict.fromkeys("hw", _fixed(grid)),
         "h*w": _fixed(grid * grid),
     }

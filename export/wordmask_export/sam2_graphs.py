@@ -77,6 +77,29 @@ def attend(module: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out
 
 
+def patch_weight(layer: Any) -> Tensor:
+    """Weight (C, O, 2, 2) of a transposed convolution of stride 2 as a matrix (C, 4 * O), pixels before channels."""
+    weight: Tensor = layer.weight.permute(0, 2, 3, 1).flatten(1)
+    return weight
+
+
+def gather(image: Tensor, levels: int, bias: Tensor) -> Tensor:
+    """Pixels by token, what all prompts share: (1, C, 2**levels * s, ...) -> (1, s * s, 4, ..., C), plus the bias."""
+    x = image
+    if levels == 2:
+        x = x.unflatten(3, (-1, 2, 2)).unflatten(2, (-1, 2, 2))  # (1, C, s, 2, 2, s, 2, 2)
+        x = x.permute(0, 2, 5, 3, 6, 4, 7, 1).flatten(5, 6).flatten(3, 4)  # (1, s, s, 4, 4, C)
+    else:
+        x = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).permute(0, 2, 4, 3, 5, 1).flatten(3, 4)  # (1, s, s, 4, C)
+    return x.flatten(1, 2) + bias
+
+
+def spread(mask: Tensor, side: int) -> Tensor:
+    """Pixels by token (N, s * s * 16) -> (N, 4 * s, 4 * s); `side` is s."""
+    x = mask.unflatten(1, (side, side, 2, 2, 2, 2))  # rows and columns of tokens, then of both levels
+    return x.permute(0, 1, 3, 5, 2, 4, 6).flatten(4, 6).flatten(1, 3)
+
+
 class Decoder(nn.Module):
     """The `sam2_decoder` graph: prompts on one photo to one mask each.
 
@@ -129,12 +152,18 @@ class Decoder(nn.Module):
         return queries, keys
 
     def upscale(self, keys: Tensor, high_res_0: Tensor, high_res_1: Tensor) -> Tensor:
-        """Image tokens (N, K, D) -> (N, D/8, S/4 * S/4)."""
+        """Image tokens (N, K, D) -> (N, K * 16, D/8): of each token its 4x4 pixels, see `spread`.
+
+        The transposed convolutions' patches do not overlap, so each is a matrix product; pixels stay where their token
+        is until there is but one mask a prompt to put in order.
+        """
         first, norm, activation, second, activation2 = self.decoder.output_upscaling
-        side = high_res_1.shape[-1] // 2
-        x = keys.transpose(1, 2).unflatten(2, (side, side))
-        x = activation(norm(first(x) + high_res_1))
-        return activation2(second(x) + high_res_0).flatten(2)
+        x = keys @ patch_weight(first)  # (N, K, 4 * D/4)
+        x = x.unflatten(2, (4, -1)) + gather(high_res_1, 1, first.bias)  # (N, K, 4, D/4)
+        x = activation(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
+        x = (x @ patch_weight(second)).unflatten(3, (4, -1)) + gather(high_res_0, 2, second.bias)  # (N, K, 4, 4, D/8)
+        out: Tensor = activation2(x).flatten(1, 3)
+        return out
 
     def stability(self, mask: Tensor) -> Tensor:
         """IoU of the mask (N, 1, K) at a raised and a lowered threshold: (N, 1)."""
@@ -173,12 +202,11 @@ class Decoder(nn.Module):
         hyper = torch.stack([m(queries[:, first + i]) for i, m in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
         best = 1 + iou[:, 1:].argmax(-1, keepdim=True)  # (N, 1)
         best_hyper = hyper.gather(1, best[..., None].expand(-1, -1, hyper.shape[2]))
-        masks = torch.cat([hyper[:, :1], best_hyper], dim=1) @ upscaled  # (N, 2, S/4 * S/4)
+        masks = torch.cat([hyper[:, :1], best_hyper], dim=1) @ upscaled.transpose(1, 2)  # (N, 2, S/4 * S/4)
         single, best_mask = masks[:, :1], masks[:, 1:]
         keep = multimask[:, None] == 0
         if decoder.dynamic_multimask_via_stability:
             keep = keep & (self.stability(single) >= decoder.dynamic_multimask_stability_thresh)
         mask = torch.where(keep[..., None], single, best_mask)
-        side = high_res_0.shape[-1]
         chosen_iou = torch.where(keep, iou[:, :1], iou.gather(1, best))
-        return mask[:, 0].unflatten(1, (side, side)), chosen_iou[:, 0]
+        return spread(mask[:, 0], image_embed.shape[-1]), chosen_iou[:, 0]

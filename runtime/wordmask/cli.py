@@ -106,6 +106,18 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     loftup = parser.add_mutually_exclusive_group()
     loftup.add_argument("--use-loftup", action="store_true", default=None, help="fail if the bundle has no LoftUp")
     loftup.add_argument("--no-loftup", action="store_false", dest="use_loftup", help="upsample bilinearly")
+    add(
+        "--upsample",
+        choices=("full", "selective"),
+        default="full",
+        help="LoftUp at every pixel, or only where the bilinear map is undecided (%(default)s)",
+    )
+    add(
+        "--upsample-scope",
+        choices=("window", "image"),
+        default="window",
+        help="LoftUp on every window, or once on the whole photo (%(default)s)",
+    )
     add("--min-confidence", type=float, default=0.7, help="a region's pixels are more probable than this (%(default)s)")
     add("--min-region-size", type=int, default=100, help="least pixels of a region (%(default)s)")
     add("--iou-threshold", type=float, default=0.8, help="masks of a class that overlap more are one (%(default)s)")

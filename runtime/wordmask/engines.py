@@ -99,8 +99,9 @@ class Sidecar:
 
 
 def shape_of(tensor: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """A tensor's shape where its symbols have these sizes."""
-    return tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
+    """A tensor's shape where its symbols have these sizes; H follows from H+4."""
+    follows = {symbol.partition("+")[0]: size - int(symbol.partition("+")[2] or 0) for symbol, size in sizes.items()}
+    return tuple({**follows, **sizes}[size] if isinstance(size, str) else size for size in tensor.shape)
 
 
 def read_sidecar(folder: Path) -> Sidecar:

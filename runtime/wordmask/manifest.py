@@ -14,7 +14,7 @@ from typing import Literal
 from wordmask.errors import ManifestError
 from wordmask.strict import parse_as
 
-SCHEMA = 1
+SCHEMA = 2
 FILE_NAME = "manifest.json"
 
 
@@ -92,12 +92,14 @@ class Loftup:
         frequencies: of the guidance's five scalars (row, column, r, g, b).
         phases: per frequency and scalar, for the sines and then for the cosines: (2, frequencies, 5).
         key_frequencies, key_phases: the same for the positions (row, column) of the low-resolution features.
+        heads: of the attention, whose scores bound the size of a tile.
     """
 
     frequencies: tuple[float, ...]
     phases: tuple[tuple[tuple[float, ...], ...], ...]
     key_frequencies: tuple[float, ...]
     key_phases: tuple[tuple[tuple[float, ...], ...], ...]
+    heads: int
 
 
 @dataclass(frozen=True)

@@ -12,28 +12,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends import Graph, to_host
+from wordmask.backends import Graph
 from wordmask.backends.device import parse_device
 from wordmask.backends.load import load_graph
 from wordmask.bundle import Bundle, open_bundle, user_cache
-from wordmask.classmap import ClassMap, classify, stitch
+from wordmask.classmap import ClassMap, classify
 from wordmask.decoder import decode_prompts
-from wordmask.encoder import encode_photo, encode_windows
+from wordmask.dense import DenseBranch, Upsampler, Words
+from wordmask.encoder import encode_photo
 from wordmask.engines import Precision
 from wordmask.errors import BundleError
 from wordmask.image import check_rgb, decode
 from wordmask.manifest import Manifest
 from wordmask.masks import drop_duplicates, paint, upsample
-from wordmask.preprocess import Photo, cut_windows, resize_for_clip, resize_for_sam2
+from wordmask.preprocess import Photo, resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
-from wordmask.resize import bilinear
 from wordmask.rle import encode_box
 from wordmask.text import Tokenizer
 from wordmask.types import EncodedPhoto, Floats, Instance, Options, Prompt, Segmentation, Vocabulary
-from wordmask.upsampler import upsample_logits
+from wordmask.upsampler import Tiling
 from wordmask.words import WordEmbedder, default_background
 
+STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
+CPU_TILE = 64  # most pixels of a tile's side: its activations stay in the caches
+GPU_TILE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,18 +103,22 @@ class Segmenter:
         devices = dict.fromkeys(manifest.graphs, parse_device(device))
         if "loftup" in devices and upsampler_device is not None:
             devices["loftup"] = parse_device(upsampler_device)
-        unused = {"loftup_features"}  # a second copy of LoftUp's weights, for those who want features
         self._graphs: dict[str, Graph] = {
             name: load_graph(self.bundle, name, place, threads=threads, tensorrt_precision=tensorrt_precision)
             for name, place in devices.items()
-            if name not in unused
+            if name in STAGES
         }
-        self._kept = ("features",) if devices["clip_image"] == devices.get("loftup") else ()
         tokenizer = Tokenizer(self.bundle.path(manifest.clip.merges), context_length=manifest.clip.context_length)
         cache = user_cache() / "words" / manifest.bundle_id
         wishes = [self._graphs[name].rows for name in ("clip_image", "loftup") if name in self._graphs]
-        default = 1 if devices["clip_image"].kind == "cpu" else GPU_WINDOWS
-        self._windows_a_run = min((wish for wish in wishes if wish), default=default)
+        default = 1 if devices["clip_image"].on_cpu else GPU_WINDOWS
+        self._dense = DenseBranch(
+            self._graphs["clip_image"],
+            manifest.clip,
+            windows_a_run=min((wish for wish in wishes if wish), default=default),
+            keep=("features",) if devices["clip_image"] == devices.get("loftup") else (),
+        )
+        self._tiles_on_cpu = "loftup" in devices and devices["loftup"].on_cpu
         self._embedder = WordEmbedder(self._graphs["clip_text"], tokenizer, manifest.clip, cache)
 
     @property
@@ -198,30 +205,25 @@ class Segmenter:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""
         constants = self.manifest.clip
         resized = resize_for_clip(photo, constants)
-        windows, corners = cut_windows(resized, constants)
-        count = self._windows_a_run
-        tiles = [
-            self._similarities(windows[start : start + count], queries.embeddings, options, clock)
-            for start in range(0, len(windows), count)
-        ]
+        words = Words(queries.embeddings, queries.class_starts)
+        selective, whole_photo = options.upsample == "selective", options.upsample_scope == "image"
+        if not self.uses_loftup(options):
+            logits = self._dense.bilinear(resized, words, clock.measure)
+        elif selective or whole_photo:
+            logits = self._dense.chosen(
+                resized, words, self._loftup(options), clock.measure, selective=selective, whole_photo=whole_photo
+            )
+        else:
+            logits = self._dense.sharpened(resized, words, self._loftup(options), clock.measure)
         with clock.measure("class_map"):
-            logits = stitch(np.concatenate(tiles), corners, (resized.shape[0], resized.shape[1]))
-            size = (photo.shape[0], photo.shape[1])
-            return classify(logits, queries.class_starts, size, constants.logit_scale)
+            return classify(logits, queries.class_starts, (photo.shape[0], photo.shape[1]), constants.logit_scale)
 
-    def _similarities(self, windows: NDArray[np.uint8], text: Floats, options: Options, clock: Clock) -> Floats:
-        """Cosine similarities of every pixel of the windows and every word: (N, Q, S, S)."""
-        loftup = self.manifest.loftup if self.uses_loftup(options) else None
-        with clock.measure("clip"):
-            found = encode_windows(self._graphs["clip_image"], windows, self._kept if loftup else ())
-        if loftup:
-            with clock.measure("loftup"):
-                return upsample_logits(self._graphs["loftup"], found, windows, text, loftup)
-        features = to_host(found)
-        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-        logits = np.einsum("ndhw,qd->nqhw", unit, text, optimize=True).astype(np.float32, copy=False)
-        side = windows.shape[1]
-        return bilinear(logits, (side, side))
+    def _loftup(self, options: Options) -> Upsampler:
+        constants = self.manifest.loftup
+        assert constants is not None  # uses_loftup
+        tiled = self._tiles_on_cpu or options.upsample == "selective"
+        tiling = Tiling(CPU_TILE if tiled else GPU_TILE, 1 if self._tiles_on_cpu else GPU_WINDOWS)
+        return Upsampler(self._graphs["loftup"], constants, tiling)
 
     def uses_loftup(self, options: Options) -> bool:
         """Whether LoftUp will run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ class Options:
     Attributes:
         use_loftup: upsample the features with LoftUp; False resizes the patch logits bilinearly. None takes LoftUp
             where the bundle has it.
+        upsample: `full` evaluates LoftUp at every pixel, `selective` only on tiles where the bilinear map is undecided.
+        upsample_scope: LoftUp works on every `window`, or once on the whole `image`.
         min_confidence: a pixel belongs to a region if the probability of its class is above this (0 to 1).
         min_region_size: smallest region that gets a prompt, in pixels of the photo.
         iou_threshold: of two masks of one class that overlap more than this, the less confident one is dropped.
@@ -32,6 +35,8 @@ class Options:
     """
 
     use_loftup: bool | None = None
+    upsample: Literal["full", "selective"] = "full"
+    upsample_scope: Literal["window", "image"] = "window"
     min_confidence: float = 0.7
     min_region_size: int = 100
     iou_threshold: float = 0.8
@@ -41,6 +46,9 @@ class Options:
     boxes: bool = False
 
     def __post_init__(self) -> None:
+        for name, values in (("upsample", ("full", "selective")), ("upsample_scope", ("window", "image"))):
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {' or '.join(values)}")
         for name in ("min_confidence", "iou_threshold", "negative_min_confidence"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:

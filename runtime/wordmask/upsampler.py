@@ -1,96 +1,127 @@
-"""LoftUp in the runtime: the tables its graph reads, and its use over windows and tiles.
+"""LoftUp in the runtime: its graph over windows, over a whole photo, or over chosen tiles of either.
 
-LoftUp describes a pixel by sines and cosines of five scalars (row, column, r, g, b) at frequencies up to exp(10), that
-is 22026. In half precision, and nearly so in single, the sine of such an argument is noise. But a guidance of bytes has
-at most 256 values a channel: so the sines are computed here, in double, once a value, row and column, and the graph
-gathers them.
+LoftUp's value at a pixel depends on the 5x5 pixels around it, on the extremes of each colour and on the low-resolution
+features. So a tile with a halo of 2 pixels gives exactly what the whole gives; memory is that of a tile, a processor's
+caches hold it, and tiles that are not needed need not be computed.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends import Graph, Value
+from wordmask.backends import Graph, Value, to_host
+from wordmask.loftup_tables import Tables, tables
 from wordmask.manifest import Loftup
-from wordmask.types import Floats
+from wordmask.types import BoolMask, Floats
 
 HALO = 2  # pixels that two 3x3 convolutions see beyond a tile
-WHOLE_PIXELS = 512 * 512  # larger guidance is cut into tiles
-SCORE_BYTES = 256 << 20  # attention scores a call may take: pixels * keys * 4 heads * 4 bytes
+SCORE_BYTES = 256 << 20  # attention scores that a tile may take
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a graph is best fed: the largest side of a tile in pixels, and the most tiles a run."""
+
+    side: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tile: which window, and its top left corner in it."""
+
+    window: int
+    y: int
+    x: int
 
 
 @dataclass(frozen=True, eq=False)
-class Tables:
-    """What the LoftUp graph gathers; all f32.
+class Canvas:
+    """Windows widened by the halo and up to a whole number of tiles, so that a tile is a slice.
 
     Attributes:
-        colour: (B, 3, 256, 2F + 1): per image, channel and byte the sines, the cosines and the value itself.
-        row: (H, 2F). column: (W, 2F). key: (h*w, 4K), positions of the low-resolution features.
+        guidance: u8 (B, H', W', 3). inside: f32 (H', W'), 1 in the window, 0 around it.
+        tables: of the windows; row (H', 2F) and column (W', 2F) are widened like the guidance.
+        height, width: of a tile, even.
+        rows, columns: tiles from top to bottom and from left to right.
     """
 
-    colour: Floats
-    row: Floats
-    column: Floats
-    key: Floats
+    guidance: NDArray[np.uint8]
+    inside: Floats
+    tables: Tables
+    height: int
+    width: int
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, guidance: NDArray[np.uint8], grid: tuple[int, int], constants: Loftup, side: int) -> Canvas:
+        """Lays tiles of at most `side` pixels over windows u8 (B, H, W, 3), with features of the given grid."""
+        affordable = SCORE_BYTES // (grid[0] * grid[1] * constants.heads * 4)
+        side = min(side, max(16, math.isqrt(affordable) // 2 * 2))
+        (height, rows), (width, columns) = (_even_parts(length, side) for length in guidance.shape[1:3])
+        found = tables(guidance, grid, constants)
+        below = (HALO, HALO + rows * height - guidance.shape[1])
+        right = (HALO, HALO + columns * width - guidance.shape[2])
+        rows_padded, columns_padded = np.pad(found.row, (below, (0, 0))), np.pad(found.column, (right, (0, 0)))
+        return cls(
+            guidance=np.pad(guidance, ((0, 0), below, right, (0, 0))),
+            inside=np.pad(np.ones(guidance.shape[1:3], np.float32), (below, right)),
+            tables=Tables(found.colour, rows_padded, columns_padded, found.key),
+            height=height,
+            width=width,
+            rows=rows,
+            columns=columns,
+        )
+
+    def places(self, wanted: BoolMask | None = None) -> list[Place]:
+        """The tiles, window by window; of those with a pixel of wanted (B, H, W) where that is given."""
+        return [
+            Place(window, y, x)
+            for window in range(len(self.guidance))
+            for y in range(0, self.rows * self.height, self.height)
+            for x in range(0, self.columns * self.width, self.width)
+            if wanted is None or wanted[window, y : y + self.height, x : x + self.width].any()
+        ]
+
+    def cut(self, places: list[Place]) -> Arrays:
+        """The graph's inputs for tiles, but for features and text; see wordmask.loftup_tables."""
+        spans = [(slice(p.y, p.y + self.height + 2 * HALO), slice(p.x, p.x + self.width + 2 * HALO)) for p in places]
+        return {
+            "guidance": np.stack([self.guidance[p.window, *span] for p, span in zip(places, spans, strict=True)]),
+            "inside": np.stack([self.inside[span] for span in spans]),
+            "colour_table": self.tables.colour[[p.window for p in places]],
+            "row_table": np.stack([self.tables.row[rows] for rows, _ in spans]),
+            "column_table": np.stack([self.tables.column[columns] for _, columns in spans]),
+            "key_table": self.tables.key,
+        }
 
 
-def linspace(count: int) -> NDArray[np.float64]:
-    """-1 to 1 in `count` steps, each the single-precision number that torch.linspace gives."""
-    if count == 1:
-        return np.array([-1.0])
-    index = np.arange(count, dtype=np.float64)
-    step = np.float64(np.float32(2) / np.float32(count - 1))
-    ramp = np.where(index < count // 2, step * index - 1, 1 - step * (count - 1 - index))
-    return ramp.astype(np.float32).astype(np.float64)
-
-
-def tables(guidance: NDArray[np.uint8], grid: tuple[int, int], constants: Loftup) -> Tables:
-    """Computes the tables in double precision.
-
-    Args:
-        guidance: (B, H, W, 3). Only each image's extremes a channel matter, and the size.
-        grid: height and width of the low-resolution features.
-        constants: the bundle's.
-    """
-    frequencies, phases = np.array(constants.frequencies), np.array(constants.phases)  # (F,), (2, F, 5)
-    low = guidance.min(axis=(1, 2)).astype(np.float64)[..., None]  # (B, 3, 1)
-    high = guidance.max(axis=(1, 2)).astype(np.float64)[..., None]
-    value = (np.arange(256.0) - low) / np.maximum(high - low, 1.0) - 0.5  # (B, 3, 256)
-    colour = np.stack([_waves(value[:, c], frequencies, phases[:, :, 2 + c]) for c in range(3)], axis=1)
-    height, width = guidance.shape[1:3]
-    return Tables(
-        colour=np.concatenate([colour, value[..., None]], axis=-1).astype(np.float32),
-        row=_waves(linspace(height), frequencies, phases[:, :, 0]).astype(np.float32),
-        column=_waves(linspace(width), frequencies, phases[:, :, 1]).astype(np.float32),
-        key=_key_table(grid, constants),
-    )
-
-
-def _waves(
-    scalar: NDArray[np.float64], frequencies: NDArray[np.float64], phases: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Sines then cosines: scalar (...), phases (2, F) -> (..., 2F)."""
-    angle = scalar[..., None] * frequencies
-    return np.concatenate([np.sin(angle + phases[0]), np.cos(angle + phases[1])], axis=-1)
-
-
-def _key_table(grid: tuple[int, int], constants: Loftup) -> Floats:
-    frequencies, phases = np.array(constants.key_frequencies), np.array(constants.key_phases)  # (K,), (2, K, 2)
-    rows, columns = np.meshgrid(linspace(grid[0]), linspace(grid[1]), indexing="ij")
-    angle = np.stack([rows, columns], axis=-1).reshape(-1, 1, 2) * frequencies[:, None]  # (h*w, K, 2)
-    waves = np.concatenate([np.sin(angle + phases[0]), np.cos(angle + phases[1])], axis=1)  # (h*w, 2K, 2)
-    return waves.reshape(len(waves), -1).astype(np.float32)
+def window_inputs(guidance: NDArray[np.uint8], grid: tuple[int, int], constants: Loftup) -> Arrays:
+    """The graph's inputs for whole windows u8 (B, H, W, 3), but for features and text. H and W must be even."""
+    canvas = Canvas.of(guidance, grid, constants, max(guidance.shape[1:3]))
+    return canvas.cut(canvas.places())
 
 
 def upsample_logits(
-    graph: Graph, features: Value, guidance: NDArray[np.uint8], text: Floats, constants: Loftup
+    graph: Graph,
+    features: Value,
+    guidance: NDArray[np.uint8],
+    text: Floats,
+    constants: Loftup,
+    tiling: Tiling,
+    *,
+    plain: Floats | None = None,
+    wanted: BoolMask | None = None,
 ) -> Floats:
     """Class similarities at the guidance's resolution.
-
-    Guidance of more than WHOLE_PIXELS pixels goes through the graph in tiles, with the same result.
 
     Args:
         graph: the bundle's `loftup` graph.
@@ -98,51 +129,32 @@ def upsample_logits(
         guidance: u8 (B, H, W, 3), the windows themselves.
         text: f32 (C, D), unit length.
         constants: the bundle's.
+        tiling: how the graph is fed; does not change the results.
+        plain: f32 (B, C, H, W), the similarities where LoftUp is not evaluated.
+        wanted: bool (B, H, W): LoftUp is evaluated on the tiles that hold one of these pixels; on all without it.
 
     Returns:
         f32 (B, C, H, W), cosine similarities.
     """
-    keys = features.shape[2] * features.shape[3]
-    found = tables(guidance, (features.shape[2], features.shape[3]), constants)
-    height, width = guidance.shape[1:3]
-    fixed: dict[str, Value] = {
-        "features": features,
-        "colour_table": found.colour,
-        "key_table": found.key,
-        "text": text,
-    }
-    tile = tile_side(height * width, keys)
-    if tile is None:
-        named: dict[str, Value] = {"guidance": guidance, "row_table": found.row, "column_table": found.column}
-        return graph.run({**fixed, **named})["logits"]
-    out = np.empty((features.shape[0], len(text), height, width), np.float32)
-    for y in range(0, height, tile):
-        for x in range(0, width, tile):
-            rows, inner_rows = _with_halo(y, tile, height)
-            columns, inner_columns = _with_halo(x, tile, width)
-            part: dict[str, Value] = {
-                "guidance": np.ascontiguousarray(guidance[:, rows, columns]),
-                "row_table": found.row[rows],
-                "column_table": found.column[columns],
-            }
-            logits = graph.run({**fixed, **part})["logits"]
-            out[:, :, y : y + tile, x : x + tile] = logits[:, :, inner_rows, inner_columns]
+    canvas = Canvas.of(guidance, (features.shape[2], features.shape[3]), constants, tiling.side)
+    count, height, width = guidance.shape[:3]
+    out = np.empty((count, len(text), height, width), np.float32) if plain is None else plain.copy()
+    for places in _batches(canvas.places(wanted), graph.rows or tiling.batch):
+        windows = [place.window for place in places]
+        own = features if windows == list(range(count)) else to_host(features)[windows]
+        logits = graph.run({**canvas.cut(places), "features": own, "text": text})["logits"]
+        for place, part in zip(places, logits, strict=True):
+            target = out[place.window, :, place.y : place.y + canvas.height, place.x : place.x + canvas.width]
+            target[:] = part[:, : target.shape[1], : target.shape[2]]
     return out
 
 
-def tile_side(pixels: int, keys: int) -> int | None:
-    """Side of the tiles that keep the attention scores within SCORE_BYTES; None if none are needed."""
-    affordable = SCORE_BYTES // (keys * 4 * 4)
-    if pixels <= min(WHOLE_PIXELS, affordable):
-        return None
-    return max(16, int(min(WHOLE_PIXELS // 4, affordable) ** 0.5) - 2 * HALO)
+def _batches(places: list[Place], size: int) -> Iterator[list[Place]]:
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
 
 
-def _with_halo(start: int, length: int, limit: int) -> tuple[slice, slice]:
-    """A tile's span widened by the halo but not past the photo's border, and where the tile lies in it.
-
-    At the photo's border the convolutions' own zero padding is what LoftUp means; a halo there would be wrong.
-    """
-    stop = min(start + length, limit)
-    first, last = max(start - HALO, 0), min(stop + HALO, limit)
-    return slice(first, last), slice(start - first, stop - first)
+def _even_parts(length: int, most: int) -> tuple[int, int]:
+    """Size and number of equal even parts, of at most `most` (or 2 above), that cover a length."""
+    count = -(-length // most)
+    return 2 * -(-length // (2 * count)), count

@@ -26,7 +26,7 @@ def quiet(text: str) -> None:
 def test_the_manifest_tells_all(small_bundle, small_models):
     manifest = open_bundle(small_bundle).manifest
     assert set(manifest.graphs) == {
-        "clip_image", "clip_text", "loftup", "loftup_features", "sam2_encoder", "sam2_decoder",
+        "clip_image", "clip_text", "loftup", "loftup_cpu", "loftup_features", "sam2_encoder", "sam2_decoder",
     }  # fmt: skip
     assert (manifest.domain, manifest.precision) == ("random", "fp32")
     assert (manifest.clip.dim, manifest.clip.patch, manifest.clip.window) == (48, 16, 64)
@@ -47,7 +47,7 @@ def test_parity_is_measured_for_every_graph_and_kept(small_bundle):
 
 def test_every_batch_and_prompt_dimension_is_dynamic(small_bundle):
     graphs = read_manifest(small_bundle).graphs
-    for name in ("clip_image", "loftup", "loftup_features", "sam2_encoder"):
+    for name in ("clip_image", "loftup", "loftup_cpu", "loftup_features", "sam2_encoder"):
         assert graphs[name].inputs[0].shape[0] == "B"
     shapes = {tensor.name: tensor.shape for tensor in graphs["sam2_decoder"].inputs}
     assert shapes["point_coords"] == ("N", "P", 2)

@@ -102,8 +102,8 @@ def test_rows_are_fixed_in_buckets_and_other_symbols_range():
     assert found["loftup"][1] == {
         "B": Range(8, 8, 8),
         "C": Range(1, 32, 512),
-        "H": Range(128, 128, 128),
-        "W": Range(128, 128, 128),
+        "H+4": Range(36, 132, 132),
+        "W+4": Range(36, 132, 132),
         "h": Range(8, 8, 8),
         "w": Range(8, 8, 8),
         "h*w": Range(64, 64, 64),
@@ -162,7 +162,7 @@ def test_every_dynamic_input_gets_the_shapes_of_its_symbols(bundle, fake):
     build(bundle, max_batch=4)
     small, large = fake.builds[USED.index("loftup")]["profiles"]
     assert small["text"] == ((1, 48), (32, 48), (512, 48))
-    assert small["guidance"] == ((1, 128, 128, 3),) * 3
+    assert small["guidance"] == ((1, 36, 36, 3), (1, 132, 132, 3), (1, 132, 132, 3))
     assert large["features"] == ((4, 48, 8, 8),) * 3
     assert large["key_table"] == ((64, 40),) * 3
     decoder = fake.builds[USED.index("sam2_decoder")]["profiles"]

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wordmask.upsampler import tables  # noqa: E402
+from wordmask.upsampler import window_inputs  # noqa: E402
 from wordmask_export import loftup  # noqa: E402
 from wordmask_export.graphs import loftup_constants  # noqa: E402
 from wordmask_export.loftup_graph import LoftUpFeatures, LoftUpGraph  # noqa: E402
@@ -25,9 +25,9 @@ def relative(found, expected):
 
 def graph_inputs(module, features, guidance):
     """The tensors of the loftup graph, as the runtime makes them."""
-    found = tables(guidance, features.shape[2:], loftup_constants(module))
-    arrays = (features, guidance, found.colour, found.row, found.column, found.key)
-    return [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+    inputs = {"features": features, **window_inputs(guidance, features.shape[2:], loftup_constants(module))}
+    names = ("features", "guidance", "inside", "colour_table", "row_table", "column_table", "key_table")
+    return [torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in names]
 
 
 def random_case(module, *, batch=1, grid=(5, 7), size=(40, 56), seed=0):
@@ -70,12 +70,13 @@ def test_padding_changes_nothing(dim):
     assert relative(found, published(module, features, guidance)) < 1e-5
 
 
-def test_logits_are_cosine_similarities():
+@pytest.mark.parametrize("for_cpu", [False, True])
+def test_logits_are_cosine_similarities(for_cpu):
     module = loftup.random(48, seed=0)
     features, guidance = random_case(module)
     text = np.random.default_rng(1).standard_normal((3, 48)).astype(np.float32)
     text /= np.linalg.norm(text, axis=1, keepdims=True)
-    found = LoftUpGraph(module)(*graph_inputs(module, features, guidance), torch.from_numpy(text))
+    found = LoftUpGraph(module, for_cpu=for_cpu)(*graph_inputs(module, features, guidance), torch.from_numpy(text))
     dense = published(module, features, guidance)
     expected = np.einsum("bdhw,cd->bchw", dense / np.linalg.norm(dense, axis=1, keepdims=True), text)
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -15,7 +15,7 @@ import onnxruntime  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from wordmask.manifest import read_manifest  # noqa: E402
-from wordmask.upsampler import tables  # noqa: E402
+from wordmask.upsampler import window_inputs  # noqa: E402
 from wordmask_bench.scenes import generate  # noqa: E402
 from wordmask_export.deconvolution import spread  # noqa: E402
 from wordmask_export.half_weights import shrink  # noqa: E402
@@ -63,8 +63,7 @@ def cases():
     graphs = {name: widened(graph_of(TINY, name)) for name in ("clip_image", "loftup", "sam2_encoder", "sam2_decoder")}
     image = windows(manifest.clip.window, 3)
     features = run(graphs["clip_image"], {"image": image})["features"]
-    found = tables(image[:2], features.shape[2:], manifest.loftup)
-    named = {"colour_table": found.colour, "row_table": found.row, "column_table": found.column, "key_table": found.key}
+    pixels = window_inputs(image[:2], features.shape[2:], manifest.loftup)
     text = np.random.default_rng(0).standard_normal((6, manifest.clip.dim)).astype(np.float32)
     text /= np.linalg.norm(text, axis=1, keepdims=True)
     square = windows(manifest.sam2.image_size, 1)
@@ -75,7 +74,7 @@ def cases():
     }
     inputs = {
         "clip_image": {"image": image},
-        "loftup": {"features": features[:2], "guidance": image[:2], **named, "text": text},
+        "loftup": {"features": features[:2], **pixels, "text": text},
         "sam2_encoder": {"image": square},
         "sam2_decoder": {**run(graphs["sam2_encoder"], {"image": square}), **prompts},
     }

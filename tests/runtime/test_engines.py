@@ -147,3 +147,4 @@ def test_a_sidecar_that_was_edited_is_not_used(tmp_path, edit):
 
 def test_shapes_follow_from_symbols():
     assert shape_of(ENTRY.inputs[0], {"B": 4}) == (4, 8, 8, 3)
+    assert shape_of(Tensor("logits", "float32", ("B", "H")), {"B": 4, "H+4": 20}) == (4, 16)

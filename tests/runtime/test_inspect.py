@@ -18,7 +18,7 @@ from wordmask.manifest import File, read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 HERE = Target("11.4.0.106", "sm_90")
-PROFILES = tuple({"B": Range(n, n, n), "C": Range(1, 32, 512), "H": Range(128, 128, 128)} for n in (1, 8))
+PROFILES = tuple({"B": Range(n, n, n), "C": Range(1, 32, 512), "H+4": Range(36, 132, 132)} for n in (1, 8))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_an_engine_is_shown_with_all_it_was_built_for(bundle, on_gpu, capsys):
     assert "this machine: NVIDIA H200, sm_90, TensorRT 11.4.0.106" in lines
     row = " ".join(lines[-1].split())
     assert row == (
-        f"{folder.name} fp16 NVIDIA H200 (sm_90) 11.4.0.106 0.0 B 1/8 C 1..512, H 128 211 HALF, 9 FLOAT fits"
+        f"{folder.name} fp16 NVIDIA H200 (sm_90) 11.4.0.106 0.0 B 1/8 C 1..512, H+4 36..132 211 HALF, 9 FLOAT fits"
     )
 
 

@@ -25,7 +25,7 @@ GRAPH = {
 
 def raw() -> dict:
     return {
-        "schema": 1, "bundle_id": "", "domain": "photos", "precision": "fp32", "graphs": {"clip_text": GRAPH},
+        "schema": 2, "bundle_id": "", "domain": "photos", "precision": "fp32", "graphs": {"clip_text": GRAPH},
         "models": {}, "clip": CLIP, "loftup": None,
         "sam2": {"image_size": 256, "mask_size": 64, "mask_threshold": 0.0}, "parity": {"a": 1}, "tools": {},
     }  # fmt: skip
@@ -64,7 +64,7 @@ def edit(path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["schema"], 2, "schema is 2"),
+        (["schema"], 3, "schema is 3"),
         (["clip", "window"], "64", r"manifest\.clip\.window is str '64', expected int"),
         (["clip", "window"], True, r"manifest\.clip\.window is bool True, expected int"),
         (["clip", "stride"], ..., r"manifest\.clip\.stride is missing"),

@@ -62,7 +62,7 @@ def test_devices_are_read(text, device):
 
 @pytest.mark.parametrize("text", ["gpu", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "tensorrt:²", "", "TensorRT"])
 def test_other_devices_are_refused(text):
-    with pytest.raises(DeviceError, match="expected cpu, cuda, tensorrt or tensorrt-rtx"):
+    with pytest.raises(DeviceError, match="expected cpu, openvino, openvino-bf16, cuda, tensorrt or tensorrt-rtx"):
         parse_device(text)
 
 
@@ -260,7 +260,7 @@ def test_on_cuda_kept_outputs_stay_and_are_bound_as_inputs(runtime, tiny, entrie
     assert runtime.bound == [("image", "host"), ("features", "cpu:0")]
     runtime.bound.clear()
     shapes = {t.name: t.shape for t in entries["loftup"].inputs}
-    sizes = {"B": 1, "C": 2, "H": 16, "W": 16, "h*w": features.shape[2] * features.shape[3]}
+    sizes = {"B": 1, "C": 2, "H+4": 16, "W+4": 16, "h*w": features.shape[2] * features.shape[3]}
     tables = {
         name: np.zeros([sizes.get(size, size) for size in shape], np.float32)
         for name, shape in shapes.items()

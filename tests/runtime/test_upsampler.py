@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wordmask import upsampler
 from wordmask.backends.ort import OrtGraph
+from wordmask.loftup_tables import linspace, tables
 from wordmask.manifest import read_manifest
-from wordmask.upsampler import linspace, tables, tile_side, upsample_logits
+from wordmask.upsampler import HALO, SCORE_BYTES, Canvas, Tiling, upsample_logits
+
+WHOLE = Tiling(side=512, batch=8)
 
 
-@pytest.fixture(scope="module")
-def loftup_graph(small_bundle):
-    entry = read_manifest(small_bundle).graphs["loftup"]
+@pytest.fixture(scope="module", params=["loftup", "loftup_cpu"])
+def loftup_graph(small_bundle, request):
+    entry = read_manifest(small_bundle).graphs[request.param]
     return OrtGraph(small_bundle / entry.file, entry, device="cpu")
 
 
@@ -47,11 +49,11 @@ def test_the_colour_table_holds_every_bytes_waves_and_value(constants):
     np.testing.assert_allclose(colour[0, 0, 35, 19], np.sin(value * frequency + phase), atol=1e-6)
 
 
-@pytest.mark.parametrize(("grid", "size"), [((4, 4), (64, 64)), ((3, 5), (40, 72)), ((1, 1), (16, 16))])
+@pytest.mark.parametrize(("grid", "size"), [((4, 4), (64, 64)), ((3, 5), (41, 73)), ((1, 1), (16, 16))])
 def test_logits_equal_the_published_function(loftup_graph, constants, small_models, grid, size):
     torch = pytest.importorskip("torch")
     features, guidance, text = case(batch=2, grid=grid, size=size)
-    found = upsample_logits(loftup_graph, features, guidance, text, constants)
+    found = upsample_logits(loftup_graph, features, guidance, text, constants, WHOLE)
     module = small_models.loftup.double()
     dense = np.concatenate(
         [
@@ -64,18 +66,33 @@ def test_logits_equal_the_published_function(loftup_graph, constants, small_mode
     np.testing.assert_allclose(found, np.einsum("bdhw,cd->bchw", unit, text), atol=1e-4)
 
 
-@pytest.mark.parametrize("tile", [16, 25, 60])
-def test_tiles_give_what_the_whole_gives(loftup_graph, constants, monkeypatch, tile):
-    features, guidance, text = case(batch=2, grid=(4, 5), size=(64, 80))
-    whole = upsample_logits(loftup_graph, features, guidance, text, constants)
-    monkeypatch.setattr(upsampler, "tile_side", lambda pixels, keys: tile)
-    tiled = upsample_logits(loftup_graph, features, guidance, text, constants)
+@pytest.mark.parametrize("tiling", [Tiling(16, 1), Tiling(26, 4), Tiling(60, 3)])
+def test_tiles_give_what_the_whole_gives(loftup_graph, constants, tiling):
+    features, guidance, text = case(batch=2, grid=(4, 5), size=(63, 80))
+    whole = upsample_logits(loftup_graph, features, guidance, text, constants, WHOLE)
+    tiled = upsample_logits(loftup_graph, features, guidance, text, constants, tiling)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
-def test_large_guidance_is_tiled_so_that_the_scores_stay_bounded():
-    assert tile_side(224 * 224, 14 * 14) is None
-    for pixels, keys in ((1024 * 1024, 64 * 64), (2048 * 2048, 14 * 14), (600 * 600, 37 * 37)):
-        side = tile_side(pixels, keys)
-        assert side is not None
-        assert (side + 2 * upsampler.HALO) ** 2 * keys * 16 <= upsampler.SCORE_BYTES
+def test_only_tiles_with_a_wanted_pixel_are_evaluated(loftup_graph, constants):
+    features, guidance, text = case(batch=2, size=(64, 64))
+    whole = upsample_logits(loftup_graph, features, guidance, text, constants, WHOLE)
+    plain = np.full_like(whole, 7.0)
+    wanted = np.zeros((2, 64, 64), np.bool_)
+    wanted[1, 40, 3] = True
+    found = upsample_logits(
+        loftup_graph, features, guidance, text, constants, Tiling(32, 8), plain=plain, wanted=wanted
+    )
+    expected = plain.copy()
+    expected[1, :, 32:, :32] = whole[1, :, 32:, :32]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "grid"), [((1024, 1024), (64, 64)), ((2048, 1500), (128, 94)), ((600, 601), (37, 37))]
+)
+def test_tiles_are_as_small_as_the_attention_scores_demand(constants, size, grid):
+    canvas = Canvas.of(np.zeros((1, *size, 3), np.uint8), grid, constants, 512)
+    assert canvas.height * canvas.width * grid[0] * grid[1] * constants.heads * 4 <= SCORE_BYTES
+    assert canvas.rows * canvas.height >= size[0]
+    assert canvas.guidance.shape[1] == canvas.rows * canvas.height + 2 * HALO

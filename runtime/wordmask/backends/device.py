@@ -7,7 +7,8 @@ from typing import Literal, cast, get_args
 
 from wordmask.errors import DeviceError
 
-Kind = Literal["cpu", "cuda", "tensorrt", "tensorrt-rtx"]
+Kind = Literal["cpu", "openvino", "openvino-bf16", "cuda", "tensorrt", "tensorrt-rtx"]
+ON_CPU = ("cpu", "openvino", "openvino-bf16")
 
 
 @dataclass(frozen=True)
@@ -17,21 +18,28 @@ class Device:
     kind: Kind
     index: int = 0
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the processor computes, in the host's memory."""
+        return self.kind in ON_CPU
+
     def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+        return self.kind if self.on_cpu else f"{self.kind}:{self.index}"
 
 
 def parse_device(text: str) -> Device:
-    """Reads `cpu`, or `cuda`, `tensorrt` or `tensorrt-rtx` with the GPU's number after a colon (0 without).
+    """Reads `cpu`, `openvino`, `openvino-bf16`, or a GPU's `cuda`, `tensorrt` or `tensorrt-rtx`.
+
+    The GPU's number may follow after a colon (0 without).
 
     Raises:
         DeviceError: it is none of these.
     """
     kind, colon, index = text.partition(":")
-    numbered = index.isascii() and index.isdigit() and kind != "cpu"
+    numbered = index.isascii() and index.isdigit() and kind not in ON_CPU
     if kind not in get_args(Kind) or (colon and not numbered):
         raise DeviceError(
-            f"device is {text!r}, expected cpu, cuda, tensorrt or tensorrt-rtx; "
+            f"device is {text!r}, expected cpu, openvino, openvino-bf16, cuda, tensorrt or tensorrt-rtx; "
             "a GPU's number may follow, such as cuda:1"
         )
     return Device(cast(Kind, kind), int(index or 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from wordmask.backends import Graph
 from wordmask.backends.device import Device
 from wordmask.backends.ort import OrtGraph
@@ -28,7 +30,13 @@ def load_graph(
         EngineError: the bundle has no engine for this GPU that may be used.
         MissingExtraError: what the device needs is not installed.
     """
-    entry = bundle.manifest.graphs[name]
+    graphs = bundle.manifest.graphs
+    entry = graphs.get(f"{name}_cpu", graphs[name]) if device.on_cpu else graphs[name]
+    if device.kind in ("openvino", "openvino-bf16"):
+        from wordmask.backends.openvino import OpenVinoGraph  # noqa: PLC0415
+
+        precision: Literal["bf16", "fp32"] = "bf16" if device.kind == "openvino-bf16" else "fp32"
+        return OpenVinoGraph(bundle.path(entry), entry, precision=precision, threads=threads)
     if device.kind == "tensorrt":
         from wordmask.backends.trt import load_engine  # noqa: PLC0415
 

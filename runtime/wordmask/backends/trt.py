@@ -18,7 +18,7 @@ from wordmask.backends.cuda import Gpu, import_tensorrt, target_of
 from wordmask.backends.cuda_memory import CudaTensor, DeviceMemory, PinnedMemory, Pool, Stream
 from wordmask.backends.trt_buckets import Buckets, Part
 from wordmask.backends.trt_lane import Lane
-from wordmask.engines import Precision, Sidecar, find_engine, read_plan
+from wordmask.engines import Precision, Sidecar, find_engine, read_plan, shape_of
 from wordmask.errors import DeviceError, EngineError
 from wordmask.manifest import Graph as GraphEntry
 from wordmask.manifest import Tensor
@@ -129,7 +129,7 @@ class TrtGraph:
         return isinstance(value, CudaTensor) and value.gpu.index == self._gpu.index
 
     def _make(self, tensor: Tensor, sizes: dict[str, int], keep: Collection[str]) -> NDArray[Any] | CudaTensor:
-        shape = tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
+        shape = shape_of(tensor, sizes)
         return self._pool.tensor(shape, tensor.dtype) if tensor.name in keep else np.empty(shape, tensor.dtype)
 
     def _run_part(self, part: Part, inputs: Values, outputs: Mapping[str, NDArray[Any] | CudaTensor]) -> None:

@@ -1,0 +1,112 @@
+"""OpenVINO: on processors with bfloat16 units twice as fast as single precision, else about as fast as ONNX Runtime."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.backends import Value, Values, check_finite, to_host
+from wordmask.backends.ort import default_threads
+from wordmask.errors import BundleError, DeviceError, MissingExtraError
+from wordmask.manifest import Graph as GraphEntry
+from wordmask.manifest import Tensor
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoGraph:
+    """One ONNX graph compiled for the processor."""
+
+    def __init__(
+        self, path: Path, entry: GraphEntry, *, precision: Literal["fp32", "bf16"], threads: int | None = None
+    ) -> None:
+        """Compiles a graph.
+
+        Args:
+            path: the ONNX file; its hash is the caller's to check.
+            entry: what the manifest says of it.
+            precision: of products; bf16 sums in fp32.
+            threads: of one run; all of this process's cores by default.
+
+        Raises:
+            MissingExtraError: OpenVINO is not installed.
+            DeviceError: the processor has no bf16 units.
+            BundleError: the file is no valid graph, or its interface is not the manifest's.
+        """
+        core = import_openvino().Core()
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise DeviceError("this processor has no bfloat16 units: use --device openvino, which computes in fp32")
+        settings = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "INFERENCE_NUM_THREADS": threads or default_threads(),
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        try:
+            self._model = core.compile_model(str(path), "CPU", settings)
+        except Exception as error:  # OpenVINO raises RuntimeError of several kinds
+            reason = str(error).strip().splitlines()[-1][:300]
+            raise BundleError(f"{path}: OpenVINO cannot load it: build the bundle again ({reason})") from error
+        self._name, self._outputs = path.name, [tensor.name for tensor in entry.outputs]
+        _check_names(path.name, self._model.inputs, entry.inputs)
+        _check_names(path.name, self._model.outputs, entry.outputs)
+        self._cancelled = threading.Event()
+        self._running: set[Any] = set()
+
+    @property
+    def rows(self) -> int | None:
+        """See wordmask.backends.Graph."""
+        return None
+
+    @overload
+    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
+
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+        """See wordmask.backends.Graph."""
+        request = self._model.create_infer_request()  # one a run: runs of several threads do not meet
+        self._running.add(request)
+        try:
+            if self._cancelled.is_set():
+                raise RuntimeError(f"{self._name}: the run was cancelled")
+            found = request.infer({name: np.ascontiguousarray(to_host(value)) for name, value in inputs.items()})
+        finally:
+            self._running.discard(request)
+        outputs = {name: np.array(found[name]) for name in self._outputs}  # copies: the request owns the others
+        check_finite(self._name, outputs)
+        return outputs
+
+    def cancel(self) -> None:
+        """See wordmask.backends.Graph."""
+        self._cancelled.set()
+        for request in list(self._running):
+            request.cancel()
+
+
+def import_openvino() -> Any:
+    """The openvino module.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import openvino  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError("--device openvino", "openvino", "openvino") from error
+    return openvino
+
+
+def _check_names(graph: str, found: Any, expected: tuple[Tensor, ...]) -> None:
+    names = [port.get_any_name() for port in found]
+    if names != [tensor.name for tensor in expected]:
+        raise BundleError(
+            f"{graph}: its interface is not the manifest's: found {', '.join(names)}, expected "
+            f"{', '.join(tensor.name for tensor in expected)}; the bundle mixes two builds"
+        )
