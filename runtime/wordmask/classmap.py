@@ -1,17 +1,30 @@
-"""From the windows' similarities to one class map of the photo, by SCLIP's protocol."""
+"""From the windows' similarities to one class map of the photo, by SCLIP's protocol.
+
+At the photo's size there are tens of millions of probabilities, and none is needed twice: they are made a few rows at a
+time and reduced while they are in the processor's cache, strips of the photo on threads of their own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.resize import bilinear
+from wordmask.resize import source_positions
 from wordmask.types import Floats
 
-STRIP_VALUES = 4_000_000  # probabilities held at once
+STRIP_ROWS = 96  # of the photo: what a thread takes at a time
+BLOCK_BYTES = 1 << 20  # of probabilities held at once by a thread: about its second-level cache
+_ALIGNED = (
+    64  # rows are padded to a multiple of this, whole vectors: all words are rounded alike, equal ones stay equal
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,29 +42,43 @@ class ClassMap:
     best: Floats
 
 
-def stitch(tiles: Floats, corners: Sequence[tuple[int, int]], size: tuple[int, int]) -> Floats:
+def stitch(
+    tiles: Sequence[Floats] | Floats, corners: Sequence[tuple[int, int]], size: tuple[int, int], *, threads: int = 1
+) -> Floats:
     """Averages windows where they overlap.
 
     Args:
-        tiles: f32 (N, C, S, S).
+        tiles: f32 (C, S, S) of each window.
         corners: (y, x) of each window's top left.
         size: height and width of the resized photo; what a window has beyond it is cropped.
+        threads: classes worked on at the same time; the result does not depend on it.
 
     Returns:
         f32 (C, height, width).
     """
     height, width = size
-    side = tiles.shape[2]
-    total = np.zeros((tiles.shape[1], height, width), np.float32)
-    count = np.zeros((height, width), np.float32)
-    for tile, (y, x) in zip(tiles, corners, strict=True):
-        total[:, y : y + side, x : x + side] += tile[:, : height - y, : width - x]
-        count[y : y + side, x : x + side] += 1
-    total /= count
-    return total
+    side = tiles[0].shape[1]
+    spans = [(slice(y, min(y + side, height)), slice(x, min(x + side, width))) for y, x in corners]
+    count = np.zeros(size, np.float32)
+    for span in spans:
+        count[span] += 1
+    out = np.empty((len(tiles[0]), height, width), np.float32)
+
+    def work(k: int) -> None:
+        plane = np.zeros(size, np.float32)  # stays in the cache
+        for tile, span in zip(tiles, spans, strict=True):
+            part = plane[span]
+            part += tile[k, : part.shape[0], : part.shape[1]]
+        np.divide(plane, count, out=out[k])
+
+    with ThreadPoolExecutor(threads, "stitch") as pool:
+        list(pool.map(work, range(len(out))))
+    return out
 
 
-def classify(logits: Floats, class_starts: Sequence[int], size: tuple[int, int], logit_scale: float) -> ClassMap:
+def classify(
+    logits: Floats, class_starts: Sequence[int], size: tuple[int, int], logit_scale: float, *, threads: int = 1
+) -> ClassMap:
     """Similarities to the photo's resolution, softmax over all words, then the most probable class.
 
     Args:
@@ -59,21 +86,83 @@ def classify(logits: Floats, class_starts: Sequence[int], size: tuple[int, int],
         class_starts: index of each class's first word; a class's probability is that of its likeliest synonym.
         size: height and width of the photo.
         logit_scale: multiplies the similarities.
+        threads: strips worked on at the same time; the result does not depend on it.
     """
-    height, width = size
     index, confidence = np.empty(size, np.int32), np.empty(size, np.float32)
-    best = np.zeros(len(class_starts), np.float32)
-    rows = max(1, STRIP_VALUES // (len(logits) * width))
-    for start in range(0, height, rows):
-        strip = slice(start, min(start + rows, height))
-        scaled = bilinear(logits, size, rows=strip) * np.float32(logit_scale)  # (Q, rows, W)
-        scaled -= scaled.max(axis=0)
-        np.exp(scaled, out=scaled)
-        total = scaled.sum(axis=0)
-        if len(class_starts) < len(scaled):
-            scaled = np.maximum.reduceat(scaled, class_starts, axis=0)
-        scaled /= total
-        index[strip] = scaled.argmax(axis=0)
-        confidence[strip] = scaled.max(axis=0)
-        np.maximum(best, scaled.max(axis=(1, 2)), out=best)
-    return ClassMap(index, confidence, best)
+    resizing = _Resizing(logits, size, logit_scale)
+
+    def work(start: int) -> Floats:
+        rows = slice(start, start + STRIP_ROWS)
+        return _classify_strip(resizing, class_starts, start, index[rows], confidence[rows])
+
+    with ThreadPoolExecutor(threads, "class_map") as pool:
+        best = list(pool.map(work, range(0, size[0], STRIP_ROWS)))
+    return ClassMap(index, confidence, np.max(best, axis=0))
+
+
+def _classify_strip(
+    resizing: _Resizing, class_starts: Sequence[int], start: int, index: NDArray[np.int32], confidence: Floats
+) -> Floats:
+    """Fills a strip of both maps, which begins at the photo's row `start`; gives each class's highest probability."""
+    words, classes = resizing.shape[0], len(class_starts)
+    synonyms = [slice(*ends) for ends in pairwise((*class_starts, words))]
+    # One number a word: the largest among those of the likeliest words tells the first class.
+    codes = np.repeat(np.arange(classes, 0, -1), [part.stop - part.start for part in synonyms])[:, None]
+    codes = codes.astype(np.min_scalar_type(classes))
+    best = np.zeros(classes, np.float32)
+    resized_row = resizing.reader()
+    height, width = index.shape
+    blocks = np.empty((max(1, BLOCK_BYTES // (4 * math.prod(resizing.shape))), *resizing.shape), np.float32)
+    for y in range(0, height, len(blocks)):
+        scores = blocks[: height - y]  # (rows, Q, padded width)
+        for row, target in enumerate(scores, start + y):
+            resized_row(row, target)
+        scores -= scores.max(axis=1, keepdims=True)
+        winner = (scores == 0).view(np.uint8) * codes
+        flat = scores.reshape(-1, scores.shape[2])
+        cv2.exp(flat, flat)
+        share = 1 / scores.sum(axis=1)  # (rows, padded width), the likeliest word's: its score is 1
+        rows = slice(y, y + len(scores))
+        index[rows] = classes - winner.max(axis=1)[:, :width]
+        confidence[rows] = share[:, :width]
+        if classes < words:
+            scores = np.stack([scores[:, part].max(axis=1) for part in synonyms], axis=1)
+        scores *= share[:, None]
+        np.maximum(best, scores.max(axis=(0, 2)), out=best)
+    return best
+
+
+class _Resizing:
+    """Scaled similarities at the photo's size, row by row; the numbers are those of wordmask.resize.bilinear."""
+
+    def __init__(self, logits: Floats, size: tuple[int, int], logit_scale: float) -> None:
+        self._logits, self._scale = logits, np.float32(logit_scale)
+        above, below, weight = source_positions(logits.shape[1], size[0])
+        self._rows = list(zip(above.tolist(), below.tolist(), weight.tolist(), strict=True))
+        left, right, weights = source_positions(logits.shape[2], size[1])
+        padding = (0, -size[1] % _ALIGNED)
+        self._left, self._right = np.pad(left, padding, "edge"), np.pad(right, padding, "edge")
+        right_weight = np.pad(weights, padding, "edge")
+        self.shape = (len(logits), len(right_weight))  # of a row: words, padded width
+        self._right_weight = np.tile(right_weight, (len(logits), 1))  # numpy is slow where it has to repeat
+        self._left_weight = np.float32(1) - self._right_weight
+
+    def reader(self) -> Callable[[int, Floats], None]:
+        """A function for one thread that writes a row of the photo, f32 (Q, padded width)."""
+        other = np.empty(self.shape, np.float32)
+
+        @lru_cache(maxsize=2)  # of the source rows above and below
+        def wide(row: int) -> Floats:
+            source = self._logits[:, row] * self._scale
+            out: Floats = np.take(source, self._left, axis=1, mode="clip")  # mode="clip" skips the bounds check
+            np.multiply(out, self._left_weight, out=out)
+            np.take(source, self._right, axis=1, mode="clip", out=other)
+            np.multiply(other, self._right_weight, out=other)
+            np.add(out, other, out=out)
+            return out
+
+        def read(row: int, target: Floats) -> None:
+            above, below, weight = self._rows[row]
+            cv2.addWeighted(wide(above), 1 - weight, wide(below), weight, 0, dst=target)
+
+        return read

@@ -48,16 +48,19 @@ def extract_prompts(
         other = np.where(confidence > np.float32(options.negative_min_confidence), class_map, -1)
     prompts = []
     for k in range(len(regions.size)):
-        parts = [(_positive_points(regions, k, options.points_per_region), 1)]
+        parts = [_positive_points(regions, k, options.points_per_region)]
+        labels = [1] * len(parts[0])
         if options.boxes:
-            parts = [(regions.boxes[k, None, :2], 2), (regions.boxes[k, None, 2:] - 1, 3), *parts]
+            parts.insert(0, regions.boxes[k].reshape(2, 2) - ((0, 0), (1, 1)))
+            labels = [2, 3, *labels]
         if other is not None:
-            parts.append((_negative_points(regions, k, other, options.negative_points), 0))
+            parts.append(_negative_points(regions, k, other, options.negative_points))
+            labels += [0] * len(parts[-1])
         prompts.append(
             Prompt(
                 class_index=int(regions.class_index[k]),
-                points=np.concatenate([points for points, _ in parts]).astype(np.float32),
-                labels=np.repeat([label for _, label in parts], [len(points) for points, _ in parts]).astype(np.int32),
+                points=np.concatenate(parts, dtype=np.float32),
+                labels=np.array(labels, dtype=np.int32),
                 confidence=float(regions.confidence[k]),
                 region_size=int(regions.size[k]),
             )

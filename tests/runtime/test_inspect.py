@@ -13,7 +13,7 @@ import pytest
 from wordmask.cli import main
 from wordmask.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Range, Request, Sidecar, Target
 from wordmask.errors import DeviceError
-from wordmask.inspect import show_buckets, show_ranges
+from wordmask.inspection import show_buckets, show_ranges
 from wordmask.manifest import File, read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
