@@ -126,11 +126,16 @@ def evaluate(
     )
 
 
-def _segment(segmenter: Segmenter, seed: int) -> _Found:
-    scene = generate(seed, combinations="test")
+def scene_words(scene: Scene, seed: int) -> list[str]:
+    """The words that a scene is asked for: its own, then OTHER_WORDS others."""
     others = [word for word in WORDS if word not in scene.words]
     rng = np.random.default_rng(seed)
-    words = [*scene.words, *rng.choice(others, OTHER_WORDS, replace=False).tolist()]
+    return [*scene.words, *rng.choice(others, OTHER_WORDS, replace=False).tolist()]
+
+
+def _segment(segmenter: Segmenter, seed: int) -> _Found:
+    scene = generate(seed, combinations="test")
+    words = scene_words(scene, seed)
     queries = segmenter.embed(Vocabulary.parse(words))
     start = time.perf_counter()
     full = segmenter.segment(scene.image, queries, Options(use_loftup=True), Clock())

@@ -22,9 +22,7 @@ from wordmask.types import Floats
 
 STRIP_ROWS = 96  # of the photo: what a thread takes at a time
 BLOCK_BYTES = 1 << 20  # of probabilities held at once by a thread: about its second-level cache
-_ALIGNED = (
-    64  # rows are padded to a multiple of this, whole vectors: all words are rounded alike, equal ones stay equal
-)
+_ALIGNED = 64  # rows are padded to a multiple of this, whole vectors: all words round alike, equal ones stay equal
 
 
 @dataclass(frozen=True, eq=False)

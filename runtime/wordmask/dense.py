@@ -24,7 +24,7 @@ from wordmask.selection import undecided
 from wordmask.types import BoolMask, Floats
 from wordmask.upsampler import Tiling, upsample_logits
 
-MARGIN, BORDER = 1.0, 8  # of selective upsampling, see undecided; what others give: benchmarks/NOTES.md
+MARGIN, BORDER = 3.0, 16  # of selective upsampling, see undecided; what others give: benchmarks/NOTES.md
 
 Measure = Callable[[str], AbstractContextManager[None]]
 
@@ -52,29 +52,32 @@ class DenseBranch:
 
     Attributes:
         windows_a_run: windows that go through CLIP together.
+        threads: of arithmetic outside the graphs.
         keep: outputs that may stay on CLIP's device, because LoftUp runs there.
     """
 
     clip: Graph
     constants: Clip
     windows_a_run: int
+    threads: int
     keep: tuple[str, ...]
 
     def bilinear(self, resized: Photo, words: Words, measure: Measure) -> Floats:
         """Similarities f32 (Q, H, W) of a resized photo u8 (H, W, 3), the patches' upsampled bilinearly."""
         windows, corners = cut_windows(resized, self.constants)
-        tiles = [self._plain(to_host(found), words) for _, found in self._encode(windows, (), measure)]
-        return stitch(np.concatenate(tiles), corners, (resized.shape[0], resized.shape[1]))
+        batches = [self._plain(to_host(found), words) for _, found in self._encode(windows, (), measure)]
+        with measure("class_map"):
+            return self._stitch(batches, corners, resized)
 
     def sharpened(self, resized: Photo, words: Words, upsampler: Upsampler, measure: Measure) -> Floats:
         """The same, upsampled by LoftUp window by window."""
         windows, corners = cut_windows(resized, self.constants)
-        tiles = []
+        batches = []
         for part, found in self._encode(windows, self.keep, measure):
             with measure("loftup"):
-                tiles.append(_upsample(upsampler, found, part, words))
+                batches.append(_upsample(upsampler, found, part, words))
         with measure("class_map"):
-            return stitch(np.concatenate(tiles), corners, (resized.shape[0], resized.shape[1]))
+            return self._stitch(batches, corners, resized)
 
     def chosen(
         self,
@@ -88,13 +91,12 @@ class DenseBranch:
     ) -> Floats:
         """The same, upsampled by LoftUp where the bilinear map is undecided, or over the whole photo in one pass."""
         windows, corners = cut_windows(resized, self.constants)
-        size = (resized.shape[0], resized.shape[1])
         features = np.concatenate([to_host(found) for _, found in self._encode(windows, (), measure)])
         plain = wanted = None
         if selective:
             with measure("selection"):
                 plain = self._plain(features, words)
-                joined = stitch(plain, corners, size)
+                joined = self._stitch([plain], corners, resized)
                 scale = self.constants.logit_scale
                 open_ = undecided(joined, words.class_starts, scale, margin=MARGIN, border=BORDER)
                 if whole_photo:
@@ -104,12 +106,16 @@ class DenseBranch:
         with measure("loftup"):
             if whole_photo:
                 side, patch = self.constants.window, self.constants.patch
-                whole = stitch_features(features, corners, size, window=side, patch=patch)
+                whole = stitch_features(features, corners, resized.shape[:2], window=side, patch=patch)
                 (logits,) = _upsample(upsampler, whole, resized[None], words, plain, wanted)
                 return np.asarray(logits)
             tiles = _upsample(upsampler, features, windows, words, plain, wanted)
         with measure("class_map"):
-            return stitch(tiles, corners, size)
+            return self._stitch([tiles], corners, resized)
+
+    def _stitch(self, batches: Sequence[Floats], corners: Sequence[tuple[int, int]], resized: Photo) -> Floats:
+        tiles = [tile for batch in batches for tile in batch]
+        return stitch(tiles, corners, (resized.shape[0], resized.shape[1]), threads=self.threads)
 
     def _encode(
         self, windows: NDArray[np.uint8], keep: tuple[str, ...], measure: Measure

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from wordmask.backends import Graph
 from wordmask.backends.device import parse_device
 from wordmask.backends.load import load_graph
+from wordmask.backends.ort import default_threads
 from wordmask.bundle import Bundle, open_bundle, user_cache
 from wordmask.classmap import ClassMap, classify
 from wordmask.decoder import decode_prompts
@@ -37,6 +39,7 @@ STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
 CPU_TILE = 64  # most pixels of a tile's side: its activations stay in the caches
 GPU_TILE = 512
+CHOSEN_TILE = 32  # smaller ones follow outlines more closely
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +106,14 @@ class Segmenter:
         devices = dict.fromkeys(manifest.graphs, parse_device(device))
         if "loftup" in devices and upsampler_device is not None:
             devices["loftup"] = parse_device(upsampler_device)
-        self._graphs: dict[str, Graph] = {
-            name: load_graph(self.bundle, name, place, threads=threads, tensorrt_precision=tensorrt_precision)
-            for name, place in devices.items()
-            if name in STAGES
-        }
-        tokenizer = Tokenizer(self.bundle.path(manifest.clip.merges), context_length=manifest.clip.context_length)
+        self._threads = threads or default_threads()
+        places = {name: place for name, place in devices.items() if name in STAGES}
+        workers = self._threads if all(place.on_cpu for place in places.values()) else 1
+        with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
+            load = partial(load_graph, self.bundle, threads=threads, tensorrt_precision=tensorrt_precision)
+            loading = {name: pool.submit(load, name, place) for name, place in places.items()}
+            tokenizer = Tokenizer(self.bundle.path(manifest.clip.merges), context_length=manifest.clip.context_length)
+            self._graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
         cache = user_cache() / "words" / manifest.bundle_id
         wishes = [self._graphs[name].rows for name in ("clip_image", "loftup") if name in self._graphs]
         default = 1 if devices["clip_image"].on_cpu else GPU_WINDOWS
@@ -116,6 +121,7 @@ class Segmenter:
             self._graphs["clip_image"],
             manifest.clip,
             windows_a_run=min((wish for wish in wishes if wish), default=default),
+            threads=self._threads,
             keep=("features",) if devices["clip_image"] == devices.get("loftup") else (),
         )
         self._tiles_on_cpu = "loftup" in devices and devices["loftup"].on_cpu
@@ -183,7 +189,7 @@ class Segmenter:
         return Segmentation(
             words=queries.vocabulary.names,
             semantic=semantic,
-            dense=np.where(dense.index < count, dense.index + 1, 0).astype(np.uint16),
+            dense=(dense.index.astype(np.uint16) + np.uint16(1)) * (dense.index < count),
             confidence=dense.confidence,
             instances=instances,
             word_confidence=tuple(dense.best[:count].tolist()),
@@ -216,13 +222,16 @@ class Segmenter:
         else:
             logits = self._dense.sharpened(resized, words, self._loftup(options), clock.measure)
         with clock.measure("class_map"):
-            return classify(logits, queries.class_starts, (photo.shape[0], photo.shape[1]), constants.logit_scale)
+            size = (photo.shape[0], photo.shape[1])
+            scale = constants.logit_scale
+            return classify(logits, queries.class_starts, size, scale, threads=self._threads)
 
     def _loftup(self, options: Options) -> Upsampler:
         constants = self.manifest.loftup
         assert constants is not None  # uses_loftup
-        tiled = self._tiles_on_cpu or options.upsample == "selective"
-        tiling = Tiling(CPU_TILE if tiled else GPU_TILE, 1 if self._tiles_on_cpu else GPU_WINDOWS)
+        side = CPU_TILE if self._tiles_on_cpu else GPU_TILE
+        side = CHOSEN_TILE if options.upsample == "selective" else side
+        tiling = Tiling(side, 1 if self._tiles_on_cpu else GPU_WINDOWS)
         return Upsampler(self._graphs["loftup"], constants, tiling)
 
     def uses_loftup(self, options: Options) -> bool:
