@@ -158,3 +158,32 @@ def test_prompts_come_from_the_class_map(segmenter, photo):
     for prompt in prompts:
         x, y = prompt.points[0].astype(int)
         assert dense.index[y, x] == prompt.class_index
+
+
+def dense_index(segmenter, photo, words=("cat", "cup", "truck"), **settings):
+    queries = segmenter.embed(Vocabulary.parse(words))
+    return segmenter.class_map(photo, queries, Options(use_loftup=True, **settings), Clock())
+
+
+def test_where_nothing_is_decided_selective_upsampling_is_the_full_one(segmenter, photo):
+    full = dense_index(segmenter, photo)
+    selective = dense_index(segmenter, photo, upsample="selective")  # random weights decide nothing
+    np.testing.assert_allclose(selective.confidence, full.confidence, atol=1e-5)
+    assert (selective.index == full.index).mean() > 0.9999
+
+
+def test_where_all_is_decided_selective_upsampling_is_the_bilinear_one(segmenter, photo, monkeypatch):
+    monkeypatch.setattr("wordmask.dense.undecided", lambda logits, *_, **__: np.zeros(logits.shape[1:], np.bool_))
+    selective = dense_index(segmenter, photo, upsample="selective")
+    queries = segmenter.embed(Vocabulary.parse(("cat", "cup", "truck")))
+    plain = segmenter.class_map(photo, queries, Options(use_loftup=False), Clock())
+    np.testing.assert_allclose(selective.confidence, plain.confidence, atol=1e-6)
+
+
+def test_a_photo_of_one_window_is_the_same_in_either_scope(segmenter, monkeypatch):
+    side = segmenter.manifest.clip.window
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    monkeypatch.setattr("wordmask.pipeline.resize_for_clip", lambda photo, constants: photo)
+    window, image = (dense_index(segmenter, noise, upsample_scope=scope) for scope in ("window", "image"))
+    np.testing.assert_allclose(image.confidence, window.confidence, atol=1e-5)
+    np.testing.assert_array_equal(image.index, window.index)
