@@ -48,7 +48,7 @@ def scene_maps(segmenter: Segmenter, seeds: Sequence[int], *, workers: int = 1) 
     def segment(seed: int) -> dict[str, Labels]:
         scene = generate(seed, combinations="test")
         queries = segmenter.embed(Vocabulary.parse(scene.words))
-        found = segmenter.segment(scene.image, queries, Options(use_loftup=True), Clock())
+        found = segmenter.segment(scene.image, queries, Options(use_loftup=True, upsample="full"), Clock())
         names = np.array([0, *(1 + WORDS.index(word) for word in scene.words)], np.uint8)
         return {f"dense/{seed}": names[found.dense], f"masks/{seed}": names[found.semantic]}
 

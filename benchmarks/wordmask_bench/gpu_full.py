@@ -174,7 +174,7 @@ def prompting(path: Path, segmenter: Segmenter, words: list[str]) -> Options:
     """Options that give the photo some prompts also with random weights: all confidences, the largest regions."""
     photo = decode(path)
     queries = segmenter.embed(Vocabulary.parse(words))
-    dense = segmenter.class_map(photo, queries, Options(), Clock())
+    dense = segmenter.class_map(photo, queries, Options(upsample="full"), Clock())
     for size in SIZES:
         options = Options(min_confidence=0.0, min_region_size=size)
         if len(extract_prompts(dense.index, dense.confidence, len(words), options)) >= FEWEST:

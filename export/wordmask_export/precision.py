@@ -23,12 +23,11 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from wordmask.engines import Precision
-from wordmask_export.deconvolution import spread
 from wordmask_export.retype import retype, value_types, widened
 
 STATISTICS = ("ReduceMean", "ReduceSum", "ReduceL2", "Pow", "Sqrt", "Reciprocal")
 ELEMENTWISE = {"Add", "Sub", "Mul", "Div", "Neg", "Max", "Min", "Clip", "Cast"}
-HEAVY = {"MatMul", "Gemm", "Conv", "ConvTranspose", "LayerNormalization", "Softmax", "Gelu"}
+HEAVY = {"MatMul", "Gemm", "Conv", "LayerNormalization", "Softmax", "Gelu"}
 
 
 class Wiring:
@@ -173,8 +172,6 @@ def typed(model: ModelProto, graph: str, precision: Precision) -> ModelProto:
     if graph not in POLICY:
         raise ValueError(f"{graph}: its fp32 islands are not known; known are {', '.join(POLICY)}")
     result = widened(model)
-    if precision == "bf16":
-        result = spread(result)
     if precision != "fp32":
         result = retype(result, islands(result, POLICY[graph]), precision)
     onnx.checker.check_model(result)

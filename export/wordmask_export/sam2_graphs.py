@@ -69,7 +69,7 @@ def heads(x: Tensor, count: int) -> Tensor:
 
 
 def attend(module: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """sam2's Attention with batch dimensions of 1 broadcast: what all prompts share is projected once."""
+    """sam2's Attention with batch dimensions of 1 broadcast."""
     count = module.num_heads
     q, k, v = heads(module.q_proj(q), count), heads(module.k_proj(k), count), heads(module.v_proj(v), count)
     weights = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1)
@@ -98,6 +98,36 @@ def spread(mask: Tensor, side: int) -> Tensor:
     """Pixels by token (N, s * s * 16) -> (N, 4 * s, 4 * s); `side` is s."""
     x = mask.unflatten(1, (side, side, 2, 2, 2, 2))  # rows and columns of tokens, then of both levels
     return x.permute(0, 1, 3, 5, 2, 4, 6).flatten(4, 6).flatten(1, 3)
+
+
+def read(module: Any, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """sam2's Attention from a few tokens (N, T, D) to the pixels (N, K, D), which are not projected.
+
+    A score is q . (W k) = (W^T q) . k, and a bias of the keys shifts all scores of a query alike; the mean of projected
+    values is the projection of their mean. With 8 heads of 8 tokens that is half of the products.
+    """
+    count = module.num_heads
+    q = heads(module.q_proj(tokens), count)  # (N, heads, T, d)
+    folded = q @ module.k_proj.weight.unflatten(0, (count, -1)) * q.shape[-1] ** -0.5  # (N, heads, T, D)
+    weights = (folded.flatten(1, 2) @ keys.transpose(1, 2)).softmax(-1)  # (N, heads * T, K)
+    mixed = (weights @ values).unflatten(1, (count, -1))  # (N, heads, T, D)
+    v = mixed @ module.v_proj.weight.unflatten(0, (count, -1)).transpose(1, 2)  # (N, heads, T, d)
+    out: Tensor = module.out_proj(v.transpose(1, 2).flatten(2) + module.v_proj.bias)
+    return out
+
+
+def write(module: Any, pixels: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """sam2's Attention from the pixels (N or 1, K, D) to a few tokens (N, T, D), folded likewise."""
+    count = module.num_heads
+    k, v = heads(module.k_proj(keys), count), heads(module.v_proj(values), count)  # (N, heads, T, d)
+    k = k * k.shape[-1] ** -0.5
+    folded = (k @ module.q_proj.weight.unflatten(0, (count, -1))).flatten(1, 2)  # (N, heads * T, D)
+    bias = (k * module.q_proj.bias.unflatten(0, (count, 1, -1))).sum(-1).flatten(1)  # (N, heads * T)
+    scores = pixels @ folded.transpose(1, 2) + bias[:, None]
+    weights = scores.unflatten(2, (count, -1)).softmax(-1).flatten(2)  # (N, K, heads * T)
+    projected = v @ module.out_proj.weight.T.unflatten(0, (count, -1))  # (N, heads, T, D)
+    out: Tensor = weights @ projected.flatten(1, 2) + module.out_proj.bias
+    return out
 
 
 class Decoder(nn.Module):
@@ -144,11 +174,12 @@ class Decoder(nn.Module):
                 q = queries + tokens
                 queries = layer.norm1(queries + attend(layer.self_attn, q, q, queries))
             k = keys + pe
-            queries = layer.norm2(queries + attend(layer.cross_attn_token_to_image, queries + tokens, k, keys))
+            look = attend if keys is image else read  # what all prompts share is projected once
+            queries = layer.norm2(queries + look(layer.cross_attn_token_to_image, queries + tokens, k, keys))
             queries = layer.norm3(queries + layer.mlp(queries))
-            keys = layer.norm4(keys + attend(layer.cross_attn_image_to_token, k, queries + tokens, queries))
+            keys = layer.norm4(keys + write(layer.cross_attn_image_to_token, k, queries + tokens, queries))
         last = transformer.final_attn_token_to_image
-        queries = transformer.norm_final_attn(queries + attend(last, queries + tokens, keys + pe, keys))
+        queries = transformer.norm_final_attn(queries + read(last, queries + tokens, keys + pe, keys))
         return queries, keys
 
     def upscale(self, keys: Tensor, high_res_0: Tensor, high_res_1: Tensor) -> Tensor:

@@ -109,8 +109,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "--upsample",
         choices=("full", "selective"),
-        default="full",
-        help="LoftUp at every pixel, or only where the bilinear map is undecided (%(default)s)",
+        help="LoftUp at every pixel, or only where the bilinear map is undecided (default: selective; full on a GPU)",
     )
     add(
         "--upsample-scope",

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,7 +213,7 @@ class Segmenter:
         constants = self.manifest.clip
         resized = resize_for_clip(photo, constants)
         words = Words(queries.embeddings, queries.class_starts)
-        selective, whole_photo = options.upsample == "selective", options.upsample_scope == "image"
+        selective, whole_photo = self.upsample(options) == "selective", options.upsample_scope == "image"
         if not self.uses_loftup(options):
             logits = self._dense.bilinear(resized, words, clock.measure)
         elif selective or whole_photo:
@@ -230,9 +231,13 @@ class Segmenter:
         constants = self.manifest.loftup
         assert constants is not None  # uses_loftup
         side = CPU_TILE if self._tiles_on_cpu else GPU_TILE
-        side = CHOSEN_TILE if options.upsample == "selective" else side
+        side = CHOSEN_TILE if self.upsample(options) == "selective" else side
         tiling = Tiling(side, 1 if self._tiles_on_cpu else GPU_WINDOWS)
         return Upsampler(self._graphs["loftup"], constants, tiling)
+
+    def upsample(self, options: Options) -> Literal["full", "selective"]:
+        """Where LoftUp is evaluated if it is."""
+        return options.upsample or ("selective" if self._tiles_on_cpu else "full")
 
     def uses_loftup(self, options: Options) -> bool:
         """Whether LoftUp will run.

@@ -24,6 +24,7 @@ class Options:
         use_loftup: upsample the features with LoftUp; False resizes the patch logits bilinearly. None takes LoftUp
             where the bundle has it.
         upsample: `full` evaluates LoftUp at every pixel, `selective` only on tiles where the bilinear map is undecided.
+            None is selective on a processor, and full on a GPU, where neither has been measured.
         upsample_scope: LoftUp works on every `window`, or once on the whole `image`.
         min_confidence: a pixel belongs to a region if the probability of its class is above this (0 to 1).
         min_region_size: smallest region that gets a prompt, in pixels of the photo.
@@ -35,7 +36,7 @@ class Options:
     """
 
     use_loftup: bool | None = None
-    upsample: Literal["full", "selective"] = "full"
+    upsample: Literal["full", "selective"] | None = None
     upsample_scope: Literal["window", "image"] = "window"
     min_confidence: float = 0.7
     min_region_size: int = 100
@@ -46,9 +47,9 @@ class Options:
     boxes: bool = False
 
     def __post_init__(self) -> None:
-        for name, values in (("upsample", ("full", "selective")), ("upsample_scope", ("window", "image"))):
+        for name, values in (("upsample", (None, "full", "selective")), ("upsample_scope", ("window", "image"))):
             if getattr(self, name) not in values:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {' or '.join(values)}")
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {' or '.join(map(str, values))}")
         for name in ("min_confidence", "iou_threshold", "negative_min_confidence"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:

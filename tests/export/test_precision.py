@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from wordmask.manifest import read_manifest  # noqa: E402
 from wordmask.upsampler import window_inputs  # noqa: E402
 from wordmask_bench.scenes import generate  # noqa: E402
-from wordmask_export.deconvolution import spread  # noqa: E402
 from wordmask_export.half_weights import shrink  # noqa: E402
 from wordmask_export.precision import POLICY, islands, typed  # noqa: E402
 from wordmask_export.retype import lowered, retype, value_types, widened  # noqa: E402
@@ -137,24 +136,6 @@ def test_without_an_island_the_error_grows(cases, name, island, precision):
     without = tuple(other for other in policy if other.select.__name__ != island)
     assert len(without) == len(policy) - 1
     assert loss(cases[name], without, precision) > 1.1 * loss(cases[name], policy, precision)
-
-
-def test_transposed_convolutions_are_spread_without_loss(cases):
-    model, inputs, expected = cases["sam2_decoder"]
-    found = spread(model)
-    operators = [node.op_type for node in found.graph.node]
-    assert "ConvTranspose" not in operators
-    assert operators.count("DepthToSpace") == 2
-    np.testing.assert_allclose(run(found, inputs)["masks"], expected["masks"], atol=1e-4)
-
-
-def test_overlapping_patches_cannot_be_spread(cases):
-    model = onnx.ModelProto()
-    model.CopyFrom(cases["sam2_decoder"][0])
-    node = next(node for node in model.graph.node if node.op_type == "ConvTranspose")
-    next(attribute for attribute in node.attribute if attribute.name == "strides").ints[:] = [1, 1]
-    with pytest.raises(ValueError, match="overlaps"):
-        spread(model)
 
 
 def test_pixels_are_counted_in_fp32(small_bundle):

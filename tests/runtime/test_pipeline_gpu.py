@@ -23,7 +23,7 @@ from .fake_cuda import FakeCuda
 from .fake_trt import FakeTensorRT
 
 WORDS = ["red striped", "blue", "green dotted"]
-OPTIONS = Options(min_confidence=0.3)
+OPTIONS = Options(min_confidence=0.3, upsample="full")
 VOCABULARY = Vocabulary.parse(WORDS)
 
 
