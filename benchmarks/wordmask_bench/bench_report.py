@@ -1,0 +1,266 @@
+"""What a benchmark has found: the JSON file, read back as strictly as it was written, and the table on the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from wordmask.errors import WordmaskError
+from wordmask.strict import parse_as
+from wordmask_bench.bench_machine import Machine
+from wordmask_bench.timing import Effort, Times
+
+SCHEMA, KIND = 1, "wordmask bench"
+STAGES = {
+    "photo": "photo, from file to written masks",
+    "clip": "CLIP",
+    "loftup": "LoftUp",
+    "class_map": "class map",
+    "prompts": "prompts",
+    "sam2_encoder": "SAM2 encoder",
+    "sam2_decoder": "SAM2 decoder",
+    "masks": "masks",
+    "words": "text embedding",
+}
+
+
+@dataclass(frozen=True)
+class SideFacts:
+    """One contender.
+
+    Attributes:
+        name: as in all tables.
+        variant: wordmask, or a form of the PyTorch chain.
+        device: it ran on. precision: of its arithmetic.
+        cold_start: seconds: start (of the process until its imports), import, load (models), words, first_photo,
+            and total, from the start of the process to the first photo's written masks.
+        peak_mb: largest resident memory of the process in its runs of whole photos.
+        gpu_mb: memory of the GPU that it took; None on a CPU.
+    """
+
+    name: str
+    variant: str
+    device: str
+    precision: str
+    cold_start: dict[str, float]
+    peak_mb: float
+    gpu_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One thing that all sides did in turn.
+
+    Attributes:
+        name: a key of STAGES.
+        photo: name of the photo's file.
+        windows: of the photo; in a batch, of the stages of windows; 0 where there is none.
+        prompts: given to SAM2; 0 where there is none.
+        times: by side; a side without a form of its own is missing.
+        ratios: by wordmask's side, then by baseline: how many times faster, by the medians.
+        gflop: of the graphs' matrix products and convolutions (of a photo: every pixel of every window upsampled).
+        share_of_limit: by wordmask's side: gflop over its median time and the machine's measured rate of products.
+        stages_ms: by side, medians of the stages inside whole photos; branches that run side by side overlap.
+    """
+
+    name: str
+    photo: str
+    windows: int
+    prompts: int
+    times: dict[str, Times]
+    ratios: dict[str, dict[str, float]]
+    gflop: float | None = None
+    share_of_limit: dict[str, float] = field(default_factory=dict)
+    stages_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Photos of a folder, one pass a side.
+
+    Attributes:
+        photos: in the folder. windows: of all photos.
+        images_per_second: by side.
+    """
+
+    photos: int
+    windows: int
+    images_per_second: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far one side's results are those of a baseline, for one photo.
+
+    Attributes:
+        class_map: share of pixels of one class.
+        mask_iou_mean, mask_iou_worst: over masks of the same prompts; None without prompts.
+    """
+
+    side: str
+    baseline: str
+    photo: str
+    windows: int
+    prompts: int
+    class_map: float
+    mask_iou_mean: float | None
+    mask_iou_worst: float | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was measured.
+
+    Attributes:
+        bundle, domain, precision, models: of the manifest.
+        classes, words: of the vocabulary; with the synonyms and the background's.
+        prompt_source: grid (the same given points for both sides) or extracted (wordmask's own of each photo, given to
+            both sides).
+        options: that are not the defaults.
+        threads: cores each side was kept on.
+    """
+
+    bundle: str
+    domain: str
+    precision: str
+    models: dict[str, str]
+    classes: int
+    words: int
+    prompt_source: Literal["grid", "extracted"]
+    options: dict[str, bool | int | float | str]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of a benchmark. `rates` are GFLOP/s of matrix products, measured, by precision."""
+
+    schema: int
+    kind: str
+    date: str
+    subject: Subject
+    machine: Machine
+    effort: Effort
+    rates: dict[str, float]
+    sides: tuple[SideFacts, ...]
+    measurements: tuple[Measurement, ...]
+    throughput: tuple[Throughput, ...]
+    agreement: tuple[Agreement, ...]
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of wordmask's sides."""
+        return tuple(side.name for side in self.sides if side.variant == "wordmask")
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Names of the others."""
+        return tuple(side.name for side in self.sides if side.variant != "wordmask")
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+
+def ratios(times: Mapping[str, Times], engines: Sequence[str]) -> dict[str, dict[str, float]]:
+    """By engine and baseline: the baseline's median over the engine's."""
+    return {
+        engine: {
+            name: value.median_ms / times[engine].median_ms for name, value in times.items() if name not in engines
+        }
+        for engine in engines
+        if engine in times
+    }
+
+
+def read_report(path: Path) -> Report:
+    """Reads what to_json gave.
+
+    Raises:
+        ValueError: it is not such a file, or of another version.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict) or (raw.get("kind"), raw.get("schema")) != (KIND, SCHEMA):
+            raise ValueError(f"expected kind {KIND!r} of schema {SCHEMA}")
+        report: Report = parse_as(Report, raw, "report")
+    except (ValueError, WordmaskError) as error:
+        raise ValueError(f"{path.name}: no report of this version of `wordmask bench`: {error}") from error
+    return report
+
+
+def table(report: Report) -> str:
+    """The figures as Markdown."""
+    engines, baselines = report.engines, report.baselines
+    columns = [*engines, *baselines, *(f"{b} / {e}" for e in engines for b in baselines), "share of limit"]
+    lines = [f"| median ms (p95) | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for row in report.measurements:
+        cells = [_time(row.times.get(name)) for name in (*engines, *baselines)]
+        for engine in engines:
+            found = (row.ratios.get(engine, {}).get(name) for name in baselines)
+            cells += ["" if ratio is None else f"{ratio:.2f}" for ratio in found]
+        cells.append(", ".join(f"{share:.0%}" for share in row.share_of_limit.values()))
+        lines.append(f"| {label(row)} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_sides(report), "", *_costs(report), "", *_about(report)])
+
+
+def label(row: Measurement) -> str:
+    """A measurement in words."""
+    parts = [STAGES.get(row.name, row.name)]
+    if row.windows:
+        parts.append(f"{row.windows} window{'s' if row.windows > 1 else ''}")
+    if row.prompts:
+        parts.append(f"{row.prompts} prompts")
+    return ", ".join(parts) + (f": {row.photo}" if row.name == "photo" else "")
+
+
+def _time(times: Times | None) -> str:
+    return f"{times.median_ms:.1f} ({times.p95_ms:.1f})" if times else ""
+
+
+def _sides(report: Report) -> list[str]:
+    lines = []
+    for side in report.sides:
+        cold = side.cold_start
+        gpu = f", {side.gpu_mb:.0f} MB of the GPU" if side.gpu_mb is not None else ""
+        lines.append(
+            f"{side.name} ({side.precision}): peak memory {side.peak_mb:.0f} MB{gpu}; cold start {cold['total']:.2f} s "
+            f"(start {cold['start']:.2f}, import {cold['import']:.2f}, load {cold['load']:.2f}, "
+            f"words {cold['words']:.2f}, first photo {cold['first_photo']:.2f})"
+        )
+    for row in report.throughput:
+        found = ", ".join(f"{name} {rate:.3f}" for name, rate in row.images_per_second.items())
+        lines.append(f"images/s over {row.photos} photos, {row.windows} windows: {found}")
+    return lines
+
+
+def _costs(report: Report) -> list[str]:
+    return [agreement_line(row) for row in report.agreement]
+
+
+def agreement_line(row: Agreement) -> str:
+    """What a side's speed costs in results."""
+    windows = f"{row.windows} window{'s' if row.windows > 1 else ''}"
+    text = f"{row.side} against {row.baseline}, {row.photo}, {windows}: class map {row.class_map:.2%} of pixels equal"
+    if row.mask_iou_mean is None or row.mask_iou_worst is None:
+        return text
+    return f"{text}, mask IoU mean {row.mask_iou_mean:.4f}, worst {row.mask_iou_worst:.4f} of {row.prompts}"
+
+
+def _about(report: Report) -> list[str]:
+    subject, machine, effort = report.subject, report.machine, report.effort
+    rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in report.rates.items())
+    lines = [
+        f"{machine.cpu}, {subject.threads} of {machine.cores} cores, {machine.memory_gib} GiB"
+        + (f"; {machine.gpu}" if machine.gpu else "")
+        + f"; matrix products {rates}",
+        f"warm-up {effort.warm_up:g} s, at least {effort.runs} runs and {effort.seconds:g} s; sides took turns",
+        f"bundle {subject.bundle}, {', '.join(subject.models.values())}, {subject.words} words, "
+        f"prompts: {subject.prompt_source}",
+    ]
+    if subject.domain == "random":
+        lines.append("weights are random: times hold, masks mean nothing")
+    return lines
