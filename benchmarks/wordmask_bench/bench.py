@@ -11,56 +11,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wordmask.bundle import Bundle
 from wordmask.image import decode
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask_bench.bench_compare import equal_pixels, mask_ious, read_answers
+from wordmask_bench.bench_plan import Plan
 from wordmask_bench.bench_process import SideProcess, closing_all
 from wordmask_bench.bench_report import Agreement, Measurement, Throughput, ratios
-from wordmask_bench.bench_side import Setup, Stage, Windows, one_window
+from wordmask_bench.bench_side import Windows, one_window
 from wordmask_bench.gpu_facts import gpu_megabytes_used
-from wordmask_bench.timing import Effort, Times, alternate
+from wordmask_bench.timing import Times, alternate
 
 Prompts = list[dict[str, Any]]
 SETTLE = 0.005  # seconds between two sides: the threads of one may spin for a while before they sleep
 RATE_SECONDS = 0.3  # a size of matrix
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to measure.
-
-    Attributes:
-        sides: by name; at least one of wordmask's, and those first.
-        bundle: they all work with.
-        photos: of the folder.
-        limit: how many of the photos, the first ones, are timed one by one.
-        windows: protocols.
-        stages: those that are measured by themselves.
-        batches: windows in a batch, of the stages of windows.
-        precisions: whose rate of matrix products is measured.
-        effort: how long.
-    """
-
-    sides: dict[str, Setup]
-    bundle: Bundle
-    photos: tuple[Path, ...]
-    limit: int
-    windows: tuple[Windows, ...]
-    stages: tuple[Stage, ...]
-    batches: tuple[int, ...]
-    precisions: tuple[str, ...]
-    effort: Effort
-
-    @property
-    def engines(self) -> list[str]:
-        """Names of wordmask's sides."""
-        return [name for name, setup in self.sides.items() if setup.variant == "wordmask"]
-
-    @property
-    def baselines(self) -> list[str]:
-        """Names of the others."""
-        return [name for name, setup in self.sides.items() if setup.variant != "wordmask"]
 
 
 @dataclass(frozen=True)

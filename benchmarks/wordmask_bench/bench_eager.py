@@ -7,10 +7,7 @@ torch.compile.
 
 from __future__ import annotations
 
-import functools
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,17 +17,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from wordmask import output
-from wordmask.errors import BundleError
 from wordmask.image import decode
-from wordmask.manifest import Manifest, read_manifest
+from wordmask.manifest import read_manifest
 from wordmask.pipeline import Clock
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.prompts import extract_prompts
 from wordmask.types import Prompt
 from wordmask_bench.baseline import EagerChain, Masks
 from wordmask_bench.bench_masks import keep_masks
+from wordmask_bench.bench_models import compile_chain, load_models
 from wordmask_bench.bench_side import (
-    ModelFiles,
     Photo,
     Setup,
     Stage,
@@ -40,8 +36,7 @@ from wordmask_bench.bench_side import (
     random_tiles,
     repeated,
 )
-from wordmask_bench.gpu_eager import STAGES, Eager, Tensors, choice_of
-from wordmask_export.models import Choice, Models, load
+from wordmask_bench.gpu_eager import STAGES, Eager, Tensors
 
 
 class EagerSide:
@@ -53,8 +48,7 @@ class EagerSide:
         torch.set_num_threads(setup.threads)
         cv2.setNumThreads(setup.threads)
         self.manifest = read_manifest(Path(setup.bundle))
-        models = load(choice(self.manifest, setup.models))
-        check_weights(models, self.manifest)
+        models = load_models(self.manifest, setup.models)
         self.chain = EagerChain(models, self.manifest.clip, device=setup.device)
         self.eager = Eager(self.chain, half=setup.variant == "autocast")
         self.use_loftup = models.loftup is not None and setup.options.use_loftup is not False
@@ -203,33 +197,3 @@ class EagerSide:
             return keep_masks(masks, prompts, self.setup.vocabulary.names, self.setup.options.iou_threshold)
 
         return run
-
-
-def choice(manifest: Manifest, files: ModelFiles) -> Choice:
-    """The models a bundle was built from."""
-    found = choice_of(manifest, clip=files.clip, sam2=files.sam2)
-    given = {key: getattr(files, key) for key in ("clip_weights", "loftup_weights", "sam2_weights")}
-    return replace(found, **{key: value for key, value in given.items() if value is not None})
-
-
-def check_weights(models: Models, manifest: Manifest) -> None:
-    """Raises BundleError unless the bundle was made from these very weights."""
-    for name, entry in manifest.models.items():
-        found = models.entries[name]
-        if (found.weights_sha256, found.name) != (entry.weights_sha256, entry.name):
-            raise BundleError(
-                f"the bundle's {name} is {entry.name} with the weights sha256 {entry.weights_sha256[:12] or 'none'}, "
-                f"PyTorch has loaded {found.name} with {found.weights_sha256[:12] or 'none'}: "
-                f"name the bundle's own with --{name}-weights"
-            )
-
-
-def compile_chain(chain: EagerChain) -> None:
-    """torch.compile on all that computes; the first runs are slow."""
-    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
-    compiled = functools.partial(torch.compile, dynamic=False)
-    chain.features = compiled(chain.features)  # type: ignore[method-assign]
-    chain.upsample = compiled(chain.upsample)  # type: ignore[method-assign]
-    model = chain.models.sam2
-    model.image_encoder.forward = compiled(model.image_encoder.forward)
-    model.sam_mask_decoder.forward = torch.compile(model.sam_mask_decoder.forward, dynamic=True)

@@ -56,8 +56,10 @@ class Engine:
             threads=setup.threads,
             tensorrt_precision=setup.tensorrt_precision,
         )
+        self.extract: Callable[..., list[Prompt]] = extract_prompts
         if setup.grid is not None:
-            pipeline.extract_prompts = functools.partial(extract_then_grid, setup.grid)
+            self.extract = functools.partial(extract_then_grid, setup.grid)
+            vars(pipeline)["extract_prompts"] = self.extract  # the chain is else the product's own, unchanged
 
     def windows(self, choice: Windows) -> None:
         """See Side."""
@@ -84,7 +86,7 @@ class Engine:
         """What the chain asks SAM2 about a photo, whoever chose it."""
         dense = self.segmenter.class_map(decode(path), self.queries, self.setup.options, Clock())
         count = len(self.queries.vocabulary.classes)
-        return pipeline.extract_prompts(dense.index, dense.confidence, count, self.setup.options)
+        return self.extract(dense.index, dense.confidence, count, self.setup.options)
 
     def answers(self, path: Path, prompts: Sequence[Prompt]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """See Side."""

@@ -1,4 +1,4 @@
-"""What a benchmark has found: the JSON file, read back as strictly as it was written, and the table on the terminal."""
+"""What a benchmark has found, as a JSON file that is read back as strictly as it was written."""
 
 from __future__ import annotations
 
@@ -14,17 +14,6 @@ from wordmask_bench.bench_machine import Machine
 from wordmask_bench.timing import Effort, Times
 
 SCHEMA, KIND = 1, "wordmask bench"
-STAGES = {
-    "photo": "photo, from file to written masks",
-    "clip": "CLIP",
-    "loftup": "LoftUp",
-    "class_map": "class map",
-    "prompts": "prompts",
-    "sam2_encoder": "SAM2 encoder",
-    "sam2_decoder": "SAM2 decoder",
-    "masks": "masks",
-    "words": "text embedding",
-}
 
 
 @dataclass(frozen=True)
@@ -55,7 +44,7 @@ class Measurement:
     """One thing that all sides did in turn.
 
     Attributes:
-        name: a key of STAGES.
+        name: `photo`, or a stage of bench_side.
         photo: name of the photo's file.
         windows: of the photo; in a batch, of the stages of windows; 0 where there is none.
         prompts: given to SAM2; 0 where there is none.
@@ -190,77 +179,3 @@ def read_report(path: Path) -> Report:
     except (ValueError, WordmaskError) as error:
         raise ValueError(f"{path.name}: no report of this version of `wordmask bench`: {error}") from error
     return report
-
-
-def table(report: Report) -> str:
-    """The figures as Markdown."""
-    engines, baselines = report.engines, report.baselines
-    columns = [*engines, *baselines, *(f"{b} / {e}" for e in engines for b in baselines), "share of limit"]
-    lines = [f"| median ms (p95) | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for row in report.measurements:
-        cells = [_time(row.times.get(name)) for name in (*engines, *baselines)]
-        for engine in engines:
-            found = (row.ratios.get(engine, {}).get(name) for name in baselines)
-            cells += ["" if ratio is None else f"{ratio:.2f}" for ratio in found]
-        cells.append(", ".join(f"{share:.0%}" for share in row.share_of_limit.values()))
-        lines.append(f"| {label(row)} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_sides(report), "", *_costs(report), "", *_about(report)])
-
-
-def label(row: Measurement) -> str:
-    """A measurement in words."""
-    parts = [STAGES.get(row.name, row.name)]
-    if row.windows:
-        parts.append(f"{row.windows} window{'s' if row.windows > 1 else ''}")
-    if row.prompts:
-        parts.append(f"{row.prompts} prompts")
-    return ", ".join(parts) + (f": {row.photo}" if row.name == "photo" else "")
-
-
-def _time(times: Times | None) -> str:
-    return f"{times.median_ms:.1f} ({times.p95_ms:.1f})" if times else ""
-
-
-def _sides(report: Report) -> list[str]:
-    lines = []
-    for side in report.sides:
-        cold = side.cold_start
-        gpu = f", {side.gpu_mb:.0f} MB of the GPU" if side.gpu_mb is not None else ""
-        lines.append(
-            f"{side.name} ({side.precision}): peak memory {side.peak_mb:.0f} MB{gpu}; cold start {cold['total']:.2f} s "
-            f"(start {cold['start']:.2f}, import {cold['import']:.2f}, load {cold['load']:.2f}, "
-            f"words {cold['words']:.2f}, first photo {cold['first_photo']:.2f})"
-        )
-    for row in report.throughput:
-        found = ", ".join(f"{name} {rate:.3f}" for name, rate in row.images_per_second.items())
-        lines.append(f"images/s over {row.photos} photos, {row.windows} windows: {found}")
-    return lines
-
-
-def _costs(report: Report) -> list[str]:
-    return [agreement_line(row) for row in report.agreement]
-
-
-def agreement_line(row: Agreement) -> str:
-    """What a side's speed costs in results."""
-    windows = f"{row.windows} window{'s' if row.windows > 1 else ''}"
-    text = f"{row.side} against {row.baseline}, {row.photo}, {windows}: class map {row.class_map:.2%} of pixels equal"
-    if row.mask_iou_mean is None or row.mask_iou_worst is None:
-        return text
-    return f"{text}, mask IoU mean {row.mask_iou_mean:.4f}, worst {row.mask_iou_worst:.4f} of {row.prompts}"
-
-
-def _about(report: Report) -> list[str]:
-    subject, machine, effort = report.subject, report.machine, report.effort
-    rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in report.rates.items())
-    lines = [
-        f"{machine.cpu}, {subject.threads} of {machine.cores} cores, {machine.memory_gib} GiB"
-        + (f"; {machine.gpu}" if machine.gpu else "")
-        + f"; matrix products {rates}",
-        f"warm-up {effort.warm_up:g} s, at least {effort.runs} runs and {effort.seconds:g} s; sides took turns",
-        f"bundle {subject.bundle}, {', '.join(subject.models.values())}, {subject.words} words, "
-        f"prompts: {subject.prompt_source}",
-    ]
-    if subject.domain == "random":
-        lines.append("weights are random: times hold, masks mean nothing")
-    return lines

@@ -20,11 +20,12 @@ def measure(contenders: Mapping[str, Callable[[], object]], effort: Effort, *, c
         effort: how long.
         cuda: whether they work on a GPU; torch must see it.
     """
-    timed = {name: functools.partial(_milliseconds, call, cuda) for name, call in contenders.items()}
+    timed = {name: functools.partial(milliseconds, call, cuda) for name, call in contenders.items()}
     return alternate(timed, effort)
 
 
-def _milliseconds(call: Callable[[], object], cuda: bool) -> float:
+def milliseconds(call: Callable[[], object], cuda: bool) -> float:
+    """One run, until the GPU has nothing left to do."""
     _synchronize(cuda)
     start = time.perf_counter()
     call()
