@@ -55,7 +55,6 @@ class EagerSide:
         if setup.variant == "compile":
             compile_chain(self.chain)
         classes = [*setup.vocabulary.classes, setup.vocabulary.background]
-        self.all_words = [word for words in classes for word in words]
         self.class_of = np.repeat(np.arange(len(classes)), [len(words) for words in classes])
 
     def windows(self, choice: Windows) -> None:
@@ -63,10 +62,9 @@ class EagerSide:
         constants = self.manifest.clip
         self.chain.constants = one_window(constants) if choice == "one" else constants
 
-    def words(self) -> None:
+    def words(self, file: Path) -> None:
         """See Side."""
-        with self.eager.mode():
-            self.text = self.chain.embed(self.all_words)
+        self.text = torch.from_numpy(np.load(file, allow_pickle=False)).to(self.chain.device)
 
     def photo(self, path: Path, prompts: Sequence[Prompt], out: Path) -> dict[str, float]:
         """See Side; its own prompts are extracted too, for the time it takes."""
@@ -118,7 +116,7 @@ class EagerSide:
         """See Side."""
         photo = decode(path).copy()
         if name == "words":
-            return self._timed(lambda: self.chain.embed(self.all_words))
+            return self._timed(lambda: self.chain.embed(self.setup.vocabulary.names[:1]))
         if name in ("clip", "loftup", "class_map"):
             return self._dense_stage(name, photo, rows)
         if name == "sam2_encoder":

@@ -65,9 +65,10 @@ class Engine:
         """See Side."""
         self.segmenter.bundle = self.protocols[choice]
 
-    def words(self) -> None:
+    def words(self, file: Path) -> None:
         """See Side."""
         self.queries = self.segmenter.embed(self.setup.vocabulary)
+        np.save(file, self.queries.embeddings)
 
     def photo(self, path: Path, prompts: Sequence[Prompt], out: Path) -> dict[str, float]:
         """See Side; the prompts were made here, so they need no replacing."""
@@ -109,8 +110,7 @@ class Engine:
         if name in ("clip", "loftup", "class_map"):
             return self._dense_stage(name, photo, rows)
         if name == "words":
-            synonyms = [*self.setup.vocabulary.classes, self.setup.vocabulary.background]
-            return functools.partial(self.segmenter._embedder._embed, [word for words in synonyms for word in words])
+            return functools.partial(self.segmenter._embedder._embed, self.setup.vocabulary.names[:1])
         if name == "sam2_encoder":
             return lambda: to_host(self.segmenter.encode(photo).maps["image_embed"])
         return self._prompted_stage(name, photo)

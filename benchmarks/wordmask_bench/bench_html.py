@@ -10,7 +10,7 @@ from wordmask_bench.bench_report import Measurement, Report
 from wordmask_bench.bench_table import about, agreement_line, label
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-PHASES = ("start", "import", "load", "words", "first_photo")
+PHASES = ("start", "import", "load", "first_photo")
 STATISTICS = ("min_ms", "mean_ms", "median_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms")
 
 

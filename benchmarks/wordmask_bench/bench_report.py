@@ -24,8 +24,8 @@ class SideFacts:
         name: as in all tables.
         variant: wordmask, or a form of the PyTorch chain.
         device: it ran on. precision: of its arithmetic.
-        cold_start: seconds: start (of the process until its imports), import, load (models), words, first_photo,
-            and total, from the start of the process to the first photo's written masks.
+        cold_start: seconds: start (of the process until its imports), import, load (models), first_photo, and total:
+            from the start of the process to the first photo's written masks, but for the embedding of words.
         peak_mb: largest resident memory of the process in its runs of whole photos.
         gpu_mb: memory of the GPU that it took; None on a CPU.
     """

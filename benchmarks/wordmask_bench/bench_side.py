@@ -72,8 +72,11 @@ class Side(Protocol):
         """From now on a photo is one window, or as many as the bundle's protocol cuts."""
         ...
 
-    def words(self) -> None:
-        """Embeds the vocabulary; nothing is taken from a cache."""
+    def words(self, file: Path) -> None:
+        """The vocabulary's embeddings: wordmask makes them and leaves them in a .npy file, the others read that.
+
+        Embedding is a stage by itself; the parity of a build holds the text towers together.
+        """
         ...
 
     def photo(self, path: Path, prompts: Sequence[Prompt], out: Path) -> dict[str, float]:

@@ -13,7 +13,7 @@ STAGES = {
     "sam2_encoder": "SAM2 encoder",
     "sam2_decoder": "SAM2 decoder",
     "masks": "masks",
-    "words": "text embedding",
+    "words": "text embedding of a word",
 }
 
 
@@ -54,7 +54,7 @@ def _sides(report: Report) -> list[str]:
         lines.append(
             f"{side.name} ({side.precision}): peak memory {side.peak_mb:.0f} MB{gpu}; cold start {cold['total']:.2f} s "
             f"(start {cold['start']:.2f}, import {cold['import']:.2f}, load {cold['load']:.2f}, "
-            f"words {cold['words']:.2f}, first photo {cold['first_photo']:.2f})"
+            f"first photo {cold['first_photo']:.2f})"
         )
     for row in report.throughput:
         found = ", ".join(f"{name} {rate:.3f}" for name, rate in row.images_per_second.items())

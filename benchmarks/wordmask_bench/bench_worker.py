@@ -48,9 +48,9 @@ class Worker:
         self.side.windows(choice)
         return {}
 
-    def words(self) -> Answer:
-        """Embeds the vocabulary."""
-        self.side.words()
+    def words(self, file: str) -> Answer:
+        """The vocabulary's embeddings, made or read."""
+        self.side.words(Path(file))
         return {}
 
     def prompts(self, photo: str) -> Answer:
