@@ -36,7 +36,7 @@ def page(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>wordmask bench</title>\n<style>\n{style}</style></head><body>\n"
         f"<header><h1>wordmask bench</h1><p>{escape(models)} on {escape(report.machine.cpu)}, "
-        f"{report.subject.threads} cores, {escape(report.date)}</p></header>\n"
+        f"{report.subject.threads} of {report.machine.cores} cores, {escape(report.date)}</p></header>\n"
         f"{_cards(photos, report)}\n{''.join(sections)}</body></html>\n"
     )
 

@@ -1,6 +1,6 @@
 """The README's table of speed, made from the benchmarks' JSON files, so that no figure there is typed by hand.
 
-    python -m wordmask_bench.speed_table README.md
+python -m wordmask_bench.speed_table README.md
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from wordmask_bench.bench_report import Agreement, Measurement, Report, read_rep
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 RESULTS, PATTERN = Path("benchmarks") / "results", "bench-*.json"
 HEAD = (
-    "| photo | windows, prompts | wordmask on | s | PyTorch eager | fastest other form | same class | mask IoU mean, worst |",
+    "| photo | windows, prompts | wordmask on | s | PyTorch eager | fastest other form | same class | mask IoU, worst |",
     "|---|---|---|---|---|---|---|---|",
 )
 NONE = "No figures stand here yet; `wordmask bench` measures them."
