@@ -31,10 +31,10 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
         help="as run (default: some everyday words)",
     )
     add("--background", default="default", metavar="default|none|@FILE", help="as run (%(default)s)")
-    add("--device", nargs="+", default=["cpu"], metavar="DEVICE", help="one or several, as run (%(default)s)")
+    add("--device", nargs="+", default=["cpu"], metavar="DEVICE", help="one or several, as run (cpu)")
     add("--upsampler-device", metavar="DEVICE", help="as run")
     add("--tensorrt-precision", choices=("fp16", "bf16", "fp32"), default="fp16", help="as run (%(default)s)")
-    add("--baselines", nargs="+", choices=BASELINES, default=["eager"], help="forms of the PyTorch chain (%(default)s)")
+    add("--baselines", nargs="+", choices=BASELINES, default=["eager"], help="forms of the PyTorch chain (eager)")
     add(
         "--options", nargs="+", default=[], metavar="NAME=VALUE", help="of wordmask.Options, such as min_confidence=0.5"
     )

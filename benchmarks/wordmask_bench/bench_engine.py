@@ -56,10 +56,8 @@ class Engine:
             threads=setup.threads,
             tensorrt_precision=setup.tensorrt_precision,
         )
-        self.extract: Callable[..., list[Prompt]] = extract_prompts
-        if setup.grid is not None:
-            self.extract = functools.partial(extract_then_grid, setup.grid)
-            vars(pipeline)["extract_prompts"] = self.extract  # the chain is else the product's own, unchanged
+        if setup.grid is not None:  # the chain is else the product's own, unchanged
+            vars(pipeline)["extract_prompts"] = functools.partial(extract_then_grid, setup.grid)
 
     def windows(self, choice: Windows) -> None:
         """See Side."""
@@ -85,9 +83,11 @@ class Engine:
 
     def prompts(self, path: Path) -> list[Prompt]:
         """What the chain asks SAM2 about a photo, whoever chose it."""
-        dense = self.segmenter.class_map(decode(path), self.queries, self.setup.options, Clock())
-        count = len(self.queries.vocabulary.classes)
-        return self.extract(dense.index, dense.confidence, count, self.setup.options)
+        photo, count = decode(path), len(self.queries.vocabulary.classes)
+        if self.setup.grid is not None:
+            return grid_prompts((photo.shape[0], photo.shape[1]), self.setup.grid, count)
+        dense = self.segmenter.class_map(photo, self.queries, self.setup.options, Clock())
+        return extract_prompts(dense.index, dense.confidence, count, self.setup.options)
 
     def answers(self, path: Path, prompts: Sequence[Prompt]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """See Side."""

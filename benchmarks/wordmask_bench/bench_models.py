@@ -14,16 +14,22 @@ from wordmask_bench.baseline import EagerChain
 from wordmask_bench.bench_side import ModelFiles
 from wordmask_bench.gpu_eager import choice_of
 from wordmask_export.models import Choice, Models, load
+from wordmask_export.weights import WeightsError
 
 
 def load_models(manifest: Manifest, files: ModelFiles) -> Models:
     """The very models of a bundle.
 
     Raises:
-        BundleError: what was found has other weights.
-        WeightsError: it was not found.
+        BundleError: they were not found, or have other weights.
     """
-    models = load(choice(manifest, files))
+    try:
+        models = load(choice(manifest, files))
+    except WeightsError as error:
+        raise BundleError(
+            f"PyTorch needs the models the bundle was built from: {error}. Name their files with --clip, --sam2 and "
+            "--clip-, --loftup- and --sam2-weights, or measure a bundle that was built with --weights random:0"
+        ) from error
     check_weights(models, manifest)
     return models
 

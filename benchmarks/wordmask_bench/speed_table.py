@@ -15,7 +15,7 @@ from wordmask_bench.bench_report import Agreement, Measurement, Report, read_rep
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 RESULTS, PATTERN = Path("benchmarks") / "results", "bench-*.json"
 HEAD = (
-    "| photo | windows, prompts | wordmask on | s | PyTorch eager | fastest other form | same class | mask IoU, worst |",
+    "| photo | windows, prompts | device | wordmask, s | PyTorch eager | fastest form | same class | mask IoU, worst |",
     "|---|---|---|---|---|---|---|---|",
 )
 NONE = "No figures stand here yet; `wordmask bench` measures them."

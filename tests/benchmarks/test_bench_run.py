@@ -23,7 +23,7 @@ from wordmask_bench.baseline import Masks
 from wordmask_bench.bench_eager import EagerSide
 from wordmask_bench.bench_engine import Engine
 from wordmask_bench.bench_masks import keep_masks
-from wordmask_bench.bench_models import check_weights
+from wordmask_bench.bench_models import check_weights, load_models
 from wordmask_bench.bench_process import BenchError, SideProcess, closing_all
 from wordmask_bench.bench_report import read_report
 from wordmask_bench.bench_side import ModelFiles, Setup, grid_prompts
@@ -130,6 +130,12 @@ def test_other_weights_than_the_bundles_are_refused(sides, small_bundle):
     other = {**manifest.models, "clip": replace(manifest.models["clip"], weights_sha256="f" * 64)}
     with pytest.raises(BundleError, match=r"the bundle's clip is small_clip .* ffffffffffff.*--clip-weights"):
         check_weights(eager.chain.models, replace(manifest, models=other))
+
+
+def test_models_that_cannot_be_found_are_named(small_bundle):
+    """The bundle was built from files that its manifest does not lead to."""
+    with pytest.raises(BundleError, match=r"no model 'small_clip'.* Name their files with --clip"):
+        load_models(open_bundle(small_bundle).manifest, ModelFiles())
 
 
 def test_a_sides_failure_names_the_side(setup, tmp_path):
