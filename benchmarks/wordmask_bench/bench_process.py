@@ -28,7 +28,7 @@ class SideProcess:
         Args:
             name: of the side, for messages.
             threads: cores it may use.
-            cache: for embeddings of words, empty: so that they are computed.
+            cache: folder for embeddings of words.
         """
         self.name = name
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))

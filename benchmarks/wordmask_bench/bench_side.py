@@ -73,7 +73,7 @@ class Side(Protocol):
         ...
 
     def words(self, file: Path) -> None:
-        """The vocabulary's embeddings: wordmask makes them and leaves them in a .npy file, the others read that.
+        """The vocabulary's embeddings: wordmask takes them from its cache and leaves a .npy file; others read that.
 
         Embedding is a stage by itself; the parity of a build holds the text towers together.
         """
