@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wordmask.image import decode
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask_bench.bench_compare import equal_pixels, mask_ious, read_answers
@@ -205,7 +207,15 @@ class Bench:
                 ious = mask_ious(one, other)
                 mean, worst = (float(ious.mean()), float(ious.min())) if len(ious) else (None, None)
                 yield Agreement(
-                    engine, baseline, photo.name, windows, len(prompts), equal_pixels(one, other), mean, worst
+                    side=engine,
+                    baseline=baseline,
+                    photo=photo.name,
+                    windows=windows,
+                    prompts=len(prompts),
+                    class_map=equal_pixels(one, other),
+                    classes=len(np.unique(one.dense)),
+                    mask_iou_mean=mean,
+                    mask_iou_worst=worst,
                 )
 
     def rates(self) -> dict[str, float]:

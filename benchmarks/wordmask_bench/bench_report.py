@@ -86,6 +86,7 @@ class Agreement:
 
     Attributes:
         class_map: share of pixels of one class.
+        classes: that the side's class map has at all: with one, agreement is easy.
         mask_iou_mean, mask_iou_worst: over masks of the same prompts; None without prompts.
     """
 
@@ -95,6 +96,7 @@ class Agreement:
     windows: int
     prompts: int
     class_map: float
+    classes: int
     mask_iou_mean: float | None
     mask_iou_worst: float | None
 

@@ -66,6 +66,7 @@ def agreement_line(row: Agreement) -> str:
     """What a side's speed costs in results."""
     windows = f"{row.windows} window{'s' if row.windows > 1 else ''}"
     text = f"{row.side} against {row.baseline}, {row.photo}, {windows}: class map {row.class_map:.2%} of pixels equal"
+    text += f" ({row.classes} class{'es' if row.classes > 1 else ''} in it)"
     if row.mask_iou_mean is None or row.mask_iou_worst is None:
         return text
     return f"{text}, mask IoU mean {row.mask_iou_mean:.4f}, worst {row.mask_iou_worst:.4f} of {row.prompts}"

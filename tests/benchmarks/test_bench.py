@@ -201,7 +201,7 @@ def report() -> Report:
     side = SideFacts("wordmask cpu", "wordmask", "cpu", "fp32", cold, 512.0)
     baselines = (replace(side, name=name, variant=name, peak_mb=2048.0) for name in ("eager", "compile"))
     agreement = [
-        Agreement("wordmask cpu", name, HOSTILE, 1, 4, 0.9987, 0.99951, 0.98762) for name in ("eager", "compile")
+        Agreement("wordmask cpu", name, HOSTILE, 1, 4, 0.9987, 3, 0.99951, 0.98762) for name in ("eager", "compile")
     ]
     return Report(
         schema=SCHEMA,
@@ -238,7 +238,7 @@ def test_another_file_is_no_report(tmp_path, change, why):
 def test_the_table_shows_the_ratio_beside_its_cost():
     text = table(report())
     assert "| 100.0 (127.0) 30% | 250.0 (250.0) 2.50x | 200.0 (200.0) 2.00x |" in text
-    assert "class map 99.87% of pixels equal, mask IoU mean 0.9995, worst 0.9876 of 4" in text
+    assert "class map 99.87% of pixels equal (3 classes in it), mask IoU mean 0.9995, worst 0.9876 of 4" in text
     assert "random: times hold, masks mean nothing" in text
 
 

@@ -173,6 +173,7 @@ def test_the_command_runs_from_end_to_end(small_bundle, data, photo, tmp_path, c
     assert report.sides[0].peak_mb < report.sides[1].peak_mb  # torch is in the other process alone
     assert report.throughput[0].photos == 2
     assert report.agreement[0].class_map > 0.99
+    assert report.agreement[0].classes == 2
     text = (tmp_path / "bench.json").read_text()
     assert str(tmp_path) not in text
     assert str(small_bundle) not in text
