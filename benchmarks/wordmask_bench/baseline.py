@@ -8,7 +8,7 @@ SAM2ImagePredictor with one call a prompt. Written apart from the exporters on p
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,19 +138,40 @@ class EagerChain:
     @torch.inference_mode()
     def class_map(self, photo: Photo, text: Tensor, *, use_loftup: bool = True) -> tuple[NDArray[np.int64], Tensor]:
         """Class of every pixel (H, W), and the probabilities (C, H, W) on the device, one class a row of `text`."""
+        image, size = self.resize(photo)
+        side = self.constants.window
+        corners = self._windows(image.shape[2], image.shape[3])
+        tiles = (self._logits(image[:, :, y : y + side, x : x + side], text, use_loftup) for y, x in corners)
+        total = torch.zeros(1, len(text), *image.shape[2:], device=self.device)
+        return self.classify(self.stitch(tiles, corners, total), size, (photo.shape[0], photo.shape[1]))
+
+    def resize(self, photo: Photo) -> tuple[Tensor, tuple[int, int]]:
+        """The photo for CLIP (1, 3, h, w), at least a window large by repeated edges, and its size before that."""
         clip = self.constants
         height, width = photo.shape[:2]
         factor = min(clip.long_side / max(height, width), clip.short_side / min(height, width))
-        resized = cv2.resize(photo, (int(width * factor + 0.5), int(height * factor + 0.5)))
-        image = self.normalise(torch.from_numpy(resized)[None])
-        total = torch.zeros(1, len(text), *image.shape[2:], device=self.device)
-        count = torch.zeros(1, 1, *image.shape[2:], device=self.device)
-        for y, x in self._windows(image.shape[2], image.shape[3]):
-            window = image[:, :, y : y + clip.window, x : x + clip.window]
-            total[:, :, y : y + clip.window, x : x + clip.window] += self._logits(window, text, use_loftup)
-            count[:, :, y : y + clip.window, x : x + clip.window] += 1
-        logits = F.interpolate(total / count, size=(height, width), mode="bilinear", align_corners=False)
-        probabilities = (logits[0] * clip.logit_scale).softmax(0)
+        size = (int(height * factor + 0.5), int(width * factor + 0.5))
+        resized = cv2.resize(photo, size[::-1])
+        below, right = (max(clip.window - length, 0) for length in size)
+        padded = cv2.copyMakeBorder(resized, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        return self.normalise(torch.from_numpy(padded)[None]), size
+
+    def stitch(self, tiles: Iterable[Tensor], corners: Sequence[tuple[int, int]], total: Tensor) -> Tensor:
+        """Windows' logits (1, C, S, S) averaged where they overlap, in `total`, zeros (1, C, h, w)."""
+        side = self.constants.window
+        count = torch.zeros(1, 1, *total.shape[2:], device=self.device)
+        for tile, (y, x) in zip(tiles, corners, strict=True):
+            total[:, :, y : y + side, x : x + side] += tile
+            count[:, :, y : y + side, x : x + side] += 1
+        return total / count
+
+    def classify(
+        self, logits: Tensor, resized: tuple[int, int], size: tuple[int, int]
+    ) -> tuple[NDArray[np.int64], Tensor]:
+        """Class and probabilities at the photo's size, from logits (1, C, h, w) whose first `resized` are the photo."""
+        inside = logits[:, :, : resized[0], : resized[1]]
+        whole = F.interpolate(inside, size=size, mode="bilinear", align_corners=False)
+        probabilities = (whole[0] * self.constants.logit_scale).softmax(0)
         return probabilities.argmax(0).cpu().numpy(), probabilities
 
     def normalise(self, image: Tensor) -> Tensor:
@@ -161,10 +182,14 @@ class EagerChain:
     def _logits(self, window: Tensor, text: Tensor, use_loftup: bool) -> Tensor:
         features = self.features(window)
         if use_loftup:
-            features = loftup(self.models.loftup, features, window)
-            return torch.einsum("bdhw,cd->bchw", F.normalize(features, dim=1), text)
+            return self.upsample(features, window, text)
         logits = torch.einsum("bdhw,cd->bchw", F.normalize(features, dim=1), text)
         return F.interpolate(logits, size=window.shape[2:], mode="bilinear", align_corners=False)
+
+    def upsample(self, features: Tensor, window: Tensor, text: Tensor) -> Tensor:
+        """LoftUp's class similarities (B, C, S, S) of features (B, D, h, w) and normalised windows (B, 3, S, S)."""
+        upsampled = loftup(self.models.loftup, features, window)
+        return torch.einsum("bdhw,cd->bchw", F.normalize(upsampled, dim=1), text)
 
     def _windows(self, height: int, width: int) -> list[tuple[int, int]]:
         """SCLIP's sliding windows; the last of a row or column is shifted back."""
@@ -193,3 +218,22 @@ class EagerChain:
             masks.append(found[best] > 0)
             ious.append(iou[best])
         return Masks(np.array(masks), np.array(ious, np.float32))
+
+    @torch.inference_mode()
+    def masks_at_once(self, photo: Photo, prompts: Sequence[Prompt]) -> Masks:
+        """The same, but prompts of one number of points go in one call, and only the best masks leave torch.
+
+        A box is two points with labels of their own, which is what SAM2's `predict` makes of it.
+        """
+        self.predictor.set_image(photo)
+        masks = np.empty((len(prompts), *photo.shape[:2]), np.bool_)
+        ious = np.empty(len(prompts), np.float32)
+        for count in {len(prompt.points) for prompt in prompts}:
+            members = [i for i, prompt in enumerate(prompts) if len(prompt.points) == count]
+            points, labels = (np.stack([getattr(prompts[i], key) for i in members]) for key in ("points", "labels"))
+            _, coordinates, kinds, _ = self.predictor._prep_prompts(points, labels, None, None, True)
+            found, iou, _ = self.predictor._predict(coordinates, kinds, multimask_output=count == 1)
+            best, rows = iou.argmax(1), torch.arange(len(members), device=iou.device)
+            masks[members] = found[rows, best].cpu().numpy()
+            ious[members] = iou[rows, best].float().cpu().numpy()
+        return Masks(masks, ious)

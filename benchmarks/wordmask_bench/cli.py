@@ -29,7 +29,9 @@ def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", choices=DATASETS, required=True, help="scenes: synthetic, held out from training")
     parser.add_argument("--bundle", metavar="NAME_OR_PATH", help="the models (default: as run)")
     parser.add_argument("--limit", type=int, default=HELD_OUT_SCENES, metavar="N", help="pictures (%(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)")
+    parser.add_argument(
+        "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
+    )
     parser.add_argument(
         "--workers", type=int, help="pictures at the same time, on one CPU thread each (default: cores)"
     )

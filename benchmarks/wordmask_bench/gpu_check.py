@@ -24,7 +24,7 @@ from wordmask_bench.gpu_plan import FACTS, FULL, MINUTES, TINY, VARIANTS, Settin
 from wordmask_bench.gpu_process import SKIPPED, Running, finish, start
 from wordmask_bench.gpu_report import Outcome, Report, read_outcomes, save_json, write_report
 from wordmask_bench.gpu_steps import EXAMPLES, Figures, full_reference, tiny_device, tiny_reference
-from wordmask_bench.gpu_timing import Effort
+from wordmask_bench.timing import Effort
 
 SHORTEST = 15.0  # seconds: with less left, no step is started
 DEFAULT_DEVICES = tuple(name for name in VARIANTS if name != "cpu")

@@ -18,7 +18,7 @@ from wordmask.image import decode
 from wordmask.manifest import Manifest
 from wordmask.prompts import extract_prompts
 from wordmask.types import Options
-from wordmask_bench.baseline import EagerChain, Masks, loftup
+from wordmask_bench.baseline import EagerChain, Masks
 from wordmask_bench.gpu_stages import Arrays, Case
 from wordmask_export.models import Choice, load
 
@@ -121,8 +121,7 @@ def _clip_text(chain: EagerChain, inputs: Tensors) -> Tensors:
 
 
 def _loftup(chain: EagerChain, inputs: Tensors) -> Tensors:
-    features = loftup(chain.models.loftup, inputs["features"], chain.normalise(inputs["guidance"]))
-    return {"logits": torch.einsum("bdhw,cd->bchw", F.normalize(features, dim=1), inputs["text"])}
+    return {"logits": chain.upsample(inputs["features"], chain.normalise(inputs["guidance"]), inputs["text"])}
 
 
 def _sam2_encoder(chain: EagerChain, inputs: Tensors) -> Tensors:

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,9 @@ def facts() -> Iterator[tuple[str, Any]]:
     """Name and value of each fact; importing tensorrt comes last, as it may end the process."""
     yield "python", platform.python_version()
     yield "machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
-    yield "packages", {name: version for name in DISTRIBUTIONS if (version := _version(name))}
+    yield "packages", {name: version for name in DISTRIBUTIONS if (version := installed_version(name))}
     yield "modules", {name: _is_there(name) for name in MODULES}
-    yield "nvidia_smi", _nvidia_smi()
+    yield "nvidia_smi", nvidia_smi()
     yield "torch", _torch()
     import onnxruntime as ort  # noqa: PLC0415
 
@@ -54,24 +54,31 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _version(distribution: str) -> str | None:
+def installed_version(distribution: str) -> str | None:
+    """Of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _nvidia_smi() -> dict[str, str] | None:
-    """Of the first GPU; None without the program or without a GPU."""
+def nvidia_smi(fields: Sequence[str] = SMI_FIELDS, options: str = "csv,noheader") -> dict[str, str] | None:
+    """Facts of the first GPU by nvidia-smi's names; None without the program or without a GPU."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
-    command = [program, f"--query-gpu={','.join(SMI_FIELDS)}", "--format=csv,noheader"]
+    command = [program, f"--query-gpu={','.join(fields)}", f"--format={options}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     first = done.stdout.strip().splitlines()[:1]
     if done.returncode or not first:
         return None
-    return dict(zip(SMI_FIELDS, (value.strip() for value in first[0].split(",")), strict=False))
+    return dict(zip(fields, (value.strip() for value in first[0].split(",")), strict=False))
+
+
+def gpu_megabytes_used() -> float | None:
+    """Memory in use on the first GPU, by all processes; None without a GPU."""
+    found = nvidia_smi(("memory.used",), "csv,noheader,nounits")
+    return float(found["memory.used"]) * 1024**2 / 1e6 if found else None
 
 
 def _torch() -> dict[str, Any]:

@@ -29,7 +29,8 @@ from wordmask_bench.gpu_steps import (
     need,
     open_on,
 )
-from wordmask_bench.gpu_timing import Effort, Times, gpu_used, measure
+from wordmask_bench.gpu_timing import gpu_used, measure
+from wordmask_bench.timing import Effort, Times
 from wordmask_export.parity import relative_error
 
 TIMED = {  # rows of a run, most telling first

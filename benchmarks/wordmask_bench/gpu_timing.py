@@ -1,29 +1,12 @@
-"""Times of several contenders in one process, alternating, so that all see the same clocks and the same heat."""
+"""Times of contenders in one process, on a GPU if they work there, and the GPU's memory."""
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-import numpy as np
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long to measure: at least so many seconds of warm-up a contender, then so many runs each."""
-
-    warm_up: float = 0.2
-    runs: int = 10
-
-
-@dataclass(frozen=True)
-class Times:
-    """Milliseconds of a contender's runs."""
-
-    median_ms: float
-    p95_ms: float
-    runs: int
+from wordmask_bench.timing import Effort, Times, alternate
 
 
 def measure(contenders: Mapping[str, Callable[[], object]], effort: Effort, *, cuda: bool) -> dict[str, Times]:
@@ -37,23 +20,12 @@ def measure(contenders: Mapping[str, Callable[[], object]], effort: Effort, *, c
         effort: how long.
         cuda: whether they work on a GPU; torch must see it.
     """
-    for call in contenders.values():
-        start = time.perf_counter()
-        while True:
-            _milliseconds(call, cuda)
-            if time.perf_counter() - start >= effort.warm_up:
-                break
-    spent: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(effort.runs):
-        for name, call in contenders.items():
-            spent[name].append(_milliseconds(call, cuda))
-    return {
-        name: Times(float(np.median(values)), float(np.percentile(values, 95)), len(values))
-        for name, values in spent.items()
-    }
+    timed = {name: functools.partial(milliseconds, call, cuda) for name, call in contenders.items()}
+    return alternate(timed, effort)
 
 
-def _milliseconds(call: Callable[[], object], cuda: bool) -> float:
+def milliseconds(call: Callable[[], object], cuda: bool) -> float:
+    """One run, until the GPU has nothing left to do."""
     _synchronize(cuda)
     start = time.perf_counter()
     call()

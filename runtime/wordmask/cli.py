@@ -70,9 +70,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_run(commands.add_parser("run", help="segment photos with a list of words"))
     build = commands.add_parser("build", help="make a bundle of ONNX graphs from checkpoints")
     evaluation = commands.add_parser("eval", help="measure a bundle's quality on labelled pictures")
+    bench = commands.add_parser("bench", help="measure speed and memory against PyTorch eager")
     engines = commands.add_parser("engines", help="build a bundle's TensorRT engines for this machine's GPU")
     inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
     from wordmask.inspect import add_inspect_arguments, run_inspect
+    from wordmask_bench.bench_cli import add_bench_arguments
     from wordmask_bench.cli import add_eval_arguments, run_eval
     from wordmask_export.cli import add_build_arguments, add_engines_arguments
 
@@ -84,6 +86,8 @@ def make_parser() -> argparse.ArgumentParser:
     inspection.set_defaults(command=run_inspect)
     add_eval_arguments(evaluation)
     evaluation.set_defaults(command=run_eval)
+    add_bench_arguments(bench)
+    bench.set_defaults(command=run_bench)
     return parser
 
 
@@ -125,7 +129,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("--negative-min-confidence", type=float, default=0.8, help="confidence of their pixels (%(default)s)")
     add("--boxes", action="store_true", help="prompt with each region's box too")
     add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
-    add("--device", default="cpu", help="cpu, cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)")
+    add(
+        "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
+    )
     add("--upsampler-device", metavar="DEVICE", help="for LoftUp alone, when memory is short")
     add(
         "--tensorrt-precision",
@@ -274,6 +280,17 @@ def run_engines(args: argparse.Namespace) -> int:
     from wordmask_export import cli
 
     status: int = cli.run_engines(args)
+    return status
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """`wordmask bench`."""
+    from wordmask import extras
+
+    extras.need("wordmask bench", "export", extras.BUILD)
+    from wordmask_bench import bench_cli
+
+    status: int = bench_cli.run_bench(args)
     return status
 
 

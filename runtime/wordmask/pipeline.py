@@ -118,13 +118,8 @@ class Segmenter:
         cache = user_cache() / "words" / manifest.bundle_id
         wishes = [self._graphs[name].rows for name in ("clip_image", "loftup") if name in self._graphs]
         default = 1 if devices["clip_image"].on_cpu else GPU_WINDOWS
-        self._dense = DenseBranch(
-            self._graphs["clip_image"],
-            manifest.clip,
-            windows_a_run=min((wish for wish in wishes if wish), default=default),
-            threads=self._threads,
-            keep=("features",) if devices["clip_image"] == devices.get("loftup") else (),
-        )
+        self._windows_a_run = min((wish for wish in wishes if wish), default=default)
+        self._kept = ("features",) if devices["clip_image"] == devices.get("loftup") else ()
         self._tiles_on_cpu = "loftup" in devices and devices["loftup"].on_cpu
         self._embedder = WordEmbedder(self._graphs["clip_text"], tokenizer, manifest.clip, cache)
 
@@ -214,14 +209,15 @@ class Segmenter:
         resized = resize_for_clip(photo, constants)
         words = Words(queries.embeddings, queries.class_starts)
         selective, whole_photo = self.upsample(options) == "selective", options.upsample_scope == "image"
+        dense = DenseBranch(self._graphs["clip_image"], constants, self._windows_a_run, self._threads, self._kept)
         if not self.uses_loftup(options):
-            logits = self._dense.bilinear(resized, words, clock.measure)
+            logits = dense.bilinear(resized, words, clock.measure)
         elif selective or whole_photo:
-            logits = self._dense.chosen(
+            logits = dense.chosen(
                 resized, words, self._loftup(options), clock.measure, selective=selective, whole_photo=whole_photo
             )
         else:
-            logits = self._dense.sharpened(resized, words, self._loftup(options), clock.measure)
+            logits = dense.sharpened(resized, words, self._loftup(options), clock.measure)
         with clock.measure("class_map"):
             size = (photo.shape[0], photo.shape[1])
             scale = constants.logit_scale

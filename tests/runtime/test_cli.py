@@ -141,7 +141,10 @@ def test_nothing_found_names_the_option_that_would_have_helped(small_bundle, fol
         (["{photo}", "--vocabulary", " "], "empty entry"),
         (["{photo}", "--vocabulary", "@none.txt"], "none.txt: cannot be read"),
         (["{photo}", "--vocabulary", "cat", "--device", "cuda"], "only"),
-        (["{photo}", "--vocabulary", "cat", "--device", "tpu"], "expected cpu, cuda, tensorrt or tensorrt-rtx"),
+        (
+            ["{photo}", "--vocabulary", "cat", "--device", "tpu"],
+            "expected cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx",
+        ),
         (["{photo}", "--vocabulary", "cat", "--bundle", "nope"], "no bundle named 'nope'"),
         (["{photo}", "--vocabulary", "cat", "--background", "grass"], "expected default, none or @FILE"),
         (["{photo}", "--vocabulary", "cat", "--min-confidence", "7"], "must lie between 0 and 1"),

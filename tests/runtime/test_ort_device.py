@@ -62,7 +62,7 @@ def test_devices_are_read(text, device):
 
 @pytest.mark.parametrize("text", ["gpu", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "tensorrt:²", "", "TensorRT"])
 def test_other_devices_are_refused(text):
-    with pytest.raises(DeviceError, match="expected cpu, openvino, openvino-bf16, cuda, tensorrt or tensorrt-rtx"):
+    with pytest.raises(DeviceError, match="expected cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx"):
         parse_device(text)
 
 

@@ -32,10 +32,10 @@ def load_graph(
     """
     graphs = bundle.manifest.graphs
     entry = graphs.get(f"{name}_cpu", graphs[name]) if device.on_cpu else graphs[name]
-    if device.kind in ("openvino", "openvino-bf16"):
+    if device.kind in ("openvino", "openvino:bf16"):
         from wordmask.backends.openvino import OpenVinoGraph  # noqa: PLC0415
 
-        precision: Literal["bf16", "fp32"] = "bf16" if device.kind == "openvino-bf16" else "fp32"
+        precision: Literal["bf16", "fp32"] = "bf16" if device.kind == "openvino:bf16" else "fp32"
         return OpenVinoGraph(bundle.path(entry), entry, precision=precision, threads=threads)
     if device.kind == "tensorrt":
         from wordmask.backends.trt import load_engine  # noqa: PLC0415

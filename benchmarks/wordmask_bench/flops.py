@@ -1,0 +1,90 @@
+"""What a graph has to compute: its matrix products and convolutions, counted from shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import onnx
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+
+from wordmask.errors import BundleError
+
+Shape = tuple[int, ...]
+
+
+def count_flops(path: Path, sizes: Mapping[str, int]) -> int:
+    """Floating-point operations of one run: two a multiplication and addition in MatMul, Gemm, Conv, ConvTranspose.
+
+    All else (softmax, normalisation, gathers) is left out, as it is by those who quote a machine's rate.
+
+    Args:
+        path: of the ONNX file.
+        sizes: of its inputs' symbols.
+
+    Raises:
+        BundleError: a symbol has no size, or a shape cannot be derived.
+    """
+    model = onnx.load(str(path))
+    _fix(model, sizes, path)
+    inferred = SymbolicShapeInference.infer_shapes(model, auto_merge=True)
+    shapes = _shapes(inferred.graph)
+    total = 0
+    for node in inferred.graph.node:
+        if node.op_type in COUNTED:
+            used = [shapes.get(name, ()) for name in (*node.input[:2], node.output[0])]
+            if not all(used):
+                raise BundleError(f"{path}: the shapes of {node.op_type} {node.name!r} cannot be derived")
+            total += COUNTED[node.op_type](used, node)
+    return total
+
+
+def _fix(model: onnx.ModelProto, sizes: Mapping[str, int], path: Path) -> None:
+    """Gives the inputs' symbols their sizes, and forgets what was noted of the tensors between."""
+    for tensor in model.graph.input:
+        for dimension in tensor.type.tensor_type.shape.dim:
+            if dimension.dim_param:
+                if dimension.dim_param not in sizes:
+                    raise BundleError(f"{path}: {tensor.name} has the symbol {dimension.dim_param!r}: give its size")
+                dimension.dim_value = sizes[dimension.dim_param]
+    del model.graph.value_info[:]
+
+
+def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
+    """Sizes of all tensors that are known to the last one."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        if all(dimension.HasField("dim_value") for dimension in dimensions):
+            shapes[value.name] = tuple(dimension.dim_value for dimension in dimensions)
+    return shapes
+
+
+def _matmul(shapes: Sequence[Shape], node: onnx.NodeProto) -> int:
+    left, _, out = shapes
+    return 2 * math.prod(out) * left[-1]
+
+
+def _gemm(shapes: Sequence[Shape], node: onnx.NodeProto) -> int:
+    left, _, out = shapes
+    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return 2 * math.prod(out) * left[0 if transposed else 1]
+
+
+def _conv(shapes: Sequence[Shape], node: onnx.NodeProto) -> int:
+    _, weight, out = shapes  # weight (M, C/group, kernel...)
+    return 2 * math.prod(out) * math.prod(weight[1:])
+
+
+def _conv_transpose(shapes: Sequence[Shape], node: onnx.NodeProto) -> int:
+    image, weight, _ = shapes  # weight (C, M/group, kernel...)
+    return 2 * math.prod(image) * math.prod(weight[1:])
+
+
+COUNTED: dict[str, Callable[[Sequence[Shape], onnx.NodeProto], int]] = {
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+}
