@@ -133,7 +133,7 @@ def test_parity_notices_wrong_weights(small_bundle, small_protocol, tmp_path, sm
     for path in small_bundle.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     model = onnx.load(tmp_path / "loftup.onnx")
-    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "conv2.weight")
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "stem.conv2.weight")
     changed = onnx.numpy_helper.to_array(weight) * np.float32(1.05)
     weight.CopyFrom(onnx.numpy_helper.from_array(changed, weight.name))
     onnx.save(model, tmp_path / "loftup.onnx")
