@@ -78,11 +78,12 @@ def run_folder(
     writing = writing or Writing()
     bundle = bundle_facts(segmenter.manifest, loftup=segmenter.uses_loftup(options))
     settings = {**(settings or {}), **asdict(options), **asdict(writing)}
-    work = Work(segmenter, queries, options, out, writing)
+    stop = stop or Event()
+    work = Work(segmenter, queries, options, out, writing, stop)
     with run_lock(out):
         compared = {**settings, "bundle": bundle["id"]}
         plan = prepare(out, jobs, compared, writing.kinds, restart=restart, retry_quarantined=retry_quarantined)
-        run = _Run(work, jobs, plan.journal, settings, bundle, stop or Event(), tell, progress)
+        run = _Run(work, jobs, plan.journal, settings, bundle, tell, progress)
         run.summarise(finished=False)
         with ThreadPoolExecutor(in_flight, "photo") as pool:
             try:
@@ -109,13 +110,12 @@ class _Run:
         journal: Journal,
         settings: dict[str, Any],
         bundle: dict[str, Any],
-        stop: Event,
         tell: Callable[[str], None],
         progress: Callable[[int], None],
     ) -> None:
         self.work, self.jobs, self.journal = work, jobs, journal
         self.settings, self.bundle = settings, bundle
-        self.stop, self.tell, self.progress = stop, tell, progress
+        self.tell, self.progress = tell, progress
         self.begin, self.done_before = time.perf_counter(), len(journal.finished)
 
     def work_off(self, plan: Plan, pool: Executor, in_flight: int) -> None:
@@ -151,7 +151,7 @@ class _Run:
             yield job, self._result(outcome)
 
     def _result(self, outcome: Future[Outcome]) -> Outcome:
-        while not self.stop.is_set():
+        while not self.work.stop.is_set():
             if wait([outcome], HEARTBEAT).done:
                 return outcome.result()
         self.work.segmenter.cancel()

@@ -7,6 +7,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 SUFFIXES = (".png", ".jpg", ".json")  # of outputs
@@ -29,9 +30,9 @@ def output_names(photos: Sequence[Path]) -> list[str]:
     taken: set[str] = set()
     names = []
     for path, name in zip(photos, short, strict=True):
-        free, number = name if sharing[_key(name)] == 1 else _spell(path, path.name), 2
-        while _key(free) in taken:
-            free, number = _spell(path, f"{path.name}-{number}"), number + 1
+        alone = [name] if sharing[_key(name)] == 1 else []
+        numbered = (_spell(path, f"{path.name}-{number}") for number in count(2))
+        free = next(wish for wish in chain(alone, [_spell(path, path.name)], numbered) if _key(wish) not in taken)
         taken.add(_key(free))
         names.append(free)
     return names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from wordmask import output
 from wordmask.errors import NumericError, PhotoError, WordmaskError
@@ -44,6 +45,7 @@ class Work:
     options: Options
     out: Path
     writing: Writing
+    stop: Event
 
     def __call__(self, job: Job) -> tuple[Row, tuple[str, ...]]:
         """Does a photo.
@@ -54,6 +56,7 @@ class Work:
         Raises:
             OutputError: its outputs cannot be written.
             WordmaskError: what every photo would meet, such as a device that is gone.
+            Exception: any, once `stop` is set.
         """
         row: Row = {"photo": str(job.path), "name": job.name}
         if job.stamp is not None:
@@ -61,7 +64,8 @@ class Work:
         try:
             done, said = self._done(job)
         except Exception as error:
-            failure = _failure(error)
+            # a stop ends graphs with errors that say nothing of the photo
+            failure = None if self.stop.is_set() else _failure(error)
             if failure is None:
                 raise
             done, said = {"status": failure.code, "error": str(failure)}, (f"{failure.code}: {failure}",)

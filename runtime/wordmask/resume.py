@@ -70,6 +70,9 @@ def prepare(
         OutputError: the folder cannot be read or written.
     """
     journal = Journal(out / NAME)
+    foreign = [name for name in TOTALS if (out / name).exists()]
+    if foreign and not journal.path.exists():
+        raise ResumeError(f"{out} holds {foreign[0]}, which no run into it wrote: give another --output")
     if restart:
         clear(out, (*journal.finished, *journal.unfinished))
         for name in (*TOTALS, NAME):  # the journal last: without it, what is left could not be found
@@ -79,9 +82,8 @@ def prepare(
         _check_settings(out, settings)
         _keep(out, journal, jobs, kinds, retry_quarantined=retry_quarantined)
         clear(out, journal.unfinished)
-    foreign = [name for name in TOTALS if (out / name).exists()]
-    if foreign and not (out / NAME).exists():
-        raise ResumeError(f"{out} holds {foreign[0]}, which no run into it wrote: give another --output")
+        names = {job.name for job in jobs}
+        journal.unfinished = {name: deaths for name, deaths in journal.unfinished.items() if deaths and name in names}
     for kind in FILES:
         for left in (out / kind).rglob(f"{TEMPORARY}*"):
             left.unlink(missing_ok=True)

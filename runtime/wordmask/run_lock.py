@@ -19,7 +19,7 @@ PATIENCE = 2.0  # seconds for a run that was just killed to be gone
 
 
 @contextlib.contextmanager
-def run_lock(out: Path, *, patience: float = PATIENCE) -> Iterator[None]:
+def run_lock(out: Path) -> Iterator[None]:
     """Makes the output folder and holds it; the system lets go of it when the process ends, however it ends.
 
     Raises:
@@ -33,7 +33,7 @@ def run_lock(out: Path, *, patience: float = PATIENCE) -> Iterator[None]:
         reason = "it is a file, give a folder" if out.is_file() else error.strerror
         raise OutputError(f"cannot write to {out}: {reason}") from error
     with file:
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + PATIENCE
         while not _take(file, out):
             if time.monotonic() > deadline:
                 file.seek(0)

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from wordmask.cli import main, printable
-from wordmask.photos import find_photos
 from wordmask.palette import voc_palette
+from wordmask.photos import find_photos
 from wordmask.rle import decode as decode_rle
 from wordmask.types import RLE
 
