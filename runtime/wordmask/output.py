@@ -19,7 +19,7 @@ from wordmask.palette import voc_palette
 from wordmask.types import Floats, Instance, Segmentation
 
 PALETTE_WORDS = 255  # more do not fit a palette PNG
-TEMPORARY = ".part-"  # begins the name of a file that is not complete
+TEMPORARY = ".wordmask-part-"  # begins the name of a file that is not complete
 
 
 def write_files(contents: Mapping[Path, Iterable[bytes]]) -> None:

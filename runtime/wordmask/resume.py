@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,9 @@ def prepare(
         clear(out, journal.unfinished)
         names = {job.name for job in jobs}
         journal.unfinished = {name: deaths for name, deaths in journal.unfinished.items() if deaths and name in names}
-    for kind in FILES:
-        for left in (out / kind).rglob(f"{TEMPORARY}*"):
-            left.unlink(missing_ok=True)
+    pattern = f"{TEMPORARY}*"
+    for left in chain(out.glob(pattern), *((out / kind).rglob(pattern) for kind in FILES)):
+        left.unlink(missing_ok=True)
     journal = journal.compacted(jobs)
     todo = [job for job in jobs if job.name not in journal.finished]
     deaths = journal.unfinished

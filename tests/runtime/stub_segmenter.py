@@ -51,6 +51,7 @@ class StubSegmenter:
     def __init__(
         self, bundle: object = None, *, delay: float = 0.0, bundle_id: str = "stub", **settings: object
     ) -> None:
+        time.sleep(float(os.environ.get("STUB_LOADING", "0")))
         self.delay = float(os.environ.get("STUB_DELAY", delay))
         self.manifest = SimpleNamespace(bundle_id=bundle_id, domain="photos", precision="fp32", models={})
         self.calls: list[threading.Thread] = []

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from wordmask.cli import main, printable
+from wordmask.output import TEMPORARY
 from wordmask.palette import voc_palette
 from wordmask.photos import find_photos
 from wordmask.rle import decode as decode_rle
@@ -104,7 +105,7 @@ def test_run_json_tells_settings_bundle_and_totals(finished, small_bundle):
 
 def test_nothing_partial_is_left(finished):
     out, _ = finished
-    assert not [path for path in out.rglob("*") if path.name.startswith(".part")]
+    assert not [path for path in out.rglob("*") if path.name.startswith(TEMPORARY)]
     assert not (out / "semantic" / "cut.png").exists()
 
 

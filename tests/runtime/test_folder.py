@@ -14,6 +14,7 @@ from PIL import Image
 
 from wordmask.errors import DeviceError, OutputError
 from wordmask.folder import StoppedError
+from wordmask.output import TEMPORARY
 from wordmask.photo_work import Writing
 from wordmask.photos import find_photos
 
@@ -156,7 +157,7 @@ def test_a_full_disk_ends_the_run_and_a_later_one_continues_it(tmp_path, monkeyp
     run(photos, out, writing=EVERYTHING)
     run(photos, tmp_path / "whole", writing=EVERYTHING)
     assert results(out) == results(tmp_path / "whole")
-    assert not list(out.rglob(".part-*"))
+    assert not list(out.rglob(f"{TEMPORARY}*"))
 
 
 class FullDisk:

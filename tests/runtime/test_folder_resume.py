@@ -11,6 +11,7 @@ from PIL import Image
 
 from wordmask.errors import ResumeError
 from wordmask.folder import StoppedError
+from wordmask.output import TEMPORARY
 from wordmask.photo_work import Writing
 from wordmask.run_lock import run_lock
 from wordmask.types import Options
@@ -152,7 +153,8 @@ def test_photos_that_failed_are_tried_again(photos, tmp_path):
 def test_restart_clears_the_earlier_run_and_nothing_else(photos, half, tmp_path):
     (half / "notes.txt").write_text("mine")
     (half / "semantic" / "mine.png").write_text("mine")
-    (half / "semantic" / ".part-x1y2z3").write_text("left by a killed run")
+    for folder in (half, half / "semantic"):
+        (folder / f"{TEMPORARY}x1y2z3").write_text("left by a killed run")
     (photos / "001.png").rename(photos / "other.png")
     run(photos, half, words=("blue",), restart=True)
     run(photos, tmp_path / "fresh", words=("blue",))
