@@ -20,7 +20,6 @@ from wordmask.errors import OutputError
 from wordmask.output import json_bytes, write_files
 from wordmask.photos import Job, Stamp
 
-NAME = "journal.jsonl"
 Row = dict[str, Any]
 
 

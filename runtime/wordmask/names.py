@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
 
-SUFFIXES = (".png", ".jpg", ".json")  # of outputs
+from wordmask.layout import FILES
+
+SUFFIXES = tuple(sorted(set(FILES.values())))
 LONGEST = 255 - max(map(len, SUFFIXES))  # bytes
 # Windows keeps these, with any suffix, for devices.
 RESERVED = frozenset(("con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))))

@@ -11,11 +11,10 @@ from wordmask import output
 from wordmask.errors import NumericError, PhotoError, WordmaskError
 from wordmask.image import Photo
 from wordmask.journal import Row
+from wordmask.layout import SHARDS, outputs
 from wordmask.overlay import draw
 from wordmask.photos import Job, load_unchanged
 from wordmask.pipeline import Clock, Queries, Segmenter
-from wordmask.resume import outputs
-from wordmask.summary import SHARDS
 from wordmask.types import Options, Segmentation
 
 OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation")  # as ONNX Runtime says it

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from wordmask.errors import ResumeError
-from wordmask.journal import NAME, Entry, Journal
+from wordmask.journal import Entry, Journal
+from wordmask.layout import FILES, JOURNAL, TOTALS, outputs
 from wordmask.output import TEMPORARY
 from wordmask.photos import Job
-from wordmask.summary import SHARDS
 
-FILES = {"semantic": ".png", "dense": ".png", "confidence": ".png", "overlay": ".jpg", SHARDS: ".json"}
-TOTALS = ("annotations.json", "run.json")
 FREE = {"photos", "threads", "in_flight"}  # settings that may differ: they change no photo's result
 QUARANTINE = 2  # deaths of the process at work on a photo
 ADVICE = "run with the same, give another --output, or start afresh with --restart"
@@ -38,11 +36,6 @@ class Plan:
     rest: Sequence[Job]
     suspects: Sequence[Job]
     quarantined: Sequence[Job]
-
-
-def outputs(out: Path, name: str) -> dict[str, Path]:
-    """Where a photo's outputs stand, by kind."""
-    return {kind: out / kind / f"{name}{suffix}" for kind, suffix in FILES.items()}
 
 
 def prepare(
@@ -70,15 +63,15 @@ def prepare(
         ResumeError: an earlier run in this folder was another one, or the folder holds what no run wrote.
         OutputError: the folder cannot be read or written.
     """
-    journal = Journal(out / NAME)
+    journal = Journal(out / JOURNAL)
     foreign = [name for name in TOTALS if (out / name).exists()]
     if foreign and not journal.path.exists():
         raise ResumeError(f"{out} holds {foreign[0]}, which no run into it wrote: give another --output")
     if restart:
         clear(out, (*journal.finished, *journal.unfinished))
-        for name in (*TOTALS, NAME):  # the journal last: without it, what is left could not be found
+        for name in (*TOTALS, JOURNAL):  # the journal last: without it, what is left could not be found
             (out / name).unlink(missing_ok=True)
-        journal = Journal(out / NAME)
+        journal = Journal(out / JOURNAL)
     elif journal.finished or journal.unfinished:
         _check_settings(out, settings)
         _keep(out, journal, jobs, kinds, retry_quarantined=retry_quarantined)

@@ -13,13 +13,13 @@ from typing import Any
 
 from wordmask.errors import OutputError
 from wordmask.journal import Journal, Row
+from wordmask.layout import SHARDS
 from wordmask.manifest import Manifest
 from wordmask.output import coco_document, coco_image, write_files, write_json
 from wordmask.photos import Job
 from wordmask.prompts import reduction
 
 SAM_GRIDS = (32 * 32, 64 * 64)  # points of SAM's automatic mask generator: its default, and the dense one
-SHARDS = "annotations"  # the folder of the photos' own annotations
 
 
 @dataclass

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from wordmask.layout import JOURNAL
+
 VARIABLE = "WORDMASK_WORKER"  # number of the pipe to the supervisor, in a worker's environment
 GRACE = 1.7  # seconds between a signal and the end of the process
 HOPELESS = 10  # deaths of workers in a row, with no photo finished in between
@@ -76,7 +78,7 @@ def supervise(arguments: Sequence[str], out: Path) -> int:
         Interrupted: a signal came; the worker is gone.
         OSError: no process can be started.
     """
-    from wordmask.journal import NAME, Journal, note_death  # noqa: PLC0415
+    from wordmask.journal import Journal, note_death  # noqa: PLC0415
 
     done = deaths = 0
     while True:
@@ -84,7 +86,7 @@ def supervise(arguments: Sequence[str], out: Path) -> int:
         if status >= 0:
             return status
         name = signal.Signals(-status).name
-        journal = Journal(out / NAME)
+        journal = Journal(out / JOURNAL)
         photos = [repr(photo) for photo in journal.photos_of(process).values()]
         before, done = done, sum(entry.status != "QUARANTINED" for entry in journal.finished.values())
         deaths = deaths + 1 if done == before else 1
@@ -92,7 +94,7 @@ def supervise(arguments: Sequence[str], out: Path) -> int:
             _say(f"the process died of {name}, {f'time {deaths} in a row' if photos else 'not at work on a photo'}")
             return 1
         _say(f"the process died of {name} at work on {', '.join(photos)}: trying again one by one")
-        note_death(out / NAME, process, name)
+        note_death(out / JOURNAL, process, name)
 
 
 def _say(text: str) -> None:

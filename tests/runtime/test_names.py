@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from wordmask.layout import outputs
 from wordmask.names import output_names
-from wordmask.resume import outputs
 
 
 def names(*photos):
