@@ -88,12 +88,11 @@ def run_folder(
         with ThreadPoolExecutor(in_flight, "photo") as pool:
             try:
                 run.work_off(plan, pool, in_flight)
-            except OutputError:
-                raise
-            except BaseException:  # what was finished can be used
+            except BaseException as error:
                 pool.shutdown(wait=False, cancel_futures=True)
-                run.write_annotations(until=time.monotonic() + LAST_WORDS)
-                run.summarise(finished=False)
+                if not isinstance(error, OutputError):  # what is finished can be used
+                    run.write_annotations(until=time.monotonic() + LAST_WORDS)
+                    run.summarise(finished=False)
                 raise
         run.journal = plan.journal.compacted(jobs)
         run.write_annotations()

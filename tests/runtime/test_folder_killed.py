@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -176,6 +177,25 @@ def test_a_signal_ends_the_run_within_two_seconds(tmp_path, stub_environment, mo
         done = [row for row in rows(out) if row["status"] == "ok"]
         assert len(json.loads((out / "annotations.json").read_text())["images"]) == len(done) > 0
         assert json.loads((out / "run.json").read_text())["finished"] is False
+
+
+@pytest.mark.parametrize("trouble", [Trouble.NONE, Trouble.STUCK], ids=["busy", "stuck"])
+def test_a_signal_ends_a_run_that_nobody_watches_too(tmp_path, stub_environment, trouble):
+    photos, out = write_photos(tmp_path / "in", 200, {3: trouble}), tmp_path / "out"
+    script = "import sys; from wordmask.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = [sys.executable, "-c", script, *command(photos, out)[3:]]
+    begun = started(out)
+    process = subprocess.Popen(
+        arguments, env={**stub_environment, "STUB_EVERYWHERE": "1"}, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(begun, process)
+    time.sleep(0.3)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=30)
+    assert time.monotonic() - sent < 3  # 2 s on a free machine
+    assert process.returncode == 143, error
+    assert "interrupted by SIGTERM" in error
 
 
 def test_a_second_signal_ends_the_run_at_once(tmp_path, stub_environment):
