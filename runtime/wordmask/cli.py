@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wordmask.errors import OutputError, VocabularyError, WordmaskError
-from wordmask.supervisor import GRACE, Interrupted, catch_signals, is_worker, obey, supervise
+from wordmask.supervisor import GRACE, Interrupted, catch_signals, is_successor, is_worker, obey, supervise
 
 if TYPE_CHECKING:
     from wordmask.photos import Job
@@ -210,8 +210,8 @@ def _run_folder(
             args.output,
             writing=Writing(overlay=args.overlay, save_dense=args.save_dense),
             settings=run_settings(args, queries),
-            restart=args.restart,
-            retry_quarantined=args.retry_quarantined,
+            restart=args.restart and not is_successor(),
+            retry_quarantined=args.retry_quarantined and not is_successor(),
             in_flight=args.in_flight,
             stop=stop,
             tell=tell,

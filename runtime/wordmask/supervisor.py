@@ -18,7 +18,7 @@ from types import FrameType
 
 from wordmask.layout import JOURNAL
 
-VARIABLE = "WORDMASK_WORKER"  # number of the pipe to the supervisor, in a worker's environment
+VARIABLE = "WORDMASK_WORKER"  # in a worker's environment: the pipe to the supervisor, and how many workers died before
 GRACE = 1.7  # seconds between a signal and the end of the process
 HOPELESS = 10  # deaths of workers in a row, with no photo finished in between
 
@@ -51,9 +51,14 @@ def is_worker() -> bool:
     return VARIABLE in os.environ
 
 
+def is_successor() -> bool:
+    """Whether this process continues the work of one that died: what that one cleared must not be cleared again."""
+    return is_worker() and os.environ[VARIABLE].split()[1] != "0"
+
+
 def obey(stop: threading.Event) -> None:
     """In a worker: sets `stop` when the supervisor says so, and ends the process when the supervisor is gone."""
-    pipe = int(os.environ[VARIABLE])
+    pipe = int(os.environ[VARIABLE].split()[0])
 
     def listen() -> None:
         if os.read(pipe, 1):
@@ -80,21 +85,22 @@ def supervise(arguments: Sequence[str], out: Path) -> int:
     """
     from wordmask.journal import Journal, note_death  # noqa: PLC0415
 
-    done = deaths = 0
+    dead = done = in_a_row = 0
     while True:
-        process, status = _run_worker(arguments)
+        process, status = _run_worker(arguments, dead)
         if status >= 0:
             return status
         name = signal.Signals(-status).name
         journal = Journal(out / JOURNAL)
         photos = [repr(photo) for photo in journal.photos_of(process).values()]
         before, done = done, sum(entry.status != "QUARANTINED" for entry in journal.finished.values())
-        deaths = deaths + 1 if done == before else 1
-        if not photos or deaths == HOPELESS:
-            _say(f"the process died of {name}, {f'time {deaths} in a row' if photos else 'not at work on a photo'}")
+        in_a_row = in_a_row + 1 if done == before else 1
+        if not photos or in_a_row == HOPELESS:
+            _say(f"the process died of {name}, {f'time {in_a_row} in a row' if photos else 'not at work on a photo'}")
             return 1
         _say(f"the process died of {name} at work on {', '.join(photos)}: trying again one by one")
         note_death(out / JOURNAL, process, name)
+        dead += 1
 
 
 def _say(text: str) -> None:
@@ -102,12 +108,12 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _run_worker(arguments: Sequence[str]) -> tuple[int, int]:
+def _run_worker(arguments: Sequence[str], dead: int) -> tuple[int, int]:
     """Number and exit status of one worker; a negative status is the signal it died of."""
     reading, writing = os.pipe()
     try:
         command = [sys.executable, "-P", "-m", "wordmask", *arguments]
-        environment = {**os.environ, VARIABLE: str(reading)}
+        environment = {**os.environ, VARIABLE: f"{reading} {dead}"}
         with subprocess.Popen(command, env=environment, pass_fds=[reading]) as worker:
             try:
                 return worker.pid, worker.wait()

@@ -102,11 +102,18 @@ def test_a_photo_that_ends_the_process_twice_is_quarantined(tmp_path, stub_envir
     write_photos(tmp_path / "other", 8)
     (tmp_path / "other" / "003.png").replace(photos / "003.png")  # what ended it is gone
     for arguments, status in (((), "QUARANTINED"), (("--retry-quarantined",), "ok")):
-        start_again = subprocess.run(
-            command(photos, out, *arguments), env=stub_environment, capture_output=True, check=False
-        )
-        assert (start_again.returncode == 0) == (status == "ok")
+        again = subprocess.run(command(photos, out, *arguments), env=stub_environment, capture_output=True, check=False)
+        assert (again.returncode == 0) == (status == "ok")
         assert statuses(out)["003"] == status
+
+
+@pytest.mark.parametrize("argument", ["--restart", "--retry-quarantined"])
+def test_what_clears_the_past_does_so_once_and_not_after_each_death(tmp_path, stub_environment, argument):
+    photos, out = write_photos(tmp_path / "in", 3, {1: Trouble.KILLS}), tmp_path / "out"
+    process = start(photos, out, stub_environment, argument)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 3, error
+    assert statuses(out) == {"000": "ok", "001": "QUARANTINED", "002": "ok"}
 
 
 def test_photos_that_end_the_process_only_together_are_done_one_by_one(tmp_path, stub_environment):
@@ -121,7 +128,7 @@ def test_photos_that_end_the_process_only_together_are_done_one_by_one(tmp_path,
 def test_workers_that_die_without_finishing_a_photo_are_not_started_for_ever(tmp_path, monkeypatch, capsys):
     started_workers = []
 
-    def dies(arguments):
+    def dies(arguments, dead):
         number = len(started_workers)
         started_workers.append(number)
         with (tmp_path / "journal.jsonl").open("a") as journal:
@@ -135,7 +142,7 @@ def test_workers_that_die_without_finishing_a_photo_are_not_started_for_ever(tmp
 
 
 def test_a_worker_that_dies_before_the_first_photo_is_not_started_again(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(supervisor, "_run_worker", lambda arguments: (1, -signal.SIGSEGV))
+    monkeypatch.setattr(supervisor, "_run_worker", lambda arguments, dead: (1, -signal.SIGSEGV))
     assert supervisor.supervise(["run"], tmp_path) == 1
     assert "the process died of SIGSEGV, not at work on a photo" in capsys.readouterr().err
 
