@@ -44,6 +44,8 @@ def run_lock(out: Path) -> Iterator[None]:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
+        with contextlib.suppress(OSError):
+            file.truncate(0)
 
 
 def _take(file: BinaryIO, out: Path) -> bool:

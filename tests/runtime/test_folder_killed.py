@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from wordmask import supervisor
 from wordmask.output import TEMPORARY
 
-from .folder_runs import command, results, rows, start, statuses
+from .folder_runs import command, results, rows, run, start, statuses
 from .stub_segmenter import Trouble, write_photos
 
 
@@ -80,6 +81,73 @@ def check_killed(photo_count, kills, tmp_path, environment, seed):
 
 def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(tmp_path, stub_environment):
     assert check_killed(12, 6, tmp_path, stub_environment, seed=1) >= 4
+
+
+KILLED_AT = """
+import os, pathlib, signal, sys
+
+tests, photos, out, point, number = sys.argv[1:]
+sys.path.insert(0, tests)
+from runtime.folder_runs import run
+from wordmask.journal import Journal, json_bytes
+
+calls = 0
+
+def last_call():
+    global calls
+    calls += 1
+    return calls == int(number)
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+replace, append = pathlib.Path.replace, Journal.append
+
+def replaced(path, target):
+    last = last_call()
+    if last and point == "before":
+        die()
+    replace(path, target)
+    if last:
+        die()
+
+def appended(journal, row):
+    if last_call():
+        journal._file.write(json_bytes(row)[:40])
+        die()
+    append(journal, row)
+
+if point == "within":
+    Journal.append = appended
+else:
+    pathlib.Path.replace = replaced
+run(pathlib.Path(photos), pathlib.Path(out), in_flight=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        ("before", 1),  # the empty journal
+        ("before", 2),  # the first run.json
+        ("before", 5),  # the second photo's first output
+        ("after", 5),
+        ("after", 6),  # its last, and no row
+        ("within", 1),  # the first photo's `started`
+        ("within", 5),  # the second photo's row
+        ("before", 15),  # the finished journal
+        ("before", 16),  # annotations.json
+        ("after", 16),
+    ],
+)
+def test_a_run_killed_at_a_rename_or_in_mid_journal_ends_with_the_same_bytes(tmp_path, point, number):
+    photos, out = write_photos(tmp_path / "in", 6), tmp_path / "out"
+    arguments = [str(Path(__file__).parents[1]), str(photos), str(out), point, str(number)]
+    died = subprocess.run([sys.executable, "-c", KILLED_AT, *arguments], capture_output=True, text=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    run(photos, out)
+    run(photos, tmp_path / "whole")
+    assert results(out) == results(tmp_path / "whole")
 
 
 @pytest.mark.soak
