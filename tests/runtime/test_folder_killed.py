@@ -21,6 +21,23 @@ from wordmask.output import TEMPORARY
 from .folder_runs import command, results, rows, run, start, statuses
 from .stub_segmenter import Trouble, write_photos
 
+SITE = """
+import os, sys
+if "WORDMASK_WORKER" in os.environ or "STUB_EVERYWHERE" in os.environ:
+    sys.path.append({here!r})
+    import stub_segmenter
+    stub_segmenter.install()
+"""
+
+
+@pytest.fixture(scope="module")
+def stub_environment(tmp_path_factory):
+    """An environment in which `python -m wordmask` segments with StubSegmenter."""
+    folder = tmp_path_factory.mktemp("stub")
+    (folder / "sitecustomize.py").write_text(SITE.format(here=str(Path(__file__).parent)))
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "STUB_DELAY": "0.02"}
+
 
 def wait_for(condition, process, seconds=30.0):
     """Until the condition holds or the process ends."""
