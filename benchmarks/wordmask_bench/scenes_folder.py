@@ -34,25 +34,23 @@ def write_folder(
         OutputError: a file cannot be written.
     """
     words = vocabulary()
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    photos: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     for number, seed in enumerate(seeds, start=1):
         scene = generate(seed, combinations=combinations, size=size)
         name = f"{seed:06d}.png"
         labels = output.label_png(scene.class_map + np.uint16(1), len(words))
         output.write_bytes(out / "images" / name, output.encode(Image.fromarray(scene.image), "PNG"))
         output.write_bytes(out / "labels" / name, labels)
-        images.append(output.coco_image(number, name, (scene.image.shape[0], scene.image.shape[1])))
-        annotations += [_annotation(instance, number) for instance in scene.instances]
-    output.write_json(out / "annotations.json", output.coco_document(words, images, annotations))
+        image = output.coco_image(number, name, (scene.image.shape[0], scene.image.shape[1]))
+        photos.append((image, [_annotation(instance) for instance in scene.instances]))
+    output.write_files({out / "annotations.json": output.coco_document(words, photos)})
     output.write_bytes(out / "words.txt", "".join(f"{word}\n" for word in words).encode())
 
 
-def _annotation(instance: SceneInstance, image_number: int) -> dict[str, Any]:
+def _annotation(instance: SceneInstance) -> dict[str, Any]:
     x0, y0, x1, y1 = instance.box
     code = rle.encode(instance.mask)
     return {
-        "image_id": image_number,
         "category_id": instance.class_index + 1,
         "segmentation": {"size": list(code.size), "counts": code.counts},
         "bbox": [x0, y0, x1 - x0, y1 - y0],

@@ -6,41 +6,39 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import sys
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from wordmask.errors import OutputError, VocabularyError, WordmaskError
+from wordmask.supervisor import GRACE, Interrupted, catch_signals, is_successor, is_worker, obey, supervise
 
 if TYPE_CHECKING:
-    from wordmask.folder import Job, Totals
+    from wordmask.photos import Job
     from wordmask.pipeline import Queries, Segmenter
+    from wordmask.summary import Totals
     from wordmask.types import Options
 
 OK, FAILED, USAGE, SOME_PHOTOS_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
 
 
-class Interrupted(BaseException):
-    """SIGINT or SIGTERM came."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.status = 128 + number
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; gives the exit status."""
+    """Runs the command line; gives the exit status.
+
+    Args:
+        arguments: without the program's name. None takes the process's own, and then `run` happens in a process that
+            this one watches (see supervisor).
+    """
     parser = make_parser()
     args = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    catch_signals()
     try:
-        status: int = args.command(args)
+        watched = arguments is None and args.command is run and not is_worker()
+        status: int = supervise(sys.argv[1:], args.output) if watched else args.command(args)
     except Interrupted as interruption:
         print(f"wordmask: interrupted by {interruption}", file=sys.stderr)
         status = interruption.status
@@ -56,11 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"wordmask: cannot write: {error}", file=sys.stderr)
         status = CANNOT_WRITE
     return status
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
-    raise Interrupted(number)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -143,11 +136,31 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("--overlay", action="store_true", help="also draw the masks on the photos")
     add("--save-dense", action="store_true", help="also write the class map before SAM2 and its confidence")
     add("--recursive", action="store_true", help="descend into folders")
+    add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once (%(default)s)")
+    add("--restart", action="store_true", help="clear an earlier run's results in OUT instead of continuing it")
+    add("--retry-quarantined", action="store_true", help="try photos again that ended the process twice")
 
 
 def run(args: argparse.Namespace) -> int:
     """`wordmask run`."""
-    from wordmask.folder import find_photos
+    stop = threading.Event()
+    if is_worker():
+        obey(stop)
+    with ThreadPoolExecutor(1, "run") as pool:  # off the main thread, so that signals are answered at any moment
+        working = pool.submit(_run, args, stop)
+        try:
+            return working.result()
+        except Interrupted as interruption:
+            stop.set()
+            if not wait([working], GRACE).done:
+                print(f"wordmask: interrupted by {interruption}", file=sys.stderr, flush=True)
+                os._exit(interruption.status)
+            raise
+
+
+def _run(args: argparse.Namespace, stop: threading.Event) -> int:
+    from wordmask.folder import StoppedError
+    from wordmask.photos import find_photos
     from wordmask.pipeline import Segmenter
     from wordmask.types import Options, Vocabulary
 
@@ -165,16 +178,15 @@ def run(args: argparse.Namespace) -> int:
     domain = segmenter.manifest.domain
     if domain != "photos":
         print(f"WARNING: {DOMAINS[domain]}", file=sys.stderr)
-    with ThreadPoolExecutor(1, "run") as pool:  # off the main thread, so that signals are answered during a graph's run
-        working = pool.submit(lambda: _run(segmenter, jobs, segmenter.embed(vocabulary), options, args))
-        try:
-            totals = working.result()
-        except Interrupted:
-            segmenter.cancel()
-            raise
-    failed = len(jobs) - totals.statuses["ok"]
-    print(f"{totals.statuses['ok']} of {len(jobs)} photos, {len(totals.annotations)} masks: {args.output}", flush=True)
-    return SOME_PHOTOS_FAILED if failed else OK
+    try:
+        totals = _run_folder(segmenter, jobs, segmenter.embed(vocabulary), options, args, stop)
+    except StoppedError:
+        return FAILED  # whoever stopped it knows better
+    done, masks = totals.statuses["ok"], totals.instances
+    print(printable(f"{done} of {len(jobs)} photos, {masks} masks: {args.output}"), flush=True)
+    if totals.statuses["INTERNAL"]:
+        return FAILED
+    return OK if done == len(jobs) else SOME_PHOTOS_FAILED
 
 
 DOMAINS = {
@@ -183,18 +195,23 @@ DOMAINS = {
 }
 
 
-def _run(segmenter: Segmenter, jobs: list[Job], queries: Queries, options: Options, args: argparse.Namespace) -> Totals:
+def _run_folder(
+    segmenter: Segmenter,
+    jobs: list[Job],
+    queries: Queries,
+    options: Options,
+    args: argparse.Namespace,
+    stop: threading.Event,
+) -> Totals:
     from tqdm import tqdm
 
-    from wordmask.folder import Writing, run_folder
+    from wordmask.folder import run_folder
+    from wordmask.photo_work import Writing
 
     bar = tqdm(total=len(jobs), unit="photo", disable=not sys.stderr.isatty())
-    done = 0
 
-    def progress() -> None:
-        nonlocal done
-        done += 1
-        bar.update()
+    def progress(done: int) -> None:
+        bar.update(done - bar.n)
         if bar.disable:
             print(f"{done}/{len(jobs)}", file=sys.stderr, flush=True)
 
@@ -210,6 +227,10 @@ def _run(segmenter: Segmenter, jobs: list[Job], queries: Queries, options: Optio
             args.output,
             writing=Writing(overlay=args.overlay, save_dense=args.save_dense),
             settings=run_settings(args, queries),
+            restart=args.restart and not is_successor(),
+            retry_quarantined=args.retry_quarantined and not is_successor(),
+            in_flight=args.in_flight,
+            stop=stop,
             tell=tell,
             progress=progress,
         )
@@ -225,6 +246,7 @@ def run_settings(args: argparse.Namespace, queries: Queries) -> dict[str, Any]:
         "upsampler_device": args.upsampler_device or args.device,
         "tensorrt_precision": args.tensorrt_precision,
         "threads": args.threads,
+        "in_flight": args.in_flight,
     }
 
 

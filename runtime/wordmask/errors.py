@@ -43,10 +43,15 @@ class OutputError(WordmaskError, OSError):
     """Results could not be written."""
 
 
+class ResumeError(WordmaskError, ValueError):
+    """A run cannot go on in this output folder: an earlier one was another, or one is under way."""
+
+
 class PhotoError(WordmaskError, ValueError):
     """One photo cannot be used. `code` is the short name that stands in the journal.
 
-    Codes: EMPTY, FORMAT, TRUNCATED, DECODE, CORRUPT, TOO_LARGE, DEPTH, UNSUPPORTED, IO, NUMERIC, OOM.
+    Codes: EMPTY, FORMAT, TRUNCATED, DECODE, CORRUPT, TOO_LARGE, DEPTH, UNSUPPORTED, IO, NUMERIC, OOM;
+    in journals also QUARANTINED and INTERNAL.
     """
 
     def __init__(self, code: str, message: str) -> None:

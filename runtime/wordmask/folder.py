@@ -1,100 +1,35 @@
-"""Segments many photos into an output folder: the next is decoded and the last is written while one is computed."""
+"""Segments many photos into an output folder. Several are under way at once, so that the engines need not wait."""
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from threading import Event
+from typing import Any
 
-from wordmask import output
-from wordmask.errors import NumericError, OutputError, PhotoError
-from wordmask.image import IMAGE_SUFFIXES, Photo, load
-from wordmask.overlay import draw
-from wordmask.pipeline import Clock, Queries, Segmenter
-from wordmask.prompts import reduction
-from wordmask.types import Options, Segmentation
+from wordmask.errors import OutputError
+from wordmask.journal import Journal, Row
+from wordmask.photo_work import Work, Writing, quarantine
+from wordmask.photos import Job
+from wordmask.pipeline import Queries, Segmenter
+from wordmask.resume import Plan, prepare
+from wordmask.run_lock import run_lock
+from wordmask.summary import OutOfTimeError, Totals, bundle_facts, write_annotations, write_run
+from wordmask.types import Options
 
-SAM_GRIDS = (32 * 32, 64 * 64)  # points of SAM's automatic mask generator: its default, and the dense one
+IN_FLIGHT = 2  # photos under way at once
+HEARTBEAT = 0.05  # seconds until a stop is noticed
+LAST_WORDS = 1.0  # seconds for the annotations after a stop
 
-
-@dataclass(frozen=True)
-class Job:
-    """A photo and its name in the outputs: a relative path without suffix, of its own."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True, eq=False)
-class Done:
-    """A photo with its result."""
-
-    photo: Photo
-    result: Segmentation
+Outcome = tuple[Row, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
-class Writing:
-    """Which optional outputs to write."""
-
-    overlay: bool = False
-    save_dense: bool = False
-
-
-@dataclass
-class Totals:
-    """What a run adds up."""
-
-    images: list[dict[str, Any]] = field(default_factory=list)
-    annotations: list[dict[str, Any]] = field(default_factory=list)
-    statuses: Counter[str] = field(default_factory=Counter)
-    prompts: list[int] = field(default_factory=list)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-
-
-def find_photos(paths: Sequence[Path], *, recursive: bool = False, apart_from: Path | None = None) -> list[Job]:
-    """Lists photos: files as given, folders' image files in name order, without those inside `apart_from`.
-
-    Outputs are named after the photo without suffix; where two photos would share a name (a.jpg and a.png, or differing
-    only in case), both keep their suffix, and a number follows if that is not enough.
-
-    Raises:
-        FileNotFoundError: a path does not exist, or there is no photo at all.
-    """
-    found: list[tuple[Path, Path]] = []
-    for path in paths:
-        if path.is_dir():
-            files = path.rglob("*") if recursive else path.iterdir()
-            inside = sorted(f for f in files if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith("."))
-            results = apart_from.absolute() if apart_from else None
-            found += [(f, f.relative_to(path)) for f in inside if results not in f.absolute().parents]
-        elif path.exists() or path.is_symlink():
-            found.append((path, Path(path.name)))
-        else:
-            raise FileNotFoundError(f"{path} does not exist")
-    if not found:
-        raise FileNotFoundError(f"no photos in {', '.join(map(str, paths))}")
-    stems = Counter(str(short.with_suffix("")).casefold() for _, short in found)
-    taken: set[str] = set()
-    jobs = []
-    for path, short in found:
-        stem = str(short.with_suffix(""))
-        jobs.append(Job(path, _free_name(stem if stems[stem.casefold()] == 1 else str(short), taken)))
-    return jobs
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    free, number = name, 2
-    while free.casefold() in taken:
-        free, number = f"{name}-{number}", number + 1
-    taken.add(free.casefold())
-    return free
+class StoppedError(Exception):
+    """The run was asked to stop; what it finished is written."""
 
 
 def run_folder(
@@ -106,12 +41,17 @@ def run_folder(
     *,
     writing: Writing | None = None,
     settings: dict[str, Any] | None = None,
+    restart: bool = False,
+    retry_quarantined: bool = False,
+    in_flight: int = IN_FLIGHT,
+    stop: Event | None = None,
     tell: Callable[[str], None] = lambda text: None,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Totals:
     """Segments every photo and writes the outputs (see the README).
 
-    A photo that cannot be used becomes a row of the journal with its code; the run goes on.
+    A photo that cannot be used becomes a row of the journal with its code; the run goes on. Where an earlier run of the
+    same settings into the same folder ended early, it is continued.
 
     Args:
         segmenter: the loaded bundle.
@@ -120,187 +60,119 @@ def run_folder(
         options: thresholds and prompts.
         out: output folder, made if missing.
         writing: optional outputs.
-        settings: noted in run.json.
+        settings: noted in run.json; what an earlier run must have had too, but for resume.FREE.
+        restart: see resume.prepare. retry_quarantined: see there.
+        in_flight: photos under way at once; the results do not depend on it.
+        stop: when set, the run ends soon.
         tell: takes a line about a photo that deserves one.
-        progress: called after each photo.
+        progress: takes the number of photos done, after each.
 
     Raises:
-        OutputError: the outputs cannot be written.
+        OutputError: the outputs cannot be written; a later run can continue this one.
+        ResumeError: the folder holds another run, or one is under way.
+        StoppedError: `stop` was set.
+        WordmaskError: what every photo would meet, such as a device that is gone.
     """
-    totals, start = Totals(), time.perf_counter()
-    writer = Writer(out, queries.vocabulary.names, options, writing or Writing(), totals, tell)
-    journal = writer.open_journal()
-    try:
-        with journal:
-            _segment_all(segmenter, jobs, queries, options, partial(writer.write, journal), progress)
-    finally:  # also of an interrupted run: what was computed can be used
-        words = queries.vocabulary.names
-        output.write_json(out / "annotations.json", output.coco_document(words, totals.images, totals.annotations))
-        run = run_summary(segmenter, options, totals, time.perf_counter() - start)
-        finished = sum(totals.statuses.values()) == len(jobs)
-        settings = {**(settings or {}), **asdict(options)}
-        output.write_json(out / "run.json", {"finished": finished, "settings": settings, **run})
-    return totals
+    if in_flight < 1:
+        raise ValueError(f"in_flight is {in_flight}: it must be at least 1")
+    writing = writing or Writing()
+    bundle = bundle_facts(segmenter.manifest, loftup=segmenter.uses_loftup(options))
+    settings = {**(settings or {}), **asdict(options), **asdict(writing)}
+    stop = stop or Event()
+    work = Work(segmenter, queries, options, out, writing, stop)
+    with run_lock(out):
+        compared = {**settings, "bundle": bundle["id"]}
+        plan = prepare(out, jobs, compared, writing.kinds, restart=restart, retry_quarantined=retry_quarantined)
+        run = _Run(work, jobs, plan.journal, settings, bundle, tell, progress)
+        run.summarise(finished=False)
+        with ThreadPoolExecutor(in_flight, "photo") as pool:
+            try:
+                run.work_off(plan, pool, in_flight)
+            except BaseException as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                if not isinstance(error, OutputError):  # what is finished can be used
+                    run.write_annotations(until=time.monotonic() + LAST_WORDS)
+                    run.summarise(finished=False)
+                raise
+        run.journal = plan.journal.compacted(jobs)
+        run.write_annotations()
+        return run.summarise(finished=True)
 
 
-def _segment_all(
-    segmenter: Segmenter,
-    jobs: Sequence[Job],
-    queries: Queries,
-    options: Options,
-    write: Callable[[int, Job, Done | PhotoError], None],
-    progress: Callable[[], None],
-) -> None:
-    """Computes photo after photo while the one before is written."""
-    with ThreadPoolExecutor(1, "write") as pool:
-        pending: Future[None] | None = None
-        for number, (job, photo, seconds) in enumerate(_decoded(jobs), start=1):
-            done = photo if isinstance(photo, PhotoError) else _segment(segmenter, photo, queries, options, seconds)
-            if pending is not None:
-                pending.result()  # at most one photo waits to be written
-            pending = pool.submit(write, number, job, done)
-            progress()
-        if pending is not None:
-            pending.result()
-
-
-def _segment(
-    segmenter: Segmenter, photo: Photo, queries: Queries, options: Options, decode_seconds: float
-) -> Done | PhotoError:
-    clock = Clock()
-    clock.seconds["decode"] = decode_seconds
-    try:
-        return Done(photo, segmenter.segment(photo.pixels, queries, options, clock))
-    except NumericError as error:
-        return PhotoError("NUMERIC", str(error))
-    except MemoryError:
-        return PhotoError("OOM", "not enough memory for this photo")
-
-
-def _decoded(jobs: Sequence[Job]) -> Iterator[tuple[Job, Photo | PhotoError, float]]:
-    """Photos in order with the seconds their decoding took; the next is decoded while one is used."""
-
-    def timed(job: Job) -> tuple[Photo | PhotoError, float]:
-        start = time.perf_counter()
-        try:
-            return load(job.path), time.perf_counter() - start
-        except PhotoError as error:
-            return error, time.perf_counter() - start
-
-    with ThreadPoolExecutor(1, "decode") as pool:
-        ahead = pool.submit(timed, jobs[0])
-        for job, following in zip(jobs, [*jobs[1:], None], strict=True):
-            photo, seconds = ahead.result()
-            if following is not None:
-                ahead = pool.submit(timed, following)
-            yield job, photo, seconds
-
-
-class Writer:
-    """Writes one photo's outputs, then its row of the journal."""
+class _Run:
+    """A run under way. The photos are worked on in threads; everything here happens in one."""
 
     def __init__(
         self,
-        out: Path,
-        words: tuple[str, ...],
-        options: Options,
-        writing: Writing,
-        totals: Totals,
+        work: Work,
+        jobs: Sequence[Job],
+        journal: Journal,
+        settings: dict[str, Any],
+        bundle: dict[str, Any],
         tell: Callable[[str], None],
+        progress: Callable[[int], None],
     ) -> None:
-        self.out, self.words, self.options = out, words, options
-        self.writing, self.totals, self.tell = writing, totals, tell
+        self.work, self.jobs, self.journal = work, jobs, journal
+        self.settings, self.bundle = settings, bundle
+        self.tell, self.progress = tell, progress
+        self.begin, self.done_before = time.perf_counter(), len(journal.finished)
 
-    def open_journal(self) -> BinaryIO:
-        """journal.jsonl, emptied; an earlier run's totals in the same folder are removed.
+    def work_off(self, plan: Plan, pool: Executor, in_flight: int) -> None:
+        """Does what is left to do."""
+        if self.done_before:
+            self.tell(f"continued: {self.done_before} of {len(self.jobs)} photos are done")
+            self.progress(self.done_before)
+        with self.journal:
+            for job in plan.quarantined:
+                row = quarantine(job)
+                self._finish(row, (f"{row['status']}: {row['error']}",))
+            for _, outcome in self._in_order(pool, plan.suspects, 1):
+                self._finish(*outcome)
+            short_of_memory = []
+            for job, outcome in self._in_order(pool, plan.rest, in_flight + 1):  # one waits, so that no thread does
+                if outcome[0]["status"] == "OOM" and in_flight > 1:
+                    short_of_memory.append(job)
+                else:
+                    self._finish(*outcome)
+            for _, outcome in self._in_order(pool, short_of_memory, 1):  # alone it may fit
+                self._finish(*outcome)
 
-        Raises:
-            OutputError: it cannot be written.
-        """
+    def _in_order(self, pool: Executor, jobs: Iterable[Job], window: int) -> Iterator[tuple[Job, Outcome]]:
+        """Hands up to `window` photos to the pool, and gives them back in order."""
+        waiting: deque[tuple[Job, Future[Outcome]]] = deque()
+        for job in jobs:
+            if len(waiting) == window:
+                first, outcome = waiting.popleft()
+                yield first, self._result(outcome)
+            self.journal.start(job)
+            waiting.append((job, pool.submit(self.work, job)))
+        for job, outcome in waiting:
+            yield job, self._result(outcome)
+
+    def _result(self, outcome: Future[Outcome]) -> Outcome:
+        while not self.work.stop.is_set():
+            if wait([outcome], HEARTBEAT).done:
+                return outcome.result()
+        self.work.segmenter.cancel()
+        raise StoppedError
+
+    def _finish(self, row: Row, said: tuple[str, ...]) -> None:
+        self.journal.append(row)
+        for line in said:
+            self.tell(line)
+        self.progress(len(self.journal.finished))
+
+    def write_annotations(self, *, until: float | None = None) -> None:
+        """annotations.json, if there is time for it."""
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            for name in ("annotations.json", "run.json"):
-                (self.out / name).unlink(missing_ok=True)
-            return (self.out / "journal.jsonl").open("wb")
-        except OSError as error:
-            reason = "it is a file, give a folder" if self.out.is_file() else error.strerror
-            raise OutputError(f"cannot write to {self.out}: {reason}") from error
+            write_annotations(self.work.out, self.work.queries.vocabulary.names, self.journal, self.jobs, until=until)
+        except OutOfTimeError:
+            self.tell("annotations.json is not complete: the next run writes it")
 
-    def write(self, journal: BinaryIO, number: int, job: Job, done: Done | PhotoError) -> None:
-        """Takes a photo's result or error."""
-        row: dict[str, Any] = {"photo": str(job.path), "name": job.name}
-        if isinstance(done, PhotoError):
-            row |= {"status": done.code, "error": str(done)}
-            self.tell(f"{done.code}: {done}")
-        else:
-            for note in done.photo.notes:
-                self.tell(f"{job.path}: {note}")
-            row |= self._write_result(number, job, done.photo, done.result)
-        self.totals.statuses[row["status"]] += 1
-        try:
-            journal.write(output.json_bytes(row))
-            journal.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write {self.out / 'journal.jsonl'}: {error.strerror}") from error
-
-    def _write_result(self, number: int, job: Job, photo: Photo, result: Segmentation) -> dict[str, Any]:
-        start = time.perf_counter()
-        words = len(self.words)
-        self._put("semantic", f"{job.name}.png", output.label_png(result.semantic, words))
-        if self.writing.save_dense:
-            self._put("dense", f"{job.name}.png", output.label_png(result.dense, words))
-            self._put("confidence", f"{job.name}.png", output.confidence_png(result.confidence))
-        if self.writing.overlay:
-            self._put("overlay", f"{job.name}.jpg", output.jpeg(draw(photo.pixels, result)))
-        if not result.instances:
-            options = self.options
-            self.tell(f"{job.path}: " + output.nothing_found(result, options.min_confidence, options.min_region_size))
-        size = (photo.pixels.shape[0], photo.pixels.shape[1])
-        self.totals.images.append(output.coco_image(number, str(job.path), size))
-        self.totals.annotations += [output.coco_annotation(i, number) for i in result.instances]
-        self.totals.prompts.append(result.prompt_count)
-        seconds = {**result.seconds, "write": time.perf_counter() - start}
-        for stage, value in seconds.items():
-            self.totals.seconds.setdefault(stage, []).append(value)
-        return {
-            "status": "ok",
-            "notes": list(photo.notes),
-            "height": size[0],
-            "width": size[1],
-            "instances": len(result.instances),
-            "prompts": result.prompt_count,
-            "word_confidence": dict(zip(result.words, [round(c, 4) for c in result.word_confidence], strict=True)),
-            "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
-        }
-
-    def _put(self, folder: str, name: str, content: bytes) -> None:
-        output.write_bytes(self.out / folder / name, content)
-
-
-def run_summary(segmenter: Segmenter, options: Options, totals: Totals, seconds: float) -> dict[str, Any]:
-    """What run.json says beside the settings."""
-    manifest = segmenter.manifest
-    photos = sum(totals.statuses.values())
-    prompts = statistics.mean(totals.prompts) if totals.prompts else 0.0
-    return {
-        "bundle": {
-            "id": manifest.bundle_id,
-            "domain": manifest.domain,
-            "precision": manifest.precision,
-            "models": {name: model.name for name, model in manifest.models.items()},
-            "loftup": segmenter.uses_loftup(options),
-        },
-        "totals": {
-            "photos": photos,
-            "statuses": dict(sorted(totals.statuses.items())),
-            "instances": len(totals.annotations),
-            "seconds": round(seconds, 3),
-            "images_per_second": round(photos / seconds, 4),
-        },
-        "stage_seconds": {
-            stage: {"mean": round(statistics.mean(values), 4), "median": round(statistics.median(values), 4)}
-            for stage, values in sorted(totals.seconds.items())
-        },
-        "prompts_per_image": round(prompts, 2),
-        "prompt_reduction": {f"against_{grid}_points": round(reduction(prompts, grid), 4) for grid in SAM_GRIDS},
-    }
+    def summarise(self, *, finished: bool) -> Totals:
+        """run.json."""
+        totals = Totals.of(row for _, row in self.journal.rows(self.jobs))
+        seconds = time.perf_counter() - self.begin
+        photos = totals.statuses.total() - self.done_before
+        write_run(self.work.out, self.settings, self.bundle, totals, finished=finished, photos=photos, seconds=seconds)
+        return totals

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,54 @@ from wordmask.palette import voc_palette
 from wordmask.types import Floats, Instance, Segmentation
 
 PALETTE_WORDS = 255  # more do not fit a palette PNG
+TEMPORARY = ".wordmask-part-"  # begins the name of a file that is not complete
+
+
+def write_files(contents: Mapping[Path, Iterable[bytes]]) -> None:
+    """Writes files of which none ever stands partial under its name, not even after a loss of power.
+
+    All are written and on the disk, as temporary files beside their places, before the first takes its name.
+
+    Args:
+        contents: a file's parts by its path.
+
+    Raises:
+        OutputError: a file cannot be written; what was there before stands.
+    """
+    written: dict[Path, Path] = {}
+    path = Path()
+    try:
+        for path, parts in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+            written[path] = Path(temporary)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.writelines(parts)
+                stream.flush()
+                os.fsync(descriptor)
+        for path, part in written.items():
+            part.chmod(0o644)
+            part.replace(path)
+        for folder in {path.parent for path in written}:
+            _sync_folder(folder)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        for temporary_path in written.values():
+            temporary_path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file by way of a temporary one beside it.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    """Writes one file; see write_files."""
+    write_files({path: [content]})
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -87,11 +114,10 @@ def coco_image(number: int, name: str, size: tuple[int, int]) -> dict[str, Any]:
     return {"id": number, "file_name": name, "height": size[0], "width": size[1]}
 
 
-def coco_annotation(instance: Instance, image_number: int) -> dict[str, Any]:
-    """An object's entry in annotations.json, without its id; categories count from 1."""
+def coco_annotation(instance: Instance) -> dict[str, Any]:
+    """An object's entry in annotations.json, without ids of its own and of its photo; categories count from 1."""
     x0, y0, x1, y1 = instance.box
     return {
-        "image_id": image_number,
         "category_id": instance.class_index + 1,
         "segmentation": {"size": list(instance.mask.size), "counts": instance.mask.counts},
         "bbox": [x0, y0, x1 - x0, y1 - y0],
@@ -106,16 +132,26 @@ def coco_annotation(instance: Instance, image_number: int) -> dict[str, Any]:
 
 
 def coco_document(
-    words: Sequence[str], images: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """annotations.json: COCO instances, which pycocotools loads."""
-    return {
-        "info": {"description": "made by wordmask"},
-        "licenses": [],
-        "images": list(images),
-        "categories": [{"id": i + 1, "name": word, "supercategory": ""} for i, word in enumerate(words)],
-        "annotations": [{"id": i + 1, **annotation} for i, annotation in enumerate(annotations)],
-    }
+    words: Sequence[str], photos: Iterable[tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]]]
+) -> Iterator[bytes]:
+    """annotations.json in parts: COCO instances, which pycocotools loads. An object or photo a line.
+
+    Args:
+        words: the classes.
+        photos: each one's coco_image and its annotations; taken one by one, so that they need not fit into memory.
+    """
+    categories = [{"id": i + 1, "name": word, "supercategory": ""} for i, word in enumerate(words)]
+    head = {"info": {"description": "made by wordmask"}, "licenses": [], "categories": categories}
+    yield json_bytes(head).rstrip(b"}\n") + b',\n"annotations": ['
+    images: list[bytes] = []
+    count = 0
+    for image, objects in photos:
+        images.append(json_bytes(image).rstrip())
+        for annotation in objects:
+            numbered = {"id": count + 1, "image_id": image["id"], **annotation}
+            yield (b",\n" if count else b"\n") + json_bytes(numbered).rstrip()
+            count += 1
+    yield b'\n],\n"images": [\n' + b",\n".join(images) + b"\n]}\n"
 
 
 def nothing_found(result: Segmentation, min_confidence: float, min_region_size: int) -> str:

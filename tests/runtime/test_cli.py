@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from wordmask.cli import main, printable
-from wordmask.folder import find_photos
+from wordmask.output import TEMPORARY
 from wordmask.palette import voc_palette
+from wordmask.photos import find_photos
 from wordmask.rle import decode as decode_rle
 from wordmask.types import RLE
 
@@ -102,9 +103,28 @@ def test_run_json_tells_settings_bundle_and_totals(finished, small_bundle):
     )
 
 
+def test_each_photo_has_its_own_annotations_which_the_whole_is_made_of(finished):
+    out, _ = finished
+    whole = json.loads((out / "annotations.json").read_text())
+    assert [annotation["id"] for annotation in whole["annotations"]] == list(range(1, len(whole["annotations"]) + 1))
+    assert [image["id"] for image in whole["images"]] == [1, 2]
+    put_together = []
+    for image in whole["images"]:
+        own = json.loads((out / "annotations" / f"{Path(image['file_name']).stem}.json").read_text())
+        assert [own[key] for key in ("file_name", "height", "width")] == [*image.values()][1:]
+        put_together += [{"image_id": image["id"], **annotation} for annotation in own["annotations"]]
+    assert put_together == [{key: value for key, value in one.items() if key != "id"} for one in whole["annotations"]]
+
+
+def test_a_second_run_with_other_settings_is_exit_status_2(small_bundle, folder, tmp_path, capsys):
+    assert run(small_bundle, tmp_path, folder / "cup.png") == 0
+    assert run(small_bundle, tmp_path, folder / "cup.png", words=("dog",)) == 2
+    assert 'vocabulary was [["cat"], ["cup", "mug"]] and is now [["dog"]]' in capsys.readouterr().err
+
+
 def test_nothing_partial_is_left(finished):
     out, _ = finished
-    assert not [path for path in out.rglob("*") if path.name.startswith(".part")]
+    assert not [path for path in out.rglob("*") if path.name.startswith(TEMPORARY)]
     assert not (out / "semantic" / "cut.png").exists()
 
 
@@ -149,6 +169,7 @@ def test_nothing_found_names_the_option_that_would_have_helped(small_bundle, fol
         (["{photo}", "--vocabulary", "cat", "--background", "grass"], "expected default, none or @FILE"),
         (["{photo}", "--vocabulary", "cat", "--min-confidence", "7"], "must lie between 0 and 1"),
         (["{photo}", "--vocabulary", "cat", "--threads", "0"], "at least 1"),
+        (["{photo}", "--vocabulary", "cat", "--in-flight", "0"], "in_flight is 0: it must be at least 1"),
     ],
 )
 def test_bad_usage_is_exit_status_2_and_one_line(small_bundle, folder, tmp_path, capsys, arguments, message):
@@ -228,14 +249,14 @@ def test_a_signal_ends_the_run_soon(small_bundle, examples, tmp_path, number, st
     out = tmp_path / "out"
     process = start(["run", *photos, "--vocabulary", "cat", "--bundle", str(small_bundle), "--output", str(out)])
     deadline = time.monotonic() + 60
-    while not (out / "journal.jsonl").exists() and time.monotonic() < deadline:
+    while not list(out.glob("semantic/*.png")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.5)
     sent = time.monotonic()
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
     assert process.returncode == status, error
-    finished = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+    finished = [row for row in rows if row["status"] == "ok"]
     annotations = json.loads((out / "annotations.json").read_text())
     assert len(annotations["images"]) == len(finished) < 200  # what was computed is not lost
     assert json.loads((out / "run.json").read_text())["finished"] is False
@@ -249,5 +270,12 @@ def test_help_is_quick_and_complete():
         [sys.executable, "-m", "wordmask", "run", "--help"], capture_output=True, text=True, check=True
     )
     assert time.monotonic() - started < 2  # 0.15 s on a free machine
-    for option in ("--vocabulary", "--min-confidence", "--no-loftup", "--background", "--upsampler-device"):
+    for option in (
+        "--vocabulary",
+        "--min-confidence",
+        "--no-loftup",
+        "--background",
+        "--restart",
+        "--retry-quarantined",
+    ):
         assert option in done.stdout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +62,26 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         output.write_json(path, {"new": 1})
     assert json.loads(path.read_text(encoding="utf-8")) == {"old": "é"}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_of_a_group_of_files_none_is_new_if_one_cannot_be_written(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "file" / "b"
+    output.write_bytes(first, b"old")
+    (tmp_path / "file").write_bytes(b"in the way")
+    with pytest.raises(OutputError, match=f"cannot write {second}"):
+        output.write_files({first: [b"new"], second: [b"new"]})
+    assert first.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "file"]
+
+
+def test_files_are_on_the_disk_before_the_first_takes_its_name(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr("wordmask.output.os.fsync", lambda file: (done.append("sync"), fsync(file))[1])
+    monkeypatch.setattr("pathlib.Path.replace", lambda path, to: (done.append(to.name), replace(path, to))[1])
+    output.write_files({tmp_path / "a": [b"1", b"2"], tmp_path / "b": [b"3"]})
+    assert done == ["sync", "sync", "a", "b", "sync"]  # the last is the folder's
+    assert (tmp_path / "a").read_bytes() == b"12"
 
 
 def test_text_that_is_no_unicode_stays_readable_json():

@@ -1,0 +1,15 @@
+"""Where a run's outputs stand in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SHARDS = "annotations"  # the photos' own annotations, which annotations.json is put together from
+FILES = {"semantic": ".png", "dense": ".png", "confidence": ".png", "overlay": ".jpg", SHARDS: ".json"}
+TOTALS = ("annotations.json", "run.json")
+JOURNAL = "journal.jsonl"
+
+
+def outputs(out: Path, name: str) -> dict[str, Path]:
+    """The places of a photo's outputs, by kind."""
+    return {kind: out / kind / f"{name}{suffix}" for kind, suffix in FILES.items()}

@@ -1,0 +1,132 @@
+"""All that is done for one photo of a run: decoding, segmenting, writing. Its row of the journal comes back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from wordmask import output
+from wordmask.errors import NumericError, PhotoError, WordmaskError
+from wordmask.image import Photo
+from wordmask.journal import Row
+from wordmask.layout import SHARDS, outputs
+from wordmask.overlay import draw
+from wordmask.photos import Job, load_unchanged
+from wordmask.pipeline import Clock, Queries, Segmenter
+from wordmask.types import Options, Segmentation
+
+OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation")  # as ONNX Runtime says it
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Which optional outputs to write."""
+
+    overlay: bool = False
+    save_dense: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All outputs of a photo, by the names of their folders."""
+        dense = ("dense", "confidence") if self.save_dense else ()
+        return ("semantic", *dense, *(("overlay",) if self.overlay else ()), SHARDS)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is the same for all photos of a run. Called from several threads."""
+
+    segmenter: Segmenter
+    queries: Queries
+    options: Options
+    out: Path
+    writing: Writing
+    stop: Event
+
+    def __call__(self, job: Job) -> tuple[Row, tuple[str, ...]]:
+        """Does a photo.
+
+        Returns:
+            Its row of the journal, and lines that the user should see.
+
+        Raises:
+            OutputError: its outputs cannot be written.
+            WordmaskError: what every photo would meet, such as a device that is gone.
+            Exception: any, once `stop` is set.
+        """
+        row: Row = {"photo": str(job.path), "name": job.name}
+        if job.stamp is not None:
+            row |= {"bytes": job.stamp[0], "modified_ns": job.stamp[1]}
+        try:
+            done, said = self._done(job)
+        except Exception as error:
+            # a stop ends graphs with errors that say nothing of the photo
+            failure = None if self.stop.is_set() else _failure(error)
+            if failure is None:
+                raise
+            done, said = {"status": failure.code, "error": str(failure)}, (f"{failure.code}: {failure}",)
+        return row | done, said
+
+    def _done(self, job: Job) -> tuple[Row, tuple[str, ...]]:
+        clock = Clock()
+        with clock.measure("decode"):
+            photo = load_unchanged(job)
+        result = self.segmenter.segment(photo.pixels, self.queries, self.options, clock)
+        with clock.measure("write"):
+            self._write(job, photo, result)
+        said = [f"{job.path}: {note}" for note in photo.notes]
+        if not result.instances:
+            options = self.options
+            reason = output.nothing_found(result, options.min_confidence, options.min_region_size)
+            said.append(f"{job.path}: {reason}")
+        confidence = [round(c, 4) for c in result.word_confidence]
+        row = {
+            "status": "ok",
+            "notes": list(photo.notes),
+            "height": photo.pixels.shape[0],
+            "width": photo.pixels.shape[1],
+            "instances": len(result.instances),
+            "prompts": result.prompt_count,
+            "word_confidence": dict(zip(result.words, confidence, strict=True)),
+            "seconds": {stage: round(value, 4) for stage, value in sorted(clock.seconds.items())},
+        }
+        return row, tuple(said)
+
+    def _write(self, job: Job, photo: Photo, result: Segmentation) -> None:
+        words, places = len(result.words), outputs(self.out, job.name)
+        shard = {
+            "file_name": str(job.path),
+            "height": photo.pixels.shape[0],
+            "width": photo.pixels.shape[1],
+            "annotations": [output.coco_annotation(instance) for instance in result.instances],
+        }
+        contents = {"semantic": output.label_png(result.semantic, words), SHARDS: output.json_bytes(shard)}
+        if self.writing.save_dense:
+            contents["dense"] = output.label_png(result.dense, words)
+            contents["confidence"] = output.confidence_png(result.confidence)
+        if self.writing.overlay:
+            contents["overlay"] = output.jpeg(draw(photo.pixels, result))
+        output.write_files({places[kind]: [content] for kind, content in contents.items()})
+
+
+def _failure(error: Exception) -> PhotoError | None:
+    """What an error means for the one photo; None if the others would meet it too."""
+    if isinstance(error, PhotoError):
+        return error
+    if isinstance(error, NumericError):
+        return PhotoError("NUMERIC", str(error))
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY):
+        return PhotoError("OOM", "not enough memory for this photo")
+    if isinstance(error, WordmaskError):
+        return None
+    logger.error("this should not happen, please report it", exc_info=error)
+    return PhotoError("INTERNAL", f"{type(error).__name__}: {error}")
+
+
+def quarantine(job: Job) -> Row:
+    """The row of a photo at which the process died more than once."""
+    error = f"{str(job.path)!r}: the process died twice at work on it; --retry-quarantined tries it again"
+    return {"photo": str(job.path), "name": job.name, "status": "QUARANTINED", "error": error}

@@ -1,0 +1,146 @@
+"""What a run comes to: annotations.json, run.json and the totals, from the journal and the photos' own annotations."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wordmask.errors import OutputError
+from wordmask.journal import Journal, Row
+from wordmask.layout import SHARDS
+from wordmask.manifest import Manifest
+from wordmask.output import coco_document, coco_image, write_files, write_json
+from wordmask.photos import Job
+from wordmask.prompts import reduction
+
+SAM_GRIDS = (32 * 32, 64 * 64)  # points of SAM's automatic mask generator: its default, and the dense one
+
+
+@dataclass
+class Totals:
+    """What a run's photos add up to.
+
+    Attributes:
+        statuses: photos by status, over all runs into this folder.
+        instances: masks of those.
+        prompts: one entry a photo. seconds: by stage, one entry a photo.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    instances: int = 0
+    prompts: list[int] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Totals:
+        """Adds up the rows of a journal."""
+        totals = cls()
+        for row in rows:
+            totals.statuses[row["status"]] += 1
+            if row["status"] == "ok":
+                totals.instances += row["instances"]
+                totals.prompts.append(row["prompts"])
+                for stage, value in row["seconds"].items():
+                    totals.seconds.setdefault(stage, []).append(value)
+        return totals
+
+
+class OutOfTimeError(Exception):
+    """There is no time left to put the annotations together."""
+
+
+def write_annotations(
+    out: Path, words: Sequence[str], journal: Journal, jobs: Iterable[Job], *, until: float | None = None
+) -> None:
+    """annotations.json, with ids that follow the jobs' order.
+
+    Args:
+        out: the output folder, with every finished photo's annotations in SHARDS.
+        words: the classes.
+        journal: says which photos are finished.
+        jobs: the photos.
+        until: time.monotonic() to give up at.
+
+    Raises:
+        OutOfTimeError: it took longer; what was there before stands.
+        OutputError: it cannot be written, or a photo's annotations cannot be read.
+    """
+
+    def photos() -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        for job in jobs:
+            entry = journal.finished.get(job.name)
+            if until is not None and time.monotonic() > until:
+                raise OutOfTimeError
+            if entry is not None and entry.status == "ok":
+                found = _read(out / SHARDS / f"{job.name}.json")
+                yield coco_image(job.number, str(job.path), (found["height"], found["width"])), found["annotations"]
+
+    write_files({out / "annotations.json": coco_document(words, photos())})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be read ({error}): remove it and run again") from error
+    return found
+
+
+def write_run(
+    out: Path,
+    settings: dict[str, Any],
+    bundle: dict[str, Any],
+    totals: Totals,
+    *,
+    finished: bool,
+    photos: int,
+    seconds: float,
+) -> None:
+    """run.json.
+
+    Args:
+        out: the output folder.
+        settings: what was asked for.
+        bundle: see bundle_facts.
+        totals: of the journal.
+        finished: whether every photo has its row.
+        photos: how many this process did, in `seconds`.
+        seconds: that time.
+    """
+    prompts = statistics.mean(totals.prompts) if totals.prompts else 0.0
+    summary = {
+        "finished": finished,
+        "settings": settings,
+        "bundle": bundle,
+        "totals": {
+            "photos": totals.statuses.total(),
+            "statuses": dict(sorted(totals.statuses.items())),
+            "instances": totals.instances,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(photos / seconds, 4),
+        },
+        "stage_seconds": {
+            stage: {"mean": round(statistics.mean(values), 4), "median": round(statistics.median(values), 4)}
+            for stage, values in sorted(totals.seconds.items())
+        },
+        "prompts_per_image": round(prompts, 2),
+        "prompt_reduction": {f"against_{grid}_points": round(reduction(prompts, grid), 4) for grid in SAM_GRIDS},
+    }
+    write_json(out / "run.json", summary)
+
+
+def bundle_facts(manifest: Manifest, *, loftup: bool) -> dict[str, Any]:
+    """What run.json says of the bundle."""
+    return {
+        "id": manifest.bundle_id,
+        "domain": manifest.domain,
+        "precision": manifest.precision,
+        "models": {name: model.name for name, model in manifest.models.items()},
+        "loftup": loftup,
+    }
