@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wordmask.backends.cuda import Gpu, target_of
+from wordmask.bundle_files import check_file
 from wordmask.engines import PLAN, SCHEMA, Precision, Request, Sidecar, Target
-from wordmask.errors import BundleError
 from wordmask.manifest import File, Graph, Manifest, read_manifest
 from wordmask_export.engines_disk import Report, locked, read_timing, remove_stale, store, up_to_date, write_timing
 from wordmask_export.profiles import profiles
@@ -150,20 +150,15 @@ def typed_graph(bundle: Path, name: str, entry: Graph, precision: Precision) -> 
     """The strongly typed ONNX of a graph, from the file whose hash the manifest names.
 
     Raises:
-        BundleError: the file is missing, or is another one.
+        BundleError: the file is missing, is another one, or reaches beyond itself.
     """
     import onnx  # noqa: PLC0415
 
     from wordmask_export.precision import typed  # noqa: PLC0415
 
     path = bundle / entry.file
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); build the bundle again") from error
-    if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise BundleError(f"{path}: its sha256 is not the manifest's: damaged or exchanged; build or copy it again")
-    model: bytes = typed(onnx.load_model_from_string(content), name, precision).SerializeToString()
+    check_file(path, entry)
+    model: bytes = typed(onnx.load_model_from_string(path.read_bytes()), name, precision).SerializeToString()
     return model
 
 

@@ -19,7 +19,7 @@ from typing import Literal
 
 from wordmask.errors import EngineError, ManifestError
 from wordmask.manifest import File, Graph, Tensor
-from wordmask.strict import parse_as
+from wordmask.strict import parse_as, read_json
 
 SCHEMA = 1
 FOLDER, SIDECAR, PLAN = "engines", "engine.json", "engine.plan"
@@ -111,8 +111,8 @@ def read_sidecar(folder: Path) -> Sidecar:
     """
     path = folder / SIDECAR
     try:
-        sidecar = parse_as(Sidecar, json.loads(path.read_text(encoding="utf-8")), "engine")
-    except (OSError, ValueError, RecursionError, ManifestError) as error:
+        sidecar = parse_as(Sidecar, read_json(path), "engine")
+    except ManifestError as error:
         raise EngineError(f"{path}: cannot be used ({error}); build the engine again") from error
     assert isinstance(sidecar, Sidecar)
     if sidecar.schema != SCHEMA or sidecar.request.key != folder.name or sidecar.plan.file != PLAN:
