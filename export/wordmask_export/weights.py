@@ -6,7 +6,6 @@ Nothing in a checkpoint is executed: safetensors, or pickles through torch.load(
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -128,7 +126,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle lets torch raise nearly anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
             f"{path}: cannot be read as safetensors or as a pickle of tensors alone ({reason}); nothing in it was "
@@ -137,6 +135,10 @@ def read(path: Path) -> dict[str, Tensor]:
     for wrapper in ("model", "state_dict"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not state:
         raise WeightsError(f"{path}: holds no state dict (a mapping of names to tensors)")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+            found = f"{value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
+            raise WeightsError(f"{path}: holds no state dict: {name!r} is a {found}, expected dense tensors by name")
     return {name.removeprefix("module."): value.float() for name, value in state.items()}

@@ -70,7 +70,8 @@ class Vocabulary:
         Background words that are also asked for are left out of the background.
 
         Raises:
-            VocabularyError: not a list of strings, no line, or a line without a word.
+            VocabularyError: not a list of strings, no line, or a line without a word or that is no text (with what Python
+                makes of bytes that are not UTF-8).
         """
         if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
             raise VocabularyError(f"the words are {lines!r}: give a list of strings")
@@ -79,6 +80,8 @@ class Vocabulary:
             synonyms = {word.strip().casefold(): word.strip() for word in reversed(line.split(",")) if word.strip()}
             if not synonyms:
                 raise VocabularyError(f"the vocabulary has an empty entry ({line!r}): give a word, or remove it")
+            if any("\ud800" <= character <= "\udfff" for character in line):
+                raise VocabularyError(f"the vocabulary's entry {line!r} is no text: give words in UTF-8")
             classes.setdefault(tuple(reversed(synonyms)), tuple(reversed(synonyms.values())))
         if not classes:
             raise VocabularyError("the vocabulary is empty: give at least one word")
