@@ -72,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     evaluation = commands.add_parser("eval", help="measure a bundle's quality on labelled pictures")
     engines = commands.add_parser("engines", help="build a bundle's TensorRT engines for this machine's GPU")
     inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
+    doctor = commands.add_parser("doctor", help="look whether all that a run needs is here and works")
     from wordmask.inspect import add_inspect_arguments, run_inspect
     from wordmask_bench.cli import add_eval_arguments, run_eval
     from wordmask_export.cli import add_build_arguments, add_engines_arguments
@@ -82,6 +83,8 @@ def make_parser() -> argparse.ArgumentParser:
     engines.set_defaults(command=run_engines)
     add_inspect_arguments(inspection)
     inspection.set_defaults(command=run_inspect)
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    doctor.set_defaults(command=run_doctor)
     add_eval_arguments(evaluation)
     evaluation.set_defaults(command=run_eval)
     return parser
@@ -264,6 +267,13 @@ def run_engines(args: argparse.Namespace) -> int:
 
     status: int = cli.run_engines(args)
     return status
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """`wordmask doctor`."""
+    from wordmask import doctor
+
+    return doctor.run(as_json=args.json)
 
 
 if __name__ == "__main__":

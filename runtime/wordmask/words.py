@@ -91,7 +91,7 @@ class WordEmbedder:
             return None
         try:
             stored = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, MemoryError):  # a damaged header may ask for any size
             return None
         fits = isinstance(stored, np.ndarray) and stored.dtype == np.float32 and stored.shape == (self._constants.dim,)
         return stored if fits and abs(float(np.linalg.norm(stored)) - 1) < 1e-3 else None
