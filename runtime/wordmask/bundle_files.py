@@ -50,7 +50,7 @@ def check_file(path: Path, file: File) -> None:
         raise BundleError(f"{path}: is no plain file; build or copy the bundle again")
     if status.st_size != file.size:
         found = f"{status.st_size} bytes, the manifest says {file.size}"
-        raise BundleError(f"{path}: {found}{_what_is(path)}; build or copy the bundle again")
+        raise BundleError(f"{path}: {found}{what_is(path)}; build or copy the bundle again")
     if digest != file.sha256:
         raise BundleError(f"{path}: its sha256 is not the manifest's: damaged or exchanged; build or copy it again")
     if danger and isinstance(file, Graph):
@@ -84,7 +84,7 @@ def find_danger(content: bytes) -> str | None:
     return None
 
 
-def _what_is(path: Path) -> str:
+def what_is(path: Path) -> str:
     """A hint where a download left something else under the file's name."""
     with path.open("rb") as stream:
         head = stream.read(64).lstrip().lower()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -51,9 +54,14 @@ def test_any_text_has_tokens(text: str, folder: Path) -> None:
 @pytest.mark.skipif(not MINUTES, reason="open_clip takes seconds to import")
 @fuzz(st.text() | pieces, examples=10)
 def test_any_text_has_open_clips_tokens(text: str, folder: Path) -> None:
+    assert TOKENIZER([text]).tolist() == open_clips_tokenizer()([text]).tolist()
+
+
+@functools.cache
+def open_clips_tokenizer() -> Callable[[list[str]], Any]:
     import open_clip
 
-    assert TOKENIZER([text]).tolist() == open_clip.SimpleTokenizer(context_length=77)([text]).tolist()
+    return open_clip.SimpleTokenizer(context_length=77)
 
 
 @fuzz(st.lists(anything, max_size=4), examples=100)
