@@ -55,8 +55,9 @@ def find_bundle(name: str | Path | None = None) -> Path:
         for folder in folders:
             if (folder / candidate / FILE_NAME).is_file():
                 return folder / candidate
+    here = f" (the folder {wanted} here is none: it holds no {FILE_NAME})" if wanted.is_dir() else ""
     raise BundleError(
-        f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}; "
+        f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}{here}; "
         f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder"
     )
 

@@ -17,6 +17,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from wordmask.downloads import what_is
 from wordmask.errors import BundleError
 from wordmask.manifest import File, Graph
 
@@ -82,14 +83,3 @@ def find_danger(content: bytes) -> str | None:
             return "has weights in another file (external data); a bundle's graphs hold all of theirs"
         position = content.find(_LOCATION, position + 1)
     return None
-
-
-def what_is(path: Path) -> str:
-    """A hint where a download left something else under the file's name."""
-    with path.open("rb") as stream:
-        head = stream.read(64).lstrip().lower()
-    if head.startswith(b"version https://git-lfs"):
-        return " (it is a Git LFS pointer: run `git lfs pull`)"
-    if head.startswith((b"<!doctype", b"<html")):
-        return " (it is a web page)"
-    return ""

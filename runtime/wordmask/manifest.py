@@ -156,7 +156,10 @@ def read_manifest(folder: Path) -> Manifest:
             fit.
     """
     path = folder / FILE_NAME
-    raw = read_json(path)
+    try:
+        raw = read_json(path)
+    except ManifestError as error:
+        raise ManifestError(f"{error}; build or copy the bundle again") from error
     try:
         return _parse(raw)
     except ManifestError as error:
@@ -171,7 +174,8 @@ def parse(text: str) -> Manifest:
 def _parse(raw: Any) -> Manifest:
     if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
         found = show(raw.get("schema"))
-        raise ManifestError(f"schema is {found}, this version of wordmask reads {SCHEMA}: build the bundle again")
+        advice = "build the bundle again, or take the wordmask that made it"
+        raise ManifestError(f"schema is {found}, this version of wordmask reads {SCHEMA}: {advice}")
     manifest = parse_as(Manifest, raw, "manifest")
     assert isinstance(manifest, Manifest)
     check_contents(manifest)

@@ -10,6 +10,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from wordmask.downloads import what_is
 from wordmask.errors import ManifestError
 
 _MOST_BYTES = 16 << 20  # of a JSON file
@@ -43,7 +44,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         if not stat.S_ISREG(path.lstat().st_mode):  # a link, a folder; a pipe would block
-            raise ManifestError(f"{path}: is no plain file; copy links' files there (cp -L)")
+            raise ManifestError(f"{path}: is no plain file (a link's file can be copied there with cp -L)")
         with path.open("rb") as stream:
             content = stream.read(_MOST_BYTES + 1)
     except OSError as error:
@@ -55,7 +56,7 @@ def read_json(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: not UTF-8 text") from error
     except ManifestError as error:
-        raise ManifestError(f"{path}: {error}") from error
+        raise ManifestError(f"{path}: {error}{what_is(path)}") from error
 
 
 def load_json(text: str) -> Any:

@@ -46,6 +46,13 @@ def test_a_path_that_is_no_bundle_is_said_so(tmp_path):
         find_bundle(tmp_path)
 
 
+def test_a_folder_of_that_name_without_a_manifest_is_said_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(BundleError, match=r"the folder mine here is none: it holds no manifest\.json"):
+        find_bundle("mine")
+
+
 def damage_missing(path):
     path.unlink()
 
@@ -70,6 +77,13 @@ def damage_lfs(path):
 
 def damage_html(path):
     path.write_bytes(b"<!DOCTYPE html><title>404</title>")
+
+
+@pytest.mark.parametrize(("damage", "message"), [(damage_lfs, "Git LFS pointer"), (damage_html, "web page")])
+def test_a_manifest_that_was_not_downloaded_is_said_so(copy, damage, message):
+    damage(copy / "manifest.json")
+    with pytest.raises(BundleError, match=rf"manifest\.json: not valid JSON.*{message}.*copy the bundle again"):
+        open_bundle(copy)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,16 @@ def test_progressive_jpeg_without_its_last_scan_is_corrupt(write: Callable[..., 
     data = encoded(photo(), "JPEG", progressive=True)
     scans = read_layout(data).scans
     assert refused(write(data[: scans[-2].end] + b"\xff\xd9")).code == "CORRUPT"
+
+
+def test_jpeg_of_endless_scans_is_refused_before_it_is_decoded(write: Callable[..., Path]) -> None:
+    data = encoded(np.full((90, 120, 3), 99, np.uint8), "JPEG", progressive=True)
+    last = read_layout(data).scans[-1]
+    scan = data[last.header : last.end]
+    assert decode(write(data[: last.end] + 50 * scan + b"\xff\xd9")).shape == (90, 120, 3)
+    started = time.perf_counter()
+    assert "more than 100 scans" in str(refused(write(data[: last.end] + 100_000 * scan + b"\xff\xd9")))
+    assert time.perf_counter() - started < 2  # decoding would take minutes
 
 
 def test_marker_in_the_coded_data_is_corrupt(write: Callable[..., Path]) -> None:
