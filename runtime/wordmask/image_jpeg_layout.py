@@ -79,7 +79,7 @@ def read_layout(data: bytes) -> Layout:
         if end is None:
             break
         # A marker may be preceded by any number of 0xFF.
-        position = len(data[: end.start()].rstrip(b"\xff")) if data[end.start() - 1] == 0xFF else end.start()
+        position = coded + len(data[coded : end.start()].rstrip(b"\xff"))
         scans.append(Scan(start, coded, position, interval))
         if len(scans) > MOST_SCANS:
             raise PhotoError("DECODE", f"the JPEG has more than {MOST_SCANS} scans, which none needs: save it anew")

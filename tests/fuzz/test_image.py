@@ -98,7 +98,15 @@ def test_the_kind_of_any_bytes_is_known_or_refused(data: bytes, folder: Path) ->
         assert error.code in {"EMPTY", "FORMAT", "UNSUPPORTED"}
 
 
-@fuzz(damaged(("jpeg", "progressive", "restarts", "cmyk")), examples=200)
+JPEG = SAMPLES["jpeg"]
+NO_CODE_AFTER_A_HEADER_THAT_ENDS_WITH_FF = JPEG[: read_layout(JPEG).scans[0].start - 1] + b"\xff\xff\xd9"
+
+
+@fuzz(
+    damaged(("jpeg", "progressive", "restarts", "cmyk")),
+    examples=200,
+    known=[NO_CODE_AFTER_A_HEADER_THAT_ENDS_WITH_FF],
+)
 def test_the_markers_of_any_jpeg_are_followed_or_refused(data: bytes, folder: Path) -> None:
     try:
         layout = read_layout(data)

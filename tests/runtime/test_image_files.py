@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from wordmask import image as module
+from wordmask.cli import main
 from wordmask.errors import PhotoError
 from wordmask.image import IMAGE_SUFFIXES, decode
 
@@ -81,6 +83,14 @@ def test_file_that_grows_while_it_is_read_is_an_io_error(
     error = refused(path)
     assert error.code == "IO"
     assert "changed" in str(error)
+
+
+def test_a_command_is_silent_about_damaged_metadata(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        main(["inspect", "tiny"])
+        warnings.warn_explicit("Tag data larger than file", UserWarning, "f", 1, module="PIL.TiffImagePlugin")
+    assert shown == []
 
 
 def test_suffixes_cover_what_is_read_and_what_is_reported() -> None:
