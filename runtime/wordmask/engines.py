@@ -162,10 +162,12 @@ def read_plan(folder: Path, sidecar: Sidecar) -> bytes:
         check_owner(path)
     path = folder / PLAN
     try:
-        plan = path.read_bytes()
+        facts = path.lstat()
+        plain = stat.S_ISREG(facts.st_mode) and facts.st_size == sidecar.plan.size  # a pipe would block
+        plan = path.read_bytes() if plain else b""
     except OSError as error:
         raise EngineError(f"{path}: cannot be read ({error.strerror}); build the engine again") from error
-    if len(plan) != sidecar.plan.size or hashlib.sha256(plan).hexdigest() != sidecar.plan.sha256:
+    if not plain or hashlib.sha256(plan).hexdigest() != sidecar.plan.sha256:
         raise EngineError(f"{path}: not the plan that was built (size or sha256): a plan is code, so it is refused")
     return plan
 
