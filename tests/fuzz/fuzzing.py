@@ -3,7 +3,7 @@
     WORDMASK_FUZZ_MINUTES=10 python -m pytest -n 0 -s tests/fuzz -k image
 
 gives each test ten minutes, in rounds whose seed is printed. What a failure shows as the falsifying example becomes one
-of the test's `known` inputs.
+of the test's `known` inputs. What reads a file that others may have written gets a test file here.
 """
 
 from __future__ import annotations
