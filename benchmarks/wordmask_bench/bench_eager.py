@@ -90,8 +90,8 @@ class EagerSide:
         with clock.measure("write"):
             output.write_bytes(out / "semantic" / f"{name}.png", output.label_png(semantic, len(words)))
             image = output.coco_image(1, str(path), (photo.shape[0], photo.shape[1]))
-            annotations = [output.coco_annotation(instance, 1) for instance in instances]
-            output.write_json(out / f"{name}.json", output.coco_document(words, [image], annotations))
+            annotations = [output.coco_annotation(instance) for instance in instances]
+            output.write_files({out / f"{name}.json": output.coco_document(words, [(image, annotations)])})
         return clock
 
     def _class_map(self, photo: Photo) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -17,9 +17,10 @@ from wordmask.backends import to_host
 from wordmask.bundle import open_bundle
 from wordmask.classmap import classify, stitch
 from wordmask.encoder import encode_windows
-from wordmask.folder import Job, run_folder
+from wordmask.folder import run_folder
 from wordmask.image import decode
 from wordmask.masks import paint, upsample
+from wordmask.photos import Job, stamp
 from wordmask.pipeline import Clock, Segmenter
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.prompts import extract_prompts
@@ -77,8 +78,8 @@ class Engine:
         self._run(paths, out)
 
     def _run(self, paths: Sequence[Path], out: Path) -> dict[str, float]:
-        jobs = [Job(path, str(number)) for number, path in enumerate(paths)]
-        totals = run_folder(self.segmenter, jobs, self.queries, self.setup.options, out)
+        jobs = [Job(path, str(number), number, stamp(path)) for number, path in enumerate(paths, start=1)]
+        totals = run_folder(self.segmenter, jobs, self.queries, self.setup.options, out, restart=True)
         return {stage: sum(seconds) for stage, seconds in totals.seconds.items()}
 
     def prompts(self, path: Path) -> list[Prompt]:

@@ -12,7 +12,7 @@ from typing import get_args
 from wordmask.bundle import Bundle
 from wordmask.cli import background_words, class_lines
 from wordmask.errors import ManifestError
-from wordmask.folder import find_photos
+from wordmask.photos import find_photos
 from wordmask.strict import parse_as
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.bench_machine import available_cores

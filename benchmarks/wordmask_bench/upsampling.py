@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.cli import class_lines
-from wordmask.folder import find_photos
 from wordmask.image import decode
+from wordmask.photos import find_photos
 from wordmask.pipeline import Clock, Queries, Segmenter
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.eval_scenes import FIRST_SEED, WORDS, Tally, scene_words

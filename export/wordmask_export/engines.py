@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wordmask.backends.cuda import Gpu, target_of
-from wordmask.engines import PLAN, SCHEMA, Precision, Request, Sidecar, Target
-from wordmask.errors import BundleError
+from wordmask.bundle_files import check_file
+from wordmask.engines import PLAN, SCHEMA, Precision, Request, Sidecar, Target, read_plan
 from wordmask.manifest import File, Graph, Manifest, read_manifest
 from wordmask_export.engines_disk import Report, locked, read_timing, remove_stale, store, up_to_date, write_timing
 from wordmask_export.profiles import profiles
@@ -106,23 +106,46 @@ def _keep_or_build(
     choice: Choice,
     report: Report,
 ) -> Built:
-    kept = up_to_date(engines, request)
-    if kept is not None:
-        report(f"{request.graph}: up to date")
-        return Built(engines / request.key, kept, kept=True)
-    report(f"building {request.graph}")
     stop = threading.Event()
     with ThreadPoolExecutor(1, "tensorrt") as pool:  # off the main thread, so that signals are answered
-        working = pool.submit(lambda: _build(bundle, engines, entry, request, gpu, choice, stop))
+        working = pool.submit(
+            lambda: (
+                _kept(engines, entry, request, choice, report)
+                or _build(bundle, engines, entry, request, gpu, choice, report, stop)
+            )
+        )
         try:
             return working.result()
         finally:
             stop.set()
 
 
+def _kept(engines: Path, entry: Graph, request: Request, choice: Choice, report: Report) -> Built | None:
+    """The engine that stands there, if it is up to date and TensorRT takes it: a driver may have changed since."""
+    sidecar, folder = up_to_date(engines, request), engines / request.key
+    if sidecar is None:
+        return None
+    Gpu(choice.gpu)  # TensorRT loads for this thread's current GPU
+    try:
+        verify(read_plan(folder, sidecar), entry, request.profiles, lambda line: None)
+    except EngineBuildError as error:
+        report(f"{request.graph}: is built again, once ({error})")
+        return None
+    report(f"{request.graph}: up to date")
+    return Built(folder, sidecar, kept=True)
+
+
 def _build(
-    bundle: Path, engines: Path, entry: Graph, request: Request, gpu: str, choice: Choice, stop: threading.Event
+    bundle: Path,
+    engines: Path,
+    entry: Graph,
+    request: Request,
+    gpu: str,
+    choice: Choice,
+    report: Report,
+    stop: threading.Event,
 ) -> Built:
+    report(f"building {request.graph}")
     start = time.perf_counter()
     lines: list[str] = []
     Gpu(choice.gpu)  # TensorRT builds for this thread's current GPU
@@ -151,20 +174,15 @@ def typed_graph(bundle: Path, name: str, entry: Graph, precision: Precision) -> 
     """The strongly typed ONNX of a graph, from the file whose hash the manifest names.
 
     Raises:
-        BundleError: the file is missing, or is another one.
+        BundleError: the file is missing, is another one, or reaches beyond itself.
     """
     import onnx  # noqa: PLC0415
 
     from wordmask_export.precision import typed  # noqa: PLC0415
 
     path = bundle / entry.file
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); build the bundle again") from error
-    if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise BundleError(f"{path}: its sha256 is not the manifest's: damaged or exchanged; build or copy it again")
-    model: bytes = typed(onnx.load_model_from_string(content), name, precision).SerializeToString()
+    check_file(path, entry)
+    model: bytes = typed(onnx.load_model_from_string(path.read_bytes()), name, precision).SerializeToString()
     return model
 
 

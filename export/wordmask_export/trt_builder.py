@@ -105,7 +105,7 @@ def verify(plan: bytes, entry: Graph, profiles: tuple[Profile, ...], log: Callab
     engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None:
         raise EngineBuildError(
-            f"{entry.file}: TensorRT {trt.__version__} refuses the plan it has just built{last(logger.messages)}; "
+            f"{entry.file}: TensorRT {trt.__version__} refuses the plan{last(logger.messages)}; "
             "do the GPU's driver and the tensorrt package fit each other?"
         )
     names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}

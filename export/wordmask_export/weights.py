@@ -6,7 +6,7 @@ Nothing in a checkpoint is executed: safetensors, or pickles through torch.load(
 from __future__ import annotations
 
 import hashlib
-import pickle
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,13 @@ from pathlib import Path
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from wordmask.downloads import what_is
+
 RANDOM = "random:"
+_UNSUPPORTED = re.compile(r"Unsupported (global: GLOBAL \S+|class \S+|operand \d+)")
 
 
 class WeightsError(ValueError):
@@ -128,15 +130,28 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # a damaged pickle lets torch raise nearly anything
         raise WeightsError(
-            f"{path}: cannot be read as safetensors or as a pickle of tensors alone ({reason}); nothing in it was "
-            "executed. TorchScript archives and pickled modules must be saved as a state dict first"
+            f"{path}: cannot be read as safetensors or as a pickle of tensors alone ({_reason(error)})"
+            f"{what_is(path)}; nothing in it was executed. TorchScript archives and pickled modules must be saved as a "
+            "state dict first"
         ) from error
     for wrapper in ("model", "state_dict"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not state:
         raise WeightsError(f"{path}: holds no state dict (a mapping of names to tensors)")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+            found = f"{value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
+            raise WeightsError(f"{path}: holds no state dict: {name!r} is a {found}, expected dense tensors by name")
     return {name.removeprefix("module."): value.float() for name, value in state.items()}
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, without torch's advice to load the file in a way that executes it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    unpickler = _UNSUPPORTED.search(text)
+    return unpickler[0].rstrip(".") if unpickler else text.split(". ")[0]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from wordmask.bundle_files import check_file
 from wordmask.errors import BundleError
 from wordmask.manifest import FILE_NAME, File, Manifest, read_manifest
 
@@ -55,8 +55,9 @@ def find_bundle(name: str | Path | None = None) -> Path:
         for folder in folders:
             if (folder / candidate / FILE_NAME).is_file():
                 return folder / candidate
+    here = f" (the folder {wanted} here is none: it holds no {FILE_NAME})" if wanted.is_dir() else ""
     raise BundleError(
-        f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}; "
+        f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}{here}; "
         f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder"
     )
 
@@ -74,43 +75,13 @@ class Bundle:
 
 
 def open_bundle(name: str | Path | None = None) -> Bundle:
-    """Finds a bundle, reads its manifest and checks size and sha256 of every file.
+    """Finds a bundle, reads its manifest and checks every file of it.
 
     Raises:
-        BundleError: not found, or a file is missing or not the one that was built.
+        BundleError: not found, or a file is missing, not the one that was built, or reaches beyond the bundle.
     """
     folder = find_bundle(name)
     bundle = Bundle(folder, read_manifest(folder))
     with ThreadPoolExecutor(4, "hash") as pool:  # hashing leaves the interpreter lock
         list(pool.map(lambda file: check_file(bundle.path(file), file), bundle.manifest.files()))
     return bundle
-
-
-def check_file(path: Path, file: File) -> None:
-    """Raises BundleError unless the file has the manifest's name, size and hash."""
-    if Path(file.file).name != file.file or file.file in ("", ".", ".."):
-        raise BundleError(f"the manifest names {file.file!r}: a bundle's files stand in its own folder")
-    try:
-        size = path.stat().st_size
-        if size == file.size:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); build the bundle again") from error
-    if size != file.size:
-        raise BundleError(
-            f"{path}: {size} bytes, the manifest says {file.size}{_what_is(path)}; build or copy it again"
-        )
-    if digest != file.sha256:
-        raise BundleError(f"{path}: its sha256 is not the manifest's: damaged or exchanged; build or copy it again")
-
-
-def _what_is(path: Path) -> str:
-    """A hint where a download left something else under the file's name."""
-    with path.open("rb") as stream:
-        head = stream.read(64).lstrip().lower()
-    if head.startswith(b"version https://git-lfs"):
-        return " (it is a Git LFS pointer: run `git lfs pull`)"
-    if head.startswith((b"<!doctype", b"<html")):
-        return " (it is a web page)"
-    return ""

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     catch_signals()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a photo's damaged metadata can bring one a tag
     try:
         watched = arguments is None and args.command is run and not is_worker()
         status: int = supervise(sys.argv[1:], args.output) if watched else args.command(args)
@@ -66,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure speed and memory against PyTorch eager")
     engines = commands.add_parser("engines", help="build a bundle's TensorRT engines for this machine's GPU")
     inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
+    doctor = commands.add_parser("doctor", help="look whether all that a run needs is here and works")
     from wordmask.inspect import add_inspect_arguments, run_inspect
     from wordmask_bench.bench_cli import add_bench_arguments
     from wordmask_bench.cli import add_eval_arguments, run_eval
@@ -77,6 +80,8 @@ def make_parser() -> argparse.ArgumentParser:
     engines.set_defaults(command=run_engines)
     add_inspect_arguments(inspection)
     inspection.set_defaults(command=run_inspect)
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    doctor.set_defaults(command=run_doctor)
     add_eval_arguments(evaluation)
     evaluation.set_defaults(command=run_eval)
     add_bench_arguments(bench)
@@ -314,6 +319,13 @@ def run_bench(args: argparse.Namespace) -> int:
 
     status: int = bench_cli.run_bench(args)
     return status
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """`wordmask doctor`."""
+    from wordmask import doctor
+
+    return doctor.run(as_json=args.json)
 
 
 if __name__ == "__main__":

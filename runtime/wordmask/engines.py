@@ -19,7 +19,7 @@ from typing import Literal
 
 from wordmask.errors import EngineError, ManifestError
 from wordmask.manifest import File, Graph, Tensor
-from wordmask.strict import parse_as
+from wordmask.strict import parse_as, read_json
 
 SCHEMA = 1
 FOLDER, SIDECAR, PLAN = "engines", "engine.json", "engine.plan"
@@ -112,8 +112,8 @@ def read_sidecar(folder: Path) -> Sidecar:
     """
     path = folder / SIDECAR
     try:
-        sidecar = parse_as(Sidecar, json.loads(path.read_text(encoding="utf-8")), "engine")
-    except (OSError, ValueError, RecursionError, ManifestError) as error:
+        sidecar = parse_as(Sidecar, read_json(path), "engine")
+    except ManifestError as error:
         raise EngineError(f"{path}: cannot be used ({error}); build the engine again") from error
     assert isinstance(sidecar, Sidecar)
     if sidecar.schema != SCHEMA or sidecar.request.key != folder.name or sidecar.plan.file != PLAN:
@@ -163,10 +163,12 @@ def read_plan(folder: Path, sidecar: Sidecar) -> bytes:
         check_owner(path)
     path = folder / PLAN
     try:
-        plan = path.read_bytes()
+        facts = path.lstat()
+        plain = stat.S_ISREG(facts.st_mode) and facts.st_size == sidecar.plan.size  # a pipe would block
+        plan = path.read_bytes() if plain else b""
     except OSError as error:
         raise EngineError(f"{path}: cannot be read ({error.strerror}); build the engine again") from error
-    if len(plan) != sidecar.plan.size or hashlib.sha256(plan).hexdigest() != sidecar.plan.sha256:
+    if not plain or hashlib.sha256(plan).hexdigest() != sidecar.plan.sha256:
         raise EngineError(f"{path}: not the plan that was built (size or sha256): a plan is code, so it is refused")
     return plan
 

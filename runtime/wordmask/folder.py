@@ -77,7 +77,7 @@ def run_folder(
         raise ValueError(f"in_flight is {in_flight}: it must be at least 1")
     writing = writing or Writing()
     bundle = bundle_facts(segmenter.manifest, loftup=segmenter.uses_loftup(options))
-    settings = {**(settings or {}), **asdict(options), **asdict(writing)}
+    settings = {**(settings or {}), **asdict(options), "upsample": segmenter.upsample(options), **asdict(writing)}
     stop = stop or Event()
     work = Work(segmenter, queries, options, out, writing, stop)
     with run_lock(out):

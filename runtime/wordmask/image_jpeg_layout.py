@@ -15,6 +15,7 @@ _SKIPPED = frozenset({*range(0xE0, 0xF0), 0xFE})
 _AFTER_SCAN = frozenset({0xC4, _EOI, _SOS, 0xDB, 0xDC, DRI}) | _SKIPPED
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 _END_OF_CODE = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # neither a stuffed byte nor a restart
+MOST_SCANS = 100  # usual are 10; each goes over the whole picture, however few bytes it has
 RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 
 
@@ -78,8 +79,10 @@ def read_layout(data: bytes) -> Layout:
         if end is None:
             break
         # A marker may be preceded by any number of 0xFF.
-        position = len(data[: end.start()].rstrip(b"\xff")) if data[end.start() - 1] == 0xFF else end.start()
+        position = coded + len(data[coded : end.start()].rstrip(b"\xff"))
         scans.append(Scan(start, coded, position, interval))
+        if len(scans) > MOST_SCANS:
+            raise PhotoError("DECODE", f"the JPEG has more than {MOST_SCANS} scans, which none needs: save it anew")
         if end[1][0] not in _AFTER_SCAN:
             break
     return _broken_layout(data, frame, tuple(scans), tuple(tables), coded)

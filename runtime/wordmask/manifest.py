@@ -9,10 +9,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from wordmask.errors import ManifestError
-from wordmask.strict import parse_as
+from wordmask.manifest_check import check_contents
+from wordmask.strict import load_json, parse_as, read_json, show
 
 SCHEMA = 2
 FILE_NAME = "manifest.json"
@@ -153,31 +154,33 @@ def read_manifest(folder: Path) -> Manifest:
     """Reads and checks the manifest of a bundle folder.
 
     Raises:
-        ManifestError: missing, not JSON, unknown schema or field, wrong type, or a bundle id that does not fit.
+        ManifestError: missing, not JSON, unknown schema or field, wrong type or value, or a bundle id that does not
+            fit.
     """
     path = folder / FILE_NAME
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); is {folder} a bundle folder?") from error
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: not UTF-8 text; build the bundle again") from error
+        raw = read_json(path)
+    except ManifestError as error:
+        raise ManifestError(f"{error}; build or copy the bundle again") from error
     try:
-        return parse(text)
+        return _parse(raw)
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
 
 
 def parse(text: str) -> Manifest:
     """Parses the text of a manifest; see read_manifest."""
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"not valid JSON ({error})") from error
+    return _parse(load_json(text))
+
+
+def _parse(raw: Any) -> Manifest:
     if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
-        raise ManifestError(f"schema is {raw.get('schema')!r}, this version reads {SCHEMA}: build the bundle again")
+        found = show(raw.get("schema"))
+        advice = "build the bundle again, or take the wordmask that made it"
+        raise ManifestError(f"schema is {found}, this version of wordmask reads {SCHEMA}: {advice}")
     manifest = parse_as(Manifest, raw, "manifest")
     assert isinstance(manifest, Manifest)
+    check_contents(manifest)
     if manifest.bundle_id != bundle_id(manifest):
         raise ManifestError("bundle_id does not fit the contents: the manifest was edited or mixed from two builds")
     return manifest

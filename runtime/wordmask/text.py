@@ -25,6 +25,7 @@ END = "<end_of_text>"
 _WORD_END = "</w>"
 _CHUNKS = rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
 _CACHED_CHUNKS = 1 << 16
+_MOST_BYTES = 64 << 20  # of a merges file, unpacked; CLIP's has 3 MB
 
 
 class Tokenizer:
@@ -157,8 +158,10 @@ def _read_merges(path: Path, count: int) -> list[tuple[str, str]]:
         "expected CLIP's merges file (bpe_simple_vocab_16e6.txt, plain or gzip'ed); restore it or rebuild the bundle"
     )
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            text = stream.read(_MOST_BYTES).decode("utf-8")
     except OSError as error:  # gzip.BadGzipFile is one
         raise BundleError(f"tokenizer {str(path)!r} cannot be read ({error.strerror or error}): {wanted}") from error
     except (EOFError, zlib.error, UnicodeDecodeError) as error:

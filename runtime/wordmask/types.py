@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,8 @@ from wordmask.errors import VocabularyError
 
 BoolMask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+
+LONGEST_WORD = 2000  # characters; CLIP reads some 300, and joining the letters of a word takes time by their square
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Vocabulary:
         Background words that are also asked for are left out of the background.
 
         Raises:
-            VocabularyError: not a list of strings, no line, or a line without a word.
+            VocabularyError: not a list of strings, no line, a line without a word, one far too long, or one that is no
+                text (with what Python makes of bytes that are not UTF-8).
         """
         if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
             raise VocabularyError(f"the words are {lines!r}: give a list of strings")
@@ -88,6 +91,7 @@ class Vocabulary:
             synonyms = {word.strip().casefold(): word.strip() for word in reversed(line.split(",")) if word.strip()}
             if not synonyms:
                 raise VocabularyError(f"the vocabulary has an empty entry ({line!r}): give a word, or remove it")
+            _check_text(line, synonyms.values())
             classes.setdefault(tuple(reversed(synonyms)), tuple(reversed(synonyms.values())))
         if not classes:
             raise VocabularyError("the vocabulary is empty: give at least one word")
@@ -99,6 +103,15 @@ class Vocabulary:
     def names(self) -> tuple[str, ...]:
         """The first synonym of each class, without the background."""
         return tuple(synonyms[0] for synonyms in self.classes)
+
+
+def _check_text(line: str, words: Iterable[str]) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in line):
+        raise VocabularyError(f"the vocabulary's entry {line[:40]!r} is no text: give words in UTF-8")
+    for word in words:
+        if len(word) > LONGEST_WORD:
+            found = f"the vocabulary's entry {word[:40]!r}... has {len(word)} characters"
+            raise VocabularyError(f"{found}, expected a word of at most {LONGEST_WORD}: is the file a list of words?")
 
 
 @dataclass(frozen=True, eq=False)

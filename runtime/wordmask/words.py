@@ -83,18 +83,19 @@ class WordEmbedder:
                 )
 
     def _path(self, word: str) -> Path | None:
-        return self._cache / f"{hashlib.sha256(word.encode()).hexdigest()}.npy" if self._cache else None
+        return self._cache / f"{hashlib.sha256(word.encode()).hexdigest()}.f32" if self._cache else None
 
     def _read(self, word: str) -> Floats | None:
+        """The embedding as it was written, its bare numbers; None where there is none, or it is damaged."""
         path = self._path(word)
-        if path is None or not path.is_file():
-            return None
         try:
-            stored = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            content = path.read_bytes() if path is not None and path.is_file() else b""
+        except OSError:
             return None
-        fits = isinstance(stored, np.ndarray) and stored.dtype == np.float32 and stored.shape == (self._constants.dim,)
-        return stored if fits and abs(float(np.linalg.norm(stored)) - 1) < 1e-3 else None
+        if len(content) != 4 * self._constants.dim:
+            return None
+        stored = np.frombuffer(content, np.float32)
+        return stored if abs(float(np.linalg.norm(stored)) - 1) < 1e-3 else None
 
     def _write(self, word: str, embedding: Floats) -> None:
         path = self._path(word)
@@ -103,7 +104,7 @@ class WordEmbedder:
         try:  # a cache that cannot be written costs time, not results
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-                np.save(stream, embedding)
+                stream.write(embedding.tobytes())
             Path(stream.name).replace(path)
         except OSError as error:
             logger.warning("%s: the embeddings of words cannot be kept there (%s)", path.parent, error)

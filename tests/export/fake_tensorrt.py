@@ -199,8 +199,10 @@ def _tensorrt(fake: Fake) -> Any:
                 self.logger.log(Severity.ERROR, fake.build_error)
                 return None
             names = [tensor.name for tensor in (*network.inputs, *network.outputs)]
+            plan = hashlib.sha256(network.model + repr(config.profiles).encode()).digest()
             fake.builds.append(
                 {
+                    "plan": plan,
                     "flags": network.flags,
                     "names": names,
                     "profiles": config.profiles,
@@ -211,7 +213,7 @@ def _tensorrt(fake: Fake) -> Any:
             )
             assert config.cache is not None
             config.cache.content = f"{fake.version} {len(fake.builds)}".encode()
-            return hashlib.sha256(network.model + repr(config.profiles).encode()).digest()
+            return plan
 
     class OnnxParser:
         def __init__(self, network: Network, logger: Any) -> None:
@@ -234,10 +236,10 @@ def _tensorrt(fake: Fake) -> Any:
             self.logger = logger
 
         def deserialize_cuda_engine(self, plan: bytes) -> Any:
-            if fake.load_error is not None:
-                self.logger.log(Severity.ERROR, fake.load_error)
+            built = next((one for one in fake.builds if one["plan"] == plan), None)
+            if fake.load_error is not None or built is None:
+                self.logger.log(Severity.ERROR, fake.load_error or "Magic tag does not match")
                 return None
-            built = fake.builds[-1]
             return types.SimpleNamespace(
                 num_io_tensors=len(built["names"]),
                 get_tensor_name=lambda index: built["names"][index],

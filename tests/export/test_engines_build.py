@@ -231,6 +231,28 @@ def test_an_engine_that_could_not_be_used_is_built_again(bundle, fake, damage):
     assert read_plan(again[0].folder, again[0].sidecar)
 
 
+def test_an_engine_that_tensorrt_refuses_is_built_again_once(bundle, monkeypatch):
+    build_with = Fake().install(monkeypatch)
+    build(bundle)
+    assert len(build_with.builds) == len(USED)
+    said, updated = [], Fake().install(monkeypatch)  # the same version, which does not take what the other built
+    assert [one.kept for one in build(bundle, said=said)] == [False] * len(USED)
+    assert any(
+        "loftup: is built again, once (loftup.onnx: TensorRT 11.4.0.106 refuses the plan" in line for line in said
+    )
+    assert all(one.kept for one in build(bundle))
+    assert len(updated.builds) == len(USED)
+
+
+def test_a_gpu_that_refuses_what_was_built_anew_is_an_error(bundle, monkeypatch):
+    Fake().install(monkeypatch)
+    build(bundle)
+    broken = Fake(load_error="Version tag does not match").install(monkeypatch)
+    with pytest.raises(EngineBuildError, match=r"refuses the plan.*Version tag does not match"):
+        build(bundle)
+    assert len(broken.builds) == 1
+
+
 def test_other_sizes_replace_the_engine_so_that_one_is_found(bundle, fake):
     build(bundle, max_batch=2)
     said = []
@@ -282,7 +304,7 @@ def test_engines_of_a_graph_that_is_no_more_are_removed(bundle, fake, monkeypatc
 def test_a_graph_that_is_not_the_manifests_is_not_built(bundle, fake):
     with (bundle / "clip_image.onnx").open("ab") as stream:
         stream.write(b"\0")
-    with pytest.raises(BundleError, match="sha256 is not the manifest's"):
+    with pytest.raises(BundleError, match=r"clip_image\.onnx: .*the manifest says"):
         build(bundle)
     assert fake.builds == []
 

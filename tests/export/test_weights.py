@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 import socket
 from pathlib import Path
@@ -85,26 +86,98 @@ def test_code_in_a_checkpoint_is_not_executed(tmp_path, writer):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(WeightsError, match="nothing in it was executed"):
+    with pytest.raises(WeightsError, match="nothing in it was executed") as caught:
         weights.read(path)
     assert not marker.exists()
+    assert "weights_only" not in str(caught.value)  # torch's own advice: to load the file so that it is executed
+    assert str(caught.value).isprintable()
+
+
+def safetensors(*, tensor: dict[str, object], body: bytes = bytes(24)) -> bytes:
+    """A file of one tensor that is described as asked for."""
+    described = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24], **tensor}
+    header = json.dumps({"a": described}).encode()
+    return len(header).to_bytes(8, "little") + header + body
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    "content",
     [
-        ("w.safetensors", b"not a file of tensors"),
-        ("w.safetensors", (10**12).to_bytes(8, "little")),
-        ("w.bin", b""),
-        ("w.bin", b"<html>not found</html>"),
-        ("w.bin", b"version https://git-lfs.github.com/spec/v1\n"),
+        b"",
+        b"not a file of tensors",
+        (10**12).to_bytes(8, "little"),
+        (2**63).to_bytes(8, "little") + b"{}",
+        (40).to_bytes(8, "little") + b"{" * 40,
+        safetensors(tensor={}, body=bytes(20)),
+        safetensors(tensor={}, body=bytes(28)),
+        safetensors(tensor={"data_offsets": [0, 2400]}),
+        safetensors(tensor={"shape": [2**62, 2**62]}),
+        safetensors(tensor={"shape": [-2, 3]}),
+        safetensors(tensor={"dtype": "F33"}),
     ],
-    ids=["text", "huge-header", "empty", "html", "lfs"],
+    ids=[
+        *("empty", "text", "huge-header", "largest-header", "not-json", "cut", "surplus", "beyond", "overflow"),
+        *("negative", "type"),
+    ],
 )
-def test_damaged_checkpoints_are_refused_by_name(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=name):
-        weights.read(tmp_path / name)
+def test_malformed_safetensors_are_refused_by_name(tmp_path, content):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"w\.safetensors: cannot be read as safetensors"):
+        weights.read(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "EOFError"),
+        (b"<html>not found</html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"s", "pop from empty list"),
+        (pickle.dumps([1, 2]), "Unsupported operand"),
+    ],
+    ids=["empty", "html", "lfs", "cut-pickle", "list"],
+)
+def test_damaged_checkpoints_are_refused_by_name(tmp_path, content, message):
+    (tmp_path / "w.bin").write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"w\.bin.*({message})"):
+        weights.read(tmp_path / "w.bin")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"a": 1.5}, "'a' is a float, expected dense tensors by name"),
+        ({3: torch.ones(2)}, "3 is a"),
+        ({"a": torch.eye(2).to_sparse()}, "'a' is a torch.sparse_coo tensor"),
+        ([torch.ones(2)], "holds no state dict"),
+        ({}, "holds no state dict"),
+    ],
+    ids=["number", "unnamed", "sparse", "list", "empty"],
+)
+def test_what_is_no_mapping_of_names_to_tensors_is_refused(tmp_path, content, message):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=message):
+        weights.read(tmp_path / "w.pt")
+
+
+def test_without_a_network_each_file_is_asked_for_once(no_network, monkeypatch):
+    asked = []
+
+    def refuse(host, *args, **kwargs):
+        asked.append(host)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(WeightsError):
+        weights.find([Wanted(name, f"some/{name}", "w.bin", "--w") for name in ("a", "b")])
+    assert len(asked) <= 2
+
+
+def test_where_the_hub_is_switched_off_nothing_is_asked(no_network, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: pytest.fail("the network was asked"))
+    with pytest.raises(WeightsError, match=r"w\.bin from .*some/a \(HF_HUB_OFFLINE is set\)"):
+        weights.find([Wanted("a", "some/a", "w.bin", "--w")])
 
 
 def test_weights_of_another_architecture_are_refused(small_choice, small_models, tmp_path):

@@ -106,6 +106,14 @@ def test_a_link_is_refused(tmp_path):
         read_plan(folder, read_sidecar(folder))
 
 
+def test_a_plan_that_is_no_plain_file_is_refused_without_being_opened(tmp_path):
+    folder = place(tmp_path)
+    (folder / PLAN).unlink()
+    os.mkfifo(folder / PLAN, 0o600)
+    with pytest.raises(EngineError, match="not the plan that was built"):
+        read_plan(folder, read_sidecar(folder))
+
+
 def test_another_users_plan_is_refused(tmp_path, monkeypatch):
     folder = place(tmp_path)
     owner = os.stat(folder).st_uid  # noqa: PTH116

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -37,6 +38,14 @@ def test_the_main_job_runs_without_naming_a_bundle(elsewhere, examples, capsys):
     assert row["instances"] >= 3
     assert Image.open(elsewhere / "out" / "semantic" / "04.png").size == Image.open(scenes / "04.png").size
     assert "knows only synthetic scenes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 320), (20000, 16)])
+def test_photos_of_extreme_shapes_give_a_result(size):
+    photo = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    result = Segmenter("tiny", threads=1)(photo, ["red", "blue"], background=())
+    assert result.semantic.shape == result.dense.shape == size
+    assert all(0 < confidence < 1 for confidence in result.word_confidence)
 
 
 def test_quality_on_held_out_scenes_is_what_was_reached():

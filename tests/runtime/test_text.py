@@ -8,6 +8,7 @@ import json
 import random
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,18 @@ def test_malformed_merges_are_refused(tmp_path: Path, content: bytes, message: s
     path.write_bytes(content)
     with pytest.raises(BundleError, match=message):
         Tokenizer(path, vocabulary_size=TINY_SIZE)
+
+
+def test_a_merges_file_is_unpacked_to_a_limit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wordmask.text._MOST_BYTES", 1 << 20)
+    path = tmp_path / "merges.gz"
+    path.write_bytes(gzip.compress(b"#version\n" + bytes(16 << 20)))
+    tracemalloc.start()
+    with pytest.raises(BundleError, match="has no pair in line 2"):
+        Tokenizer(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
 
 
 def test_too_small_sizes_are_refused(tiny: Path) -> None:

@@ -73,7 +73,11 @@ def test_a_known_word_is_not_embedded_again(make, tmp_path):
     assert counting.prompts == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY garbage", b"x" * 500])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x", bytes(4 * 48), b"\xff" * 4 * 48, np.full(49, 1 / 7, np.float32).tobytes()],
+    ids=["empty", "short", "zero", "nan", "long"],
+)
 def test_a_damaged_cache_entry_is_made_again(make, tmp_path, content):
     embedder, _ = make(tmp_path)
     expected = embedder(["cat"])
@@ -82,7 +86,7 @@ def test_a_damaged_cache_entry_is_made_again(make, tmp_path, content):
     again, counting = make(tmp_path)
     np.testing.assert_array_equal(again(["cat"]), expected)
     assert counting.prompts == 80
-    assert np.load(path).shape == (48,)
+    np.testing.assert_array_equal(np.fromfile(path, np.float32), expected[0])
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(make, tmp_path, caplog):
@@ -113,6 +117,21 @@ def test_class_lines_are_deduplicated_and_empty_ones_refused():
     for lines in ([], [""], ["cat", " , "], "cat", ["cat", 3]):
         with pytest.raises(VocabularyError):
             Vocabulary.parse(lines)
+
+
+def test_a_word_that_is_no_text_or_far_too_long_is_refused():
+    with pytest.raises(VocabularyError, match=r"entry 'caf\\udce9' is no text"):
+        Vocabulary.parse(["cat", b"caf\xe9".decode(errors="surrogateescape")])
+    assert Vocabulary.parse(["x" * 2000]).names == ("x" * 2000,)
+    with pytest.raises(VocabularyError, match=r"has 2001 characters, expected a word of at most 2000"):
+        Vocabulary.parse(["cat, " + "x" * 2001])
+
+
+def test_emoji_and_other_scripts_are_words(make):
+    embedder, _ = make()
+    found = embedder(["👩\u200d🔬", "猫", "кот", "İstanbul"])
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert len(np.unique(found.round(4), axis=0)) == 4
 
 
 def test_a_word_file_has_one_class_a_line(tmp_path):

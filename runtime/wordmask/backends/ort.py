@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -34,6 +35,9 @@ COMPUTING = {
     "Resize",
     "Softmax",
 }
+# In ONNX Runtime's messages: the place in its source, which hides the reason; what says that a graph is newer than it.
+_SOURCE = re.compile(r"^.*?/onnxruntime_src/\S+ .*?\) |^\[ONNXRuntimeError\] : \d+ : ")
+_TOO_NEW = re.compile(r"Unsupported model IR version|Opset \d+ is under development|only \*guarantees\* support")
 
 
 def default_threads() -> int:
@@ -209,8 +213,8 @@ def check_assignment(name: str, session: Any, provider: str) -> None:
 
 
 def _load_message(path: Path, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0][:300]
-    if "opset" in reason.lower() or "ir version" in reason.lower():
+    reason = _SOURCE.sub("", " ".join(str(error).split()))[:300]
+    if _TOO_NEW.search(reason):
         return f"{path}: this ONNX Runtime is too old for the graph: upgrade onnxruntime ({reason})"
     return f"{path}: ONNX Runtime cannot load it: build the bundle again ({reason})"
 

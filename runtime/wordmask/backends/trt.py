@@ -228,7 +228,7 @@ def _deserialize(trt: Any, plan: bytes, sidecar: Sidecar) -> Any:
         raise EngineError(
             f"{request.graph}: TensorRT {trt.__version__} refuses the engine, which was built with TensorRT "
             f"{request.target.tensorrt} on {sidecar.gpu} ({request.target.architecture}): they may not fit this GPU "
-            "and its driver, or its memory is used up; `wordmask engines` with --force builds the engine again"
+            "and its driver, or its memory is used up; `wordmask engines` builds it again where it cannot be loaded"
         )
     return engine
 
