@@ -78,7 +78,7 @@ class Engine:
         self._run(paths, out)
 
     def _run(self, paths: Sequence[Path], out: Path) -> dict[str, float]:
-        jobs = [Job(path, str(number), number, stamp(path)) for number, path in enumerate(paths, start=1)]
+        jobs = [Job(path, str(number), number + 1, stamp(path)) for number, path in enumerate(paths)]
         totals = run_folder(self.segmenter, jobs, self.queries, self.setup.options, out, restart=True)
         return {stage: sum(seconds) for stage, seconds in totals.seconds.items()}
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from wordmask.bundle import Bundle
+from wordmask.upsampler import HALO
 from wordmask_bench.bench_report import Measurement
 from wordmask_bench.flops import count_flops
 
@@ -38,7 +39,8 @@ class Work:
             return 0.0
         clip = self.bundle.manifest.clip
         patches = clip.window // clip.patch
-        sizes = {"B": rows, "N": rows, "P": 1, "C": self.words, "H": clip.window, "W": clip.window}
+        side = clip.window + 2 * HALO
+        sizes = {"B": rows, "N": rows, "P": 1, "C": self.words, "H+4": side, "W+4": side}
         sizes |= {"h": patches, "w": patches, "h*w": patches**2}
         entry = self.bundle.manifest.graphs["clip_image" if stage == "clip" else stage]
         return count_flops(self.bundle.path(entry), sizes) / 1e9

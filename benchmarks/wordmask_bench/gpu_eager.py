@@ -18,6 +18,7 @@ from wordmask.image import decode
 from wordmask.manifest import Manifest
 from wordmask.prompts import extract_prompts
 from wordmask.types import Options
+from wordmask.upsampler import HALO
 from wordmask_bench.baseline import EagerChain, Masks
 from wordmask_bench.gpu_stages import Arrays, Case
 from wordmask_export.models import Choice, load
@@ -121,7 +122,8 @@ def _clip_text(chain: EagerChain, inputs: Tensors) -> Tensors:
 
 
 def _loftup(chain: EagerChain, inputs: Tensors) -> Tensors:
-    return {"logits": chain.upsample(inputs["features"], chain.normalise(inputs["guidance"]), inputs["text"])}
+    guidance = inputs["guidance"][:, HALO:-HALO, HALO:-HALO]
+    return {"logits": chain.upsample(inputs["features"], chain.normalise(guidance), inputs["text"])}
 
 
 def _sam2_encoder(chain: EagerChain, inputs: Tensors) -> Tensors:

@@ -87,7 +87,7 @@ def test_the_grid_takes_the_place_of_the_photos_own_prompts(sides, photo, tmp_pa
     engine, _ = sides
     engine.windows("one")
     stages = engine.photo(photo, [], tmp_path)
-    journal = json.loads((tmp_path / "journal.jsonl").read_text())
+    journal = json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[-1])
     assert journal["prompts"] == POINTS
     assert stages["prompts"] > 0
     assert (tmp_path / "semantic" / "0.png").is_file()

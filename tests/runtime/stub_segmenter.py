@@ -58,6 +58,9 @@ class StubSegmenter:
         self.most_at_once = self._at_once = 0
         self._lock, self._cancelled = threading.Lock(), threading.Event()
 
+    def upsample(self, options):
+        return "full"
+
     def uses_loftup(self, options):
         return False
 
