@@ -100,7 +100,7 @@ def _parse_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     for kind in kinds:
         if kind is type(value):
             return value
-    compound = [kind for kind in kinds if is_dataclass(kind)]
+    compound = [kind for kind in kinds if is_dataclass(kind) or get_origin(kind) is Literal]
     if compound:
         return parse_as(compound[0], value, where)
     raise ManifestError(f"{where} is {show(value)}, expected {' or '.join(kind.__name__ for kind in kinds)}")
