@@ -125,7 +125,7 @@ class Engine:
             return lambda: encode_windows(graphs["clip_image"], windows)
         text = self.queries.embeddings
         if name == "loftup":
-            upsampler = self.segmenter._loftup(replace(self.setup.options, upsample="full"))
+            upsampler = self.segmenter._loftup(replace(self.setup.options, upsample="full"), rows)
             features = encode_windows(graphs["clip_image"], windows)
             graph, loftup, tiling = upsampler.graph, upsampler.constants, upsampler.tiling
             return lambda: upsample_logits(graph, features, windows, text, loftup, tiling)

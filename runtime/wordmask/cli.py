@@ -140,6 +140,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, help="CPU threads (default: all cores)")
     add("--overlay", action="store_true", help="also draw the masks on the photos")
     add("--save-dense", action="store_true", help="also write the class map before SAM2 and its confidence")
+    add("--lenient", action="store_true", help="take garbled JPEGs as far as they can be decoded, with a warning")
     add("--recursive", action="store_true", help="descend into folders")
     add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once (%(default)s)")
     add("--restart", action="store_true", help="clear an earlier run's results in OUT instead of continuing it")
@@ -231,6 +232,7 @@ def _run_folder(
             options,
             args.output,
             writing=Writing(overlay=args.overlay, save_dense=args.save_dense),
+            lenient=args.lenient,
             settings=run_settings(args, queries),
             restart=args.restart and not is_successor(),
             retry_quarantined=args.retry_quarantined and not is_successor(),

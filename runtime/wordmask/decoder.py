@@ -11,11 +11,11 @@ from wordmask.backends import Graph
 from wordmask.manifest import Sam2
 from wordmask.types import EncodedPhoto, Floats, Prompt
 
-BATCH = 32  # prompts a run where the graph has no wish: bounds memory
+BATCH = 32  # prompts a run; bounds memory
 
 
 def decode_prompts(
-    graph: Graph, encoded: EncodedPhoto, prompts: Sequence[Prompt], constants: Sam2
+    graph: Graph, encoded: EncodedPhoto, prompts: Sequence[Prompt], constants: Sam2, rows: int | None = None
 ) -> tuple[Floats, Floats]:
     """One mask a prompt.
 
@@ -27,13 +27,14 @@ def decode_prompts(
         encoded: the photo.
         prompts: with points in pixels of the photo.
         constants: the bundle's.
+        rows: prompts a run, at most; what the graph wishes by default. The results do not depend on it.
 
     Returns:
         Logits f32 (N, mask_size, mask_size) and predicted IoU f32 (N,), in the prompts' order.
     """
+    rows = rows or graph.rows or BATCH
     side = constants.mask_size
     masks, iou = np.empty((len(prompts), side, side), np.float32), np.empty(len(prompts), np.float32)
-    rows = graph.rows or BATCH
     height, width = encoded.size
     to_square = constants.image_size / np.array([width, height])
     groups: dict[int, list[int]] = defaultdict(list)

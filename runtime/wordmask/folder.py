@@ -41,6 +41,7 @@ def run_folder(
     *,
     writing: Writing | None = None,
     settings: dict[str, Any] | None = None,
+    lenient: bool = False,
     restart: bool = False,
     retry_quarantined: bool = False,
     in_flight: int = IN_FLIGHT,
@@ -61,6 +62,7 @@ def run_folder(
         out: output folder, made if missing.
         writing: optional outputs.
         settings: noted in run.json; what an earlier run must have had too, but for resume.FREE.
+        lenient: take garbled JPEGs as far as they can be decoded, and say so.
         restart: see resume.prepare. retry_quarantined: see there.
         in_flight: photos under way at once; the results do not depend on it.
         stop: when set, the run ends soon.
@@ -77,9 +79,15 @@ def run_folder(
         raise ValueError(f"in_flight is {in_flight}: it must be at least 1")
     writing = writing or Writing()
     bundle = bundle_facts(segmenter.manifest, loftup=segmenter.uses_loftup(options))
-    settings = {**(settings or {}), **asdict(options), "upsample": segmenter.upsample(options), **asdict(writing)}
+    settings = {
+        **(settings or {}),
+        "lenient": lenient,
+        **asdict(options),
+        "upsample": segmenter.upsample(options),
+        **asdict(writing),
+    }
     stop = stop or Event()
-    work = Work(segmenter, queries, options, out, writing, stop)
+    work = Work(segmenter, queries, options, out, writing, stop, lenient)
     with run_lock(out):
         compared = {**settings, "bundle": bundle["id"]}
         plan = prepare(out, jobs, compared, writing.kinds, restart=restart, retry_quarantined=retry_quarantined)

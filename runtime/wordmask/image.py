@@ -156,7 +156,7 @@ def _decode(data: bytes, kind: str, max_pixels: int, lenient: bool) -> Photo:
     if kind == "JPEG":
         image, damage = decode_jpeg(data, max_pixels)
         if damage is not None and not lenient:
-            raise PhotoError("CORRUPT", f"the JPEG is damaged ({damage}): copy it again, or accept it with lenient")
+            raise PhotoError("CORRUPT", f"the JPEG is damaged ({damage}): copy it again, or accept it with --lenient")
         notes += [f"damaged JPEG accepted: {damage}"] if damage is not None else []
     else:
         if kind == "PNG":

@@ -12,12 +12,12 @@ from wordmask.errors import NumericError, PhotoError, WordmaskError
 from wordmask.image import Photo
 from wordmask.journal import Row
 from wordmask.layout import SHARDS, outputs
+from wordmask.memory import is_out_of_memory
 from wordmask.overlay import draw
 from wordmask.photos import Job, load_unchanged
 from wordmask.pipeline import Clock, Queries, Segmenter
 from wordmask.types import Options, Segmentation
 
-OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation")  # as ONNX Runtime says it
 logger = logging.getLogger(__name__)
 
 
@@ -45,6 +45,7 @@ class Work:
     out: Path
     writing: Writing
     stop: Event
+    lenient: bool
 
     def __call__(self, job: Job) -> tuple[Row, tuple[str, ...]]:
         """Does a photo.
@@ -73,7 +74,7 @@ class Work:
     def _done(self, job: Job) -> tuple[Row, tuple[str, ...]]:
         clock = Clock()
         with clock.measure("decode"):
-            photo = load_unchanged(job)
+            photo = load_unchanged(job, lenient=self.lenient)
         result = self.segmenter.segment(photo.pixels, self.queries, self.options, clock)
         with clock.measure("write"):
             self._write(job, photo, result)
@@ -118,7 +119,7 @@ def _failure(error: Exception) -> PhotoError | None:
         return error
     if isinstance(error, NumericError):
         return PhotoError("NUMERIC", str(error))
-    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return PhotoError("OOM", "not enough memory for this photo")
     if isinstance(error, WordmaskError):
         return None

@@ -89,14 +89,14 @@ def stamp(path: Path) -> Stamp | None:
     return status.st_size, status.st_mtime_ns
 
 
-def load_unchanged(job: Job) -> Photo:
+def load_unchanged(job: Job, *, lenient: bool = False) -> Photo:
     """Decodes the photo that was listed.
 
     Raises:
         PhotoError: see wordmask.image.load; IO if it is another one by now.
     """
     before = stamp(job.path)
-    photo = load(job.path)
+    photo = load(job.path, lenient=lenient)
     if not before == stamp(job.path) == job.stamp:
         raise PhotoError("IO", f"{str(job.path)!r}: it changed since the run began: run again when it is complete")
     return photo

@@ -20,6 +20,7 @@ from wordmask.backends.load import load_graph
 from wordmask.backends.ort import default_threads
 from wordmask.bundle import Bundle, open_bundle, user_cache
 from wordmask.classmap import ClassMap, classify
+from wordmask.decoder import BATCH as PROMPTS_A_RUN
 from wordmask.decoder import decode_prompts
 from wordmask.dense import DenseBranch, Upsampler, Words
 from wordmask.encoder import encode_photo
@@ -28,6 +29,7 @@ from wordmask.errors import BundleError
 from wordmask.image import check_rgb, decode
 from wordmask.manifest import Manifest
 from wordmask.masks import drop_duplicates, paint, upsample
+from wordmask.memory import with_less
 from wordmask.preprocess import Photo, resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
 from wordmask.rle import encode_box
@@ -201,35 +203,44 @@ class Segmenter:
 
     def decode(self, encoded: EncodedPhoto, prompts: Sequence[Prompt]) -> tuple[Floats, Floats]:
         """SAM2's masks for prompts on an encoded photo: logits f32 (N, m, m) and predicted IoU f32 (N,)."""
-        return decode_prompts(self._graphs["sam2_decoder"], encoded, prompts, self.manifest.sam2)
+        graph = self._graphs["sam2_decoder"]
+        constants = self.manifest.sam2
+        most = graph.rows or PROMPTS_A_RUN
+        return with_less(lambda rows: decode_prompts(graph, encoded, prompts, constants, rows), most)
 
     def class_map(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> ClassMap:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""
         constants = self.manifest.clip
         resized = resize_for_clip(photo, constants)
-        words = Words(queries.embeddings, queries.class_starts)
-        selective, whole_photo = self.upsample(options) == "selective", options.upsample_scope == "image"
-        dense = DenseBranch(self._graphs["clip_image"], constants, self._windows_a_run, self._threads, self._kept)
-        if not self.uses_loftup(options):
-            logits = dense.bilinear(resized, words, clock.measure)
-        elif selective or whole_photo:
-            logits = dense.chosen(
-                resized, words, self._loftup(options), clock.measure, selective=selective, whole_photo=whole_photo
-            )
-        else:
-            logits = dense.sharpened(resized, words, self._loftup(options), clock.measure)
+        logits = with_less(
+            lambda windows: self._similarities(resized, queries, options, clock, windows), self._windows_a_run
+        )
         with clock.measure("class_map"):
             size = (photo.shape[0], photo.shape[1])
             scale = constants.logit_scale
             return classify(logits, queries.class_starts, size, scale, threads=self._threads)
 
-    def _loftup(self, options: Options) -> Upsampler:
+    def _similarities(
+        self, resized: Photo, queries: Queries, options: Options, clock: Clock, windows_a_run: int
+    ) -> Floats:
+        """Of the pixels of a resized photo with all words: f32 (Q, H, W)."""
+        words = Words(queries.embeddings, queries.class_starts)
+        clip = self._graphs["clip_image"]
+        dense = DenseBranch(clip, self.manifest.clip, windows_a_run, self._threads, self._kept)
+        if not self.uses_loftup(options):
+            return dense.bilinear(resized, words, clock.measure)
+        selective, whole_photo = self.upsample(options) == "selective", options.upsample_scope == "image"
+        loftup = self._loftup(options, windows_a_run)
+        if selective or whole_photo:
+            return dense.chosen(resized, words, loftup, clock.measure, selective=selective, whole_photo=whole_photo)
+        return dense.sharpened(resized, words, loftup, clock.measure)
+
+    def _loftup(self, options: Options, windows_a_run: int) -> Upsampler:
         constants = self.manifest.loftup
         assert constants is not None  # uses_loftup
         side = CPU_TILE if self._tiles_on_cpu else GPU_TILE
         side = CHOSEN_TILE if self.upsample(options) == "selective" else side
-        tiling = Tiling(side, 1 if self._tiles_on_cpu else GPU_WINDOWS)
-        return Upsampler(self._graphs["loftup"], constants, tiling)
+        return Upsampler(self._graphs["loftup"], constants, Tiling(side, 1 if self._tiles_on_cpu else windows_a_run))
 
     def upsample(self, options: Options) -> Literal["full", "selective"]:
         """Where LoftUp is evaluated if it is."""

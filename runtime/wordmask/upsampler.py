@@ -139,7 +139,7 @@ def upsample_logits(
     canvas = Canvas.of(guidance, (features.shape[2], features.shape[3]), constants, tiling.side)
     count, height, width = guidance.shape[:3]
     out = np.empty((count, len(text), height, width), np.float32) if plain is None else plain.copy()
-    for places in _batches(canvas.places(wanted), graph.rows or tiling.batch):
+    for places in _batches(canvas.places(wanted), tiling.batch):
         windows = [place.window for place in places]
         own = features if windows == list(range(count)) else to_host(features)[windows]
         logits = graph.run({**canvas.cut(places), "features": own, "text": text})["logits"]

@@ -19,6 +19,7 @@ from wordmask.photo_work import Writing
 from wordmask.photos import find_photos
 
 from .folder_runs import results, rows, run, statuses
+from .photos import encoded, photo
 from .stub_segmenter import StubSegmenter, Trouble, write_photos
 
 EVERYTHING = Writing(overlay=True, save_dense=True)
@@ -50,6 +51,18 @@ def test_an_unexpected_exception_in_a_thread_is_reported_with_its_traceback(tmp_
     (record,) = caplog.records
     assert record.exc_info[0] is ZeroDivisionError
     assert "ZeroDivisionError: a bug" in rows(tmp_path / "out")[1]["error"]
+
+
+def test_a_garbled_jpeg_is_taken_where_that_is_asked_for(tmp_path):
+    (folder := tmp_path / "in").mkdir()
+    data = bytearray(encoded(photo(), "JPEG"))
+    data[-400:-300] = bytes(100)
+    (folder / "a.jpg").write_bytes(data)
+    assert run(folder, tmp_path / "strict").statuses == {"CORRUPT": 1}
+    assert "--lenient" in rows(tmp_path / "strict")[0]["error"]
+    told = []
+    assert run(folder, tmp_path / "lenient", lenient=True, tell=told.append).statuses == {"ok": 1}
+    assert "damaged JPEG accepted" in told[0]
 
 
 def test_what_every_photo_would_meet_ends_the_run_without_a_deadlock(tmp_path):

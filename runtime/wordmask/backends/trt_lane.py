@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wordmask.backends.cuda import Gpu
+from wordmask.backends.cuda import Gpu, GpuMemoryError
 from wordmask.backends.cuda_memory import CapturedGraph, DeviceMemory, Stream
 from wordmask.backends.trt_buckets import Part
 from wordmask.errors import DeviceError, EngineError
@@ -48,14 +48,14 @@ class Lane:
             cuda_graphs: capture the second run, and replay it from then on.
 
         Raises:
-            DeviceError: not enough memory.
+            GpuMemoryError: not enough memory.
             EngineError: the engine does not take the shapes.
         """
         self._name = entry.file
         self._stream = stream
         self._context = engine.create_execution_context(strategy)
         if self._context is None:
-            raise DeviceError(f"{self._name}: TensorRT gives no execution context; is the GPU's memory used up?")
+            raise GpuMemoryError(f"{self._name}: TensorRT gives no execution context; is the GPU's memory used up?")
         self._context.set_device_memory(activations.pointer, activations.size)
         if not self._context.set_optimization_profile_async(part.profile, int(stream.handle)):
             raise EngineError(f"{self._name}: its engine has no profile {part.profile}; run `wordmask engines` again")
