@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from wordmask.types import BoolMask, Floats
 from wordmask.upsampler import Tiling, upsample_logits
 
 MARGIN, BORDER = 3.0, 16  # of selective upsampling, see undecided; what others give: benchmarks/NOTES.md
+CHOSEN_TILE = 32  # pixels: smaller tiles follow outlines more closely
+MOSTLY = 1 / 3  # of the pixels undecided: nearly all tiles would be chosen, and small ones cost more
 
 Measure = Callable[[str], AbstractContextManager[None]]
 
@@ -99,7 +101,9 @@ class DenseBranch:
                 joined = self._stitch([plain], corners, resized)
                 scale = self.constants.logit_scale
                 open_ = undecided(joined, words.class_starts, scale, margin=MARGIN, border=BORDER)
-                if whole_photo:
+                if open_.mean() > MOSTLY:
+                    plain = None
+                elif whole_photo:
                     plain, wanted = joined[None], open_[None]
                 else:
                     wanted = _cut(open_, corners, windows.shape[1])
@@ -143,6 +147,8 @@ def _upsample(
     wanted: BoolMask | None = None,
 ) -> Floats:
     graph, constants, tiling = upsampler.graph, upsampler.constants, upsampler.tiling
+    if wanted is not None:
+        tiling = replace(tiling, side=CHOSEN_TILE)
     return upsample_logits(graph, features, guidance, words.embeddings, constants, tiling, plain=plain, wanted=wanted)
 
 

@@ -42,7 +42,6 @@ STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
 CPU_TILE = 64  # most pixels of a tile's side: its activations stay in the caches
 GPU_TILE = 512
-CHOSEN_TILE = 32  # smaller ones follow outlines more closely
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +238,6 @@ class Segmenter:
         constants = self.manifest.loftup
         assert constants is not None  # uses_loftup
         side = CPU_TILE if self._tiles_on_cpu else GPU_TILE
-        side = CHOSEN_TILE if self.upsample(options) == "selective" else side
         return Upsampler(self._graphs["loftup"], constants, Tiling(side, 1 if self._tiles_on_cpu else windows_a_run))
 
     def upsample(self, options: Options) -> Literal["full", "selective"]:

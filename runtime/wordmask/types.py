@@ -25,7 +25,8 @@ class Options:
     Attributes:
         use_loftup: upsample the features with LoftUp; False resizes the patch logits bilinearly. None takes LoftUp
             where the bundle has it.
-        upsample: `full` evaluates LoftUp at every pixel, `selective` only on tiles where the bilinear map is undecided.
+        upsample: `full` evaluates LoftUp at every pixel, `selective` only on tiles where the bilinear map is undecided
+            (on all where it is undecided in a third of the pixels).
             None is selective on a processor, and full on a GPU, where neither has been measured.
         upsample_scope: LoftUp works on every `window`, or once on the whole `image`.
         min_confidence: a pixel belongs to a region if the probability of its class is above this (0 to 1).

@@ -187,3 +187,31 @@ def test_a_photo_of_one_window_is_the_same_in_either_scope(segmenter, monkeypatc
     window, image = (dense_index(segmenter, noise, upsample_scope=scope) for scope in ("window", "image"))
     np.testing.assert_allclose(image.confidence, window.confidence, atol=1e-5)
     np.testing.assert_array_equal(image.index, window.index)
+
+
+def undecided_in(share):
+    """As wordmask.selection.undecided: the given share of the photo's rows, from the top."""
+
+    def found(logits, *_, **__):
+        mask = np.zeros(logits.shape[1:], np.bool_)
+        mask[: int(share * len(mask))] = True
+        return mask
+
+    return found
+
+
+def test_loftup_is_evaluated_where_the_map_is_undecided(segmenter, photo, monkeypatch):
+    monkeypatch.setattr("wordmask.dense.undecided", undecided_in(0.1))
+    full, selective = (dense_index(segmenter, photo, upsample=upsample) for upsample in ("full", "selective"))
+    plain = segmenter.class_map(
+        photo, segmenter.embed(Vocabulary.parse(("cat", "cup", "truck"))), Options(use_loftup=False), Clock()
+    )
+    top, bottom = np.s_[: len(photo) // 20], np.s_[-len(photo) // 20 :]
+    np.testing.assert_allclose(selective.confidence[top], full.confidence[top], atol=1e-5)
+    np.testing.assert_allclose(selective.confidence[bottom], plain.confidence[bottom], atol=1e-5)
+
+
+def test_where_much_is_undecided_loftup_is_evaluated_everywhere(segmenter, photo, monkeypatch):
+    monkeypatch.setattr("wordmask.dense.undecided", undecided_in(0.4))
+    full, selective = (dense_index(segmenter, photo, upsample=upsample) for upsample in ("full", "selective"))
+    np.testing.assert_allclose(selective.confidence, full.confidence, atol=1e-5)
