@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from wordmask.cli import background_words, class_lines
+from wordmask.cli_arguments import background_words, class_lines
 from wordmask.image import decode
 from wordmask.overlay import draw
 from wordmask.palette import voc_palette

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from wordmask.bundle import Bundle
-from wordmask.cli import background_words, class_lines
+from wordmask.cli_arguments import background_words, class_lines
 from wordmask.errors import ManifestError
 from wordmask.photos import find_photos
 from wordmask.strict import parse_as

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wordmask.cli import class_lines
+from wordmask.cli_arguments import class_lines
 from wordmask.folder import IN_FLIGHT, run_folder
 from wordmask.photos import find_photos
 from wordmask.pipeline import Segmenter

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.cli import class_lines
+from wordmask.cli_arguments import class_lines
 from wordmask.image import decode
 from wordmask.photos import find_photos
 from wordmask.pipeline import Clock, Queries, Segmenter

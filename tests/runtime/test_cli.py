@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask.cli import main, printable
+from wordmask.cli import main
+from wordmask.cli_arguments import printable
 from wordmask.output import TEMPORARY
 from wordmask.palette import voc_palette
 from wordmask.photos import find_photos

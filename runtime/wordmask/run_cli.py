@@ -1,0 +1,188 @@
+"""`wordmask run`: the options, and what they mean. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wordmask.cli_arguments import background_words, class_lines, printable
+from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
+from wordmask.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
+
+if TYPE_CHECKING:
+    from wordmask.photos import Job
+    from wordmask.pipeline import Queries, Segmenter
+    from wordmask.summary import Totals
+    from wordmask.types import Options
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask run`."""
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER")
+    add(
+        "--vocabulary",
+        nargs="+",
+        required=True,
+        metavar="WORD",
+        help="words, or @FILE with one class a line; commas separate synonyms",
+    )
+    add("--output", required=True, type=Path, metavar="OUT", help="folder for the results")
+    add(
+        "--bundle", metavar="NAME_OR_PATH", help="the models (default: the bundle named default, else the shipped tiny)"
+    )
+    loftup = parser.add_mutually_exclusive_group()
+    loftup.add_argument("--use-loftup", action="store_true", default=None, help="fail if the bundle has no LoftUp")
+    loftup.add_argument("--no-loftup", action="store_false", dest="use_loftup", help="upsample bilinearly")
+    add(
+        "--upsample",
+        choices=("full", "selective"),
+        help="LoftUp at every pixel, or only where the bilinear map is undecided (default: selective; full on a GPU)",
+    )
+    add(
+        "--upsample-scope",
+        choices=("window", "image"),
+        default="window",
+        help="LoftUp on every window, or once on the whole photo (%(default)s)",
+    )
+    add("--min-confidence", type=float, default=0.7, help="a region's pixels are more probable than this (%(default)s)")
+    add("--min-region-size", type=int, default=100, help="least pixels of a region (%(default)s)")
+    add("--iou-threshold", type=float, default=0.8, help="masks of a class that overlap more are one (%(default)s)")
+    add("--points-per-region", type=int, default=1, help="positive points a region (%(default)s)")
+    add("--negative-points", type=int, default=0, help="points on other classes a region (%(default)s)")
+    add("--negative-min-confidence", type=float, default=0.8, help="confidence of their pixels (%(default)s)")
+    add("--boxes", action="store_true", help="prompt with each region's box too")
+    add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
+    add(
+        "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
+    )
+    add("--upsampler-device", metavar="DEVICE", help="for LoftUp alone, when memory is short")
+    add(
+        "--tensorrt-precision",
+        choices=("fp16", "bf16", "fp32"),
+        default="fp16",
+        help="of the engines that --device tensorrt takes (%(default)s)",
+    )
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+    add("--overlay", action="store_true", help="also draw the masks on the photos")
+    add("--save-dense", action="store_true", help="also write the class map before SAM2 and its confidence")
+    add("--lenient", action="store_true", help="take garbled JPEGs as far as they can be decoded, with a warning")
+    add("--recursive", action="store_true", help="descend into folders")
+    add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once (%(default)s)")
+    add("--restart", action="store_true", help="clear an earlier run's results in OUT instead of continuing it")
+    add("--retry-quarantined", action="store_true", help="try photos again that ended the process twice")
+
+
+def run_run(args: argparse.Namespace) -> int:
+    """Runs `wordmask run`; gives the exit status."""
+    stop = threading.Event()
+    if is_worker():
+        obey(stop)
+    with ThreadPoolExecutor(1, "run") as pool:  # off the main thread, so that signals are answered at any moment
+        working = pool.submit(_run, args, stop)
+        try:
+            return working.result()
+        except Interrupted as interruption:
+            stop.set()
+            if not wait([working], GRACE).done:
+                print(f"wordmask: interrupted by {interruption}", file=sys.stderr, flush=True)
+                os._exit(interruption.status)
+            raise
+
+
+def _run(args: argparse.Namespace, stop: threading.Event) -> int:
+    from wordmask.folder import StoppedError
+    from wordmask.photos import find_photos
+    from wordmask.pipeline import Segmenter
+    from wordmask.types import Options, Vocabulary
+
+    options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
+    vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
+    jobs = find_photos(args.photos, recursive=args.recursive, apart_from=args.output)
+    segmenter = Segmenter(
+        args.bundle,
+        device=args.device,
+        upsampler_device=args.upsampler_device,
+        threads=args.threads,
+        tensorrt_precision=args.tensorrt_precision,
+    )
+    segmenter.uses_loftup(options)
+    domain = segmenter.manifest.domain
+    if domain != "photos":
+        print(f"WARNING: {DOMAINS[domain]}", file=sys.stderr)
+    try:
+        totals = _run_folder(segmenter, jobs, segmenter.embed(vocabulary), options, args, stop)
+    except StoppedError:
+        return FAILED  # whoever stopped it knows better
+    done, masks = totals.statuses["ok"], totals.instances
+    print(printable(f"{done} of {len(jobs)} photos, {masks} masks: {args.output}"), flush=True)
+    if totals.statuses["INTERNAL"]:
+        return FAILED
+    return OK if done == len(jobs) else SOME_PHOTOS_FAILED
+
+
+DOMAINS = {
+    "random": "this bundle has random weights: its masks mean nothing",
+    "synthetic": "this bundle knows only synthetic scenes: on real photos its masks mean little",
+}
+
+
+def _run_folder(
+    segmenter: Segmenter,
+    jobs: list[Job],
+    queries: Queries,
+    options: Options,
+    args: argparse.Namespace,
+    stop: threading.Event,
+) -> Totals:
+    from tqdm import tqdm
+
+    from wordmask.folder import run_folder
+    from wordmask.photo_work import Writing
+
+    bar = tqdm(total=len(jobs), unit="photo", disable=not sys.stderr.isatty())
+
+    def progress(done: int) -> None:
+        bar.update(done - bar.n)
+        if bar.disable:
+            print(f"{done}/{len(jobs)}", file=sys.stderr, flush=True)
+
+    def tell(text: str) -> None:
+        tqdm.write(printable(text), file=sys.stderr)
+
+    with bar:
+        return run_folder(
+            segmenter,
+            jobs,
+            queries,
+            options,
+            args.output,
+            writing=Writing(overlay=args.overlay, save_dense=args.save_dense),
+            lenient=args.lenient,
+            settings=run_settings(args, queries),
+            restart=args.restart and not is_successor(),
+            retry_quarantined=args.retry_quarantined and not is_successor(),
+            in_flight=args.in_flight,
+            stop=stop,
+            tell=tell,
+            progress=progress,
+        )
+
+
+def run_settings(args: argparse.Namespace, queries: Queries) -> dict[str, Any]:
+    """What run.json notes of the command line beside the options."""
+    return {
+        "photos": [str(path) for path in args.photos],
+        "vocabulary": [list(synonyms) for synonyms in queries.vocabulary.classes],
+        "background": list(queries.vocabulary.background),
+        "device": args.device,
+        "upsampler_device": args.upsampler_device or args.device,
+        "tensorrt_precision": args.tensorrt_precision,
+        "threads": args.threads,
+        "in_flight": args.in_flight,
+    }
