@@ -102,11 +102,12 @@ def packages() -> Iterator[Finding]:
 
 def onnxruntime() -> Iterator[Finding]:
     """ONNX Runtime: one of its two distributions, and what it can run on."""
-    from wordmask.backends.ort import import_onnxruntime  # noqa: PLC0415
+    from wordmask.backends.ort import check_distributions, import_onnxruntime  # noqa: PLC0415
 
     there = [f"{name} {found}" for name in RUNTIMES if (found := version(name))]
     try:
         providers = import_onnxruntime().get_available_providers()
+        check_distributions()
     except (MissingExtraError, DeviceError) as error:
         yield Finding("onnxruntime", "problem", str(error))
         return

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Graph
 from wordmask.backends.device import parse_device
+from wordmask.backends.late import LateGraph
 from wordmask.backends.load import load_graph
 from wordmask.backends.ort import default_threads
 from wordmask.bundle import Bundle, open_bundle, user_cache
@@ -24,7 +25,6 @@ from wordmask.decoder import BATCH as PROMPTS_A_RUN
 from wordmask.decoder import decode_prompts
 from wordmask.dense import DenseBranch, Upsampler, Words
 from wordmask.encoder import encode_photo
-from wordmask.engines import Precision
 from wordmask.errors import BundleError
 from wordmask.image import check_rgb, decode
 from wordmask.manifest import Manifest
@@ -33,10 +33,12 @@ from wordmask.memory import with_less
 from wordmask.preprocess import Photo, resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
 from wordmask.rle import encode_box
-from wordmask.text import Tokenizer
 from wordmask.types import EncodedPhoto, Floats, Instance, Options, Prompt, Segmentation, Vocabulary
 from wordmask.upsampler import Tiling
 from wordmask.words import WordEmbedder, default_background
+
+if TYPE_CHECKING:
+    from wordmask.engines import Precision
 
 STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
@@ -72,7 +74,7 @@ class Clock:
 class Segmenter:
     """A loaded bundle: photos and words in, labelled masks out.
 
-    Safe to call from several threads; the graphs are loaded once.
+    Safe to call from several threads; the graphs are loaded once, CLIP's text tower at the first word it does not know.
     """
 
     def __init__(
@@ -113,16 +115,16 @@ class Segmenter:
         workers = self._threads if all(place.on_cpu for place in places.values()) else 1
         with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
             load = partial(load_graph, self.bundle, threads=threads, tensorrt_precision=tensorrt_precision)
-            loading = {name: pool.submit(load, name, place) for name, place in places.items()}
-            tokenizer = Tokenizer(self.bundle.path(manifest.clip.merges), context_length=manifest.clip.context_length)
+            loading = {name: pool.submit(load, name, place) for name, place in places.items() if name != "clip_text"}
             self._graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
-        cache = user_cache() / "words" / manifest.bundle_id
+        self._graphs["clip_text"] = LateGraph(partial(load, "clip_text", places["clip_text"]))
+        merges, cache = self.bundle.path(manifest.clip.merges), user_cache() / "words" / manifest.bundle_id
         wishes = [self._graphs[name].rows for name in ("clip_image", "loftup") if name in self._graphs]
         default = 1 if devices["clip_image"].on_cpu else GPU_WINDOWS
         self._windows_a_run = min((wish for wish in wishes if wish), default=default)
         self._kept = ("features",) if devices["clip_image"] == devices.get("loftup") else ()
         self._tiles_on_cpu = "loftup" in devices and devices["loftup"].on_cpu
-        self._embedder = WordEmbedder(self._graphs["clip_text"], tokenizer, manifest.clip, cache)
+        self._embedder = WordEmbedder(self._graphs["clip_text"], merges, manifest.clip, cache)
 
     @property
     def manifest(self) -> Manifest:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,18 @@ def read_class_lines(path: Path) -> list[str]:
 class WordEmbedder:
     """Embeds words with a bundle's text graph; what it embedded once, it keeps in memory and on disk."""
 
-    def __init__(self, graph: Graph, tokenizer: Tokenizer, constants: Clip, cache: Path | None) -> None:
-        """Args: cache is a folder of this bundle alone, or None for memory only."""
+    def __init__(self, graph: Graph, merges: Path, constants: Clip, cache: Path | None) -> None:
+        """Args: merges is the tokenizer's file; cache is a folder of this bundle alone, or None for memory only."""
         self._graph = graph
-        self._tokenizer = tokenizer
+        self._merges = merges
         self._constants = constants
         self._cache = cache
         self._known: dict[str, Floats] = {}
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        """Made for the first word that is not in the cache: it takes longer than a small bundle's graphs."""
+        return Tokenizer(self._merges, context_length=self._constants.context_length)
 
     def __call__(self, words: Sequence[str]) -> Floats:
         """Unit embeddings f32 (len(words), D): each the normalised mean over all templates."""

@@ -277,6 +277,12 @@ def test_a_device_that_starts_another_provider_is_an_error(runtime, tiny, entrie
         OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
 
 
+def test_two_distributions_of_onnx_runtime_are_an_error_on_a_gpu(runtime, tiny, entries, monkeypatch):
+    monkeypatch.setattr("wordmask.backends.ort._is_installed", lambda name: True)
+    with pytest.raises(DeviceError, match="onnxruntime and onnxruntime-gpu are both installed"):
+        OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
+
+
 def test_nodes_left_to_the_cpu_are_an_error(runtime, tiny, entries):
     runtime.left = ["Conv", "Concat"]
     with pytest.raises(DeviceError, match="CUDAExecutionProvider was asked for but does not take Conv of its nodes"):

@@ -10,7 +10,6 @@ import pytest
 from wordmask.backends.ort import OrtGraph
 from wordmask.errors import VocabularyError
 from wordmask.manifest import read_manifest
-from wordmask.text import Tokenizer
 from wordmask.types import Vocabulary
 from wordmask.words import WordEmbedder, default_background, read_class_lines
 
@@ -33,11 +32,10 @@ def make(small_bundle):
     clip = read_manifest(small_bundle).clip
     entry = read_manifest(small_bundle).graphs["clip_text"]
     graph = OrtGraph(small_bundle / entry.file, entry, device="cpu")
-    tokenizer = Tokenizer(small_bundle / clip.merges.file)
 
     def embedder(cache=None):
         counting = Counting(graph)
-        return WordEmbedder(counting, tokenizer, clip, cache), counting
+        return WordEmbedder(counting, small_bundle / clip.merges.file, clip, cache), counting
 
     return embedder
 

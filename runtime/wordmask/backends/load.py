@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from wordmask.backends import Graph
 from wordmask.backends.device import Device
 from wordmask.backends.ort import OrtGraph
-from wordmask.backends.ort_rtx import EngineCache
 from wordmask.bundle import Bundle
-from wordmask.engines import Precision
+
+if TYPE_CHECKING:
+    from wordmask.engines import Precision
 
 
 def load_graph(
@@ -41,5 +42,9 @@ def load_graph(
         from wordmask.backends.trt import load_engine  # noqa: PLC0415
 
         return load_engine(bundle.folder, name, entry, tensorrt_precision, device.index)
-    cache = EngineCache(bundle.folder, name, bundle.manifest.precision)
+    cache = None
+    if device.kind == "tensorrt-rtx":
+        from wordmask.backends.ort_rtx import EngineCache  # noqa: PLC0415
+
+        cache = EngineCache(bundle.folder, name, bundle.manifest.precision)
     return OrtGraph(bundle.path(entry), entry, device=str(device), threads=threads, cache=cache)

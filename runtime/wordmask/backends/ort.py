@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -15,14 +14,14 @@ from numpy.typing import NDArray
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.device import parse_device
 from wordmask.backends.ort_binding import ELEMENT_TYPES, run_bound
-from wordmask.backends.ort_rtx import PROVIDER as RTX_PROVIDER
-from wordmask.backends.ort_rtx import EngineCache, open_rtx
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
 from wordmask.manifest import Graph as GraphEntry
 from wordmask.manifest import Tensor
 
 if TYPE_CHECKING:
     import onnxruntime
+
+    from wordmask.backends.ort_rtx import EngineCache
 
 COMPUTING = {
     "Attention",
@@ -74,9 +73,12 @@ class OrtGraph:
         place = parse_device(device)
         options = session_options(ort, threads)
         if place.kind != "cpu":
+            check_distributions()
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for check_assignment
         if place.kind == "tensorrt-rtx":
-            provider, plugin = RTX_PROVIDER, True
+            from wordmask.backends.ort_rtx import PROVIDER, open_rtx  # noqa: PLC0415
+
+            provider, plugin = PROVIDER, True
             self._session = open_rtx(ort, path, entry, options, place.index, cache)
         else:
             (provider, settings), plugin = execution_provider(ort, device), False
@@ -126,22 +128,31 @@ def import_onnxruntime() -> Any:
 
     Raises:
         MissingExtraError: it is not installed.
-        DeviceError: both of its distributions are, which breaks CUDA.
     """
     try:
         import onnxruntime as ort  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("running a bundle", "cpu", "onnxruntime") from error
+    return ort
+
+
+def check_distributions() -> None:
+    """Checks that one distribution of ONNX Runtime is installed. A CPU does not mind two, and need not wait for this.
+
+    Raises:
+        DeviceError: both are, which breaks CUDA.
+    """
     installed = {name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)}
     if len(installed) > 1:
         raise DeviceError(
             "onnxruntime and onnxruntime-gpu are both installed, and each overwrites the other's files: "
             "uninstall both, then install 'wordmask[cpu]' or 'wordmask[gpu]'"
         )
-    return ort
 
 
 def _is_installed(distribution: str) -> bool:
+    import importlib.metadata  # noqa: PLC0415  (takes a tenth of the time a small bundle needs to load)
+
     try:
         importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
