@@ -14,6 +14,11 @@ DATA = ROOT / "tests" / "data"
 SHARED_PHOTOS = ROOT.parent / "shared" / "images"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: what starts last keeps one process busy while the other has nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("full_size") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps the tests out of the user's cache of word embeddings."""
