@@ -98,6 +98,15 @@ def classify(
     return ClassMap(index, confidence, np.max(best, axis=0))
 
 
+def join(bands: Sequence[ClassMap]) -> ClassMap:
+    """One class map of a photo from those of its bands, top to bottom."""
+    return ClassMap(
+        np.concatenate([band.index for band in bands]),
+        np.concatenate([band.confidence for band in bands]),
+        np.max([band.best for band in bands], axis=0),
+    )
+
+
 def _classify_strip(
     resizing: _Resizing, class_starts: Sequence[int], start: int, index: NDArray[np.int32], confidence: Floats
 ) -> Floats:

@@ -20,7 +20,7 @@ from wordmask.backends.late import LateGraph
 from wordmask.backends.load import load_graph
 from wordmask.backends.ort import default_threads
 from wordmask.bundle import Bundle, open_bundle, user_cache
-from wordmask.classmap import ClassMap, classify
+from wordmask.classmap import ClassMap, classify, join
 from wordmask.decoder import BATCH as PROMPTS_A_RUN
 from wordmask.decoder import decode_prompts
 from wordmask.dense import DenseBranch, Upsampler, Words
@@ -30,6 +30,7 @@ from wordmask.image import check_rgb, decode
 from wordmask.manifest import Manifest
 from wordmask.masks import drop_duplicates, paint, upsample
 from wordmask.memory import with_less
+from wordmask.pamr import load_pamr, refined_bands
 from wordmask.preprocess import Photo, resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
 from wordmask.rle import encode_box
@@ -118,6 +119,7 @@ class Segmenter:
             loading = {name: pool.submit(load, name, place) for name, place in places.items() if name != "clip_text"}
             self._graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
         self._graphs["clip_text"] = LateGraph(partial(load, "clip_text", places["clip_text"]))
+        self._pamr = LateGraph(partial(load_pamr, threads))
         merges, cache = self.bundle.path(manifest.clip.merges), user_cache() / "words" / manifest.bundle_id
         wishes = [self._graphs[name].rows for name in ("clip_image", "loftup") if name in self._graphs]
         default = 1 if devices["clip_image"].on_cpu else GPU_WINDOWS
@@ -133,7 +135,7 @@ class Segmenter:
 
     def cancel(self) -> None:
         """Makes graph runs under way, and all later ones, end with an error. For signal handlers."""
-        for graph in self._graphs.values():
+        for graph in (*self._graphs.values(), self._pamr):
             graph.cancel()
 
     def __call__(
@@ -216,10 +218,14 @@ class Segmenter:
         logits = with_less(
             lambda windows: self._similarities(resized, queries, options, clock, windows), self._windows_a_run
         )
+        size = (photo.shape[0], photo.shape[1])
+        scale, starts = constants.logit_scale, queries.class_starts
+        if options.pamr:
+            with clock.measure("pamr"):
+                bands = refined_bands(self._pamr, logits, resized, size)
+                return join([classify(band, starts, band.shape[1:], scale, threads=self._threads) for band in bands])
         with clock.measure("class_map"):
-            size = (photo.shape[0], photo.shape[1])
-            scale = constants.logit_scale
-            return classify(logits, queries.class_starts, size, scale, threads=self._threads)
+            return classify(logits, starts, size, scale, threads=self._threads)
 
     def _similarities(
         self, resized: Photo, queries: Queries, options: Options, clock: Clock, windows_a_run: int

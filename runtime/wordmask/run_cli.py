@@ -57,6 +57,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--negative-points", type=int, default=0, help="points on other classes a region (%(default)s)")
     add("--negative-min-confidence", type=float, default=0.8, help="confidence of their pixels (%(default)s)")
     add("--boxes", action="store_true", help="prompt with each region's box too")
+    add("--pamr", action="store_true", help="refine the class map by the photo's colours (SCLIP's PAMR); slow")
     add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
     add(
         "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"

@@ -36,6 +36,7 @@ class Options:
         negative_points: points a region taken from other classes' confident pixels.
         negative_min_confidence: confidence such a pixel needs.
         boxes: add the region's bounding box to its prompt.
+        pamr: refine the class map by the photo's colours (see wordmask.pamr); seconds a photo.
     """
 
     use_loftup: bool | None = None
@@ -48,6 +49,7 @@ class Options:
     negative_points: int = 0
     negative_min_confidence: float = 0.8
     boxes: bool = False
+    pamr: bool = False
 
     def __post_init__(self) -> None:
         for name, values in (("upsample", (None, "full", "selective")), ("upsample_scope", ("window", "image"))):
