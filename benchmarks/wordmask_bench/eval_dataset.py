@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from wordmask.classmap import ClassMap
 from wordmask.image import decode
 from wordmask.pipeline import Clock, Queries, Segmenter
+from wordmask.preprocess import window_starts
 from wordmask.types import Options
 from wordmask_bench.datasets import Dataset, DatasetError, Pair, open_dataset
 from wordmask_bench.datasets_labels import read_labels
@@ -162,6 +165,18 @@ def measure(
         maps={kind: total.figures() for kind, total in totals.items()},
         seconds=float(np.median(seconds)),
     )
+
+
+def default_workers(segmenter: Segmenter, dataset: Dataset) -> int:
+    """Photos at the same time: a core each, unless their similarities would take half of the machine's memory."""
+    clip = segmenter.manifest.clip
+    short = dataset.protocol.short_side or clip.short_side
+    sides = (short, 2 * short)  # few photos are longer
+    windows = math.prod(len(window_starts(side, clip.window, clip.stride)) for side in sides)
+    words = sum(map(len, dataset.classes))
+    need = 2 * 4 * words * (windows * clip.window**2 + math.prod(sides))  # once more while they are joined
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory // 2 // need))
 
 
 @dataclass(frozen=True, eq=False)
