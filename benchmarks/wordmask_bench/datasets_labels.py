@@ -62,6 +62,6 @@ def _numbers(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
             if picture.mode in GREY:
                 return np.array(picture).astype(np.uint16)
             mode = picture.mode
-    except OSError as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, of broken files
         raise DatasetError(f"{path}: cannot be read as a picture of labels ({error})") from error
     raise DatasetError(f"{path}: its pixels are {mode}, expected a palette or grey PNG whose numbers are the labels")

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wordmask.classmap import ClassMap
 from wordmask.cli import main
 from wordmask.errors import BundleError
-from wordmask.pipeline import Segmenter
-from wordmask.types import Options
+from wordmask.pipeline import Clock, Segmenter
+from wordmask.types import Options, Vocabulary
 from wordmask_bench import cli, eval_dataset
 from wordmask_bench.datasets import DATASETS, DatasetError, open_dataset
 from wordmask_bench.datasets_labels import Coding, read_labels
 from wordmask_bench.datasets_protocol import PROTOCOLS, Protocol
 from wordmask_bench.eval_dataset import default_workers, evaluate, measure
+from wordmask_bench.eval_protocol import predict
 from wordmask_bench.eval_report import table, to_dict
 from wordmask_bench.scenes import BACKGROUNDS, write_folder
 
@@ -116,6 +118,14 @@ def test_coloured_labels_are_refused(tmp_path):
         read_labels(path, Coding(), 3)
 
 
+def test_labels_cut_short_are_refused(tmp_path):
+    path = tmp_path / "labels.png"
+    miniature.save_labels(path, np.random.default_rng(0).integers(0, 20, (50, 50)))
+    path.write_bytes(path.read_bytes()[:-600])
+    with pytest.raises(DatasetError, match=r"labels\.png: cannot be read as a picture of labels"):
+        read_labels(path, Coding(), 21)
+
+
 def test_more_classes_than_bytes_fit_in_grey_of_16_bits(tmp_path):
     path = tmp_path / "labels.png"
     Image.fromarray(np.array([[1, 300, 0, 65535, 255]], np.uint16)).save(path)
@@ -131,6 +141,10 @@ def test_a_folder_may_count_its_labels_from_0_and_have_its_class_list_elsewhere(
     assert found.classes[5] == ("one more",)
     expected = miniature.labels_of(0, 5) + 1  # what was ignored is the first class now
     np.testing.assert_array_equal(all_labels(found)[0], expected)
+
+
+def test_the_command_line_knows_all_datasets():
+    assert cli.DATASETS == ("scenes", *DATASETS)
 
 
 def test_published_datasets_keep_their_classes(tmp_path):
@@ -259,6 +273,29 @@ def test_the_runtime_takes_the_background_as_the_dataset_has_it(scenes, tiny):
     for figures in report.maps.values():
         assert figures.per_class["background"] > 0.95
         assert figures.accuracy > 0.95
+
+
+def test_similarities_are_of_the_size_asked_for_and_the_classes_are_made_of_them(scenes, tiny):
+    photo = np.array(Image.open(next((scenes / "images").iterdir())))
+    queries, options = tiny.embed(Vocabulary.parse(["red plain", "grass, sky", "stone"])), Options(use_loftup=False)
+    assert tiny.similarities(photo, queries, options, Clock(), short_side=100).shape == (4, 100, 130)
+    similarities = tiny.similarities(photo, queries, options, Clock())
+    known = tiny.class_map(photo, queries, options, Clock())
+    found = predict(similarities, queries, photo.shape[:2], Protocol(), tiny.manifest.clip.logit_scale)
+    np.testing.assert_array_equal(found.index, known.index)
+    np.testing.assert_allclose(found.confidence, known.confidence, atol=1e-5)
+
+
+def test_a_class_map_that_is_known_decides_what_sam2_is_asked_for(scenes, tiny):
+    photo = np.array(Image.open(next((scenes / "images").iterdir())))
+    queries, options, clock = tiny.embed(Vocabulary.parse(["red plain", "blue plain"])), Options(), Clock()
+    half = np.zeros(photo.shape[:2], np.int32)
+    half[:, 130:] = 1
+    known = ClassMap(half, np.ones(half.shape, np.float32), np.ones(2, np.float32))
+    found = tiny.segment(photo, queries, options, clock, dense=known)
+    np.testing.assert_array_equal(found.dense, half + 1)
+    assert found.prompt_count == 2
+    assert "clip" not in clock.seconds
 
 
 @pytest.mark.parametrize(
