@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wordmask.image import IMAGE_SUFFIXES
 from wordmask.words import read_class_lines
 from wordmask_bench.datasets_errors import DatasetError
 from wordmask_bench.datasets_labels import Coding
+from wordmask_bench.datasets_layouts import missing
 from wordmask_bench.datasets_protocol import PROTOCOLS, Protocol, Synonyms, class_names, parse_classes
 
 __all__ = ["DATASETS", "Dataset", "DatasetError", "Pair", "open_dataset"]
@@ -28,6 +29,9 @@ class Pair:
     labels: Path
 
 
+Pairs = tuple[Pair, ...]
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What is to be measured.
@@ -41,7 +45,7 @@ class Dataset:
     """
 
     name: str
-    pairs: tuple[Pair, ...]
+    pairs: Pairs
     classes: tuple[Synonyms, ...]
     coding: Coding
     protocol: Protocol
@@ -62,7 +66,7 @@ def open_dataset(
 
     Args:
         name: one of DATASETS.
-        root: the dataset's folder, or one that has it where it is usually unpacked (see LAYOUTS).
+        root: the dataset's folder, or one that has it where it is usually unpacked (see datasets_layouts).
         limit: take only the first photos.
         classes: of `folder`: the class list, one a line, commas between synonyms; ROOT/words.txt by default.
         first_label: of `folder`: the number of the first class in the label PNGs; 1 by default, 0 is then ignored.
@@ -77,22 +81,15 @@ def open_dataset(
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}: give at least 1")
     if name == "folder":
-        pairs, coding = _folder(root), Coding(first=1 if first_label is None else first_label)
-        lines = read_class_lines(classes or root / "words.txt")
-        labels, protocol = parse_classes(lines), Protocol(logit_scale=None, short_side=None)
-        if coding.first not in (0, 1):
-            raise ValueError(f"first_label is {first_label}, expected 0 or 1")
+        found = _folder(root, classes, 1 if first_label is None else first_label)
+    elif classes is not None or first_label is not None:
+        raise ValueError(f"{name} has its own classes and labels: they can be chosen for the dataset folder alone")
     else:
-        if classes is not None or first_label is not None:
-            raise ValueError(f"{name} has its own classes and labels: they can be chosen for the dataset folder alone")
-        labels, protocol = class_names(name), PROTOCOLS[name]
         pairs, coding = READERS[name](root)
-    pairs = pairs[:limit]
-    _check(name, root, pairs)
-    return Dataset(name, pairs, labels, coding, protocol)
-
-
-Pairs = tuple[Pair, ...]
+        found = Dataset(name, pairs, class_names(name), coding, PROTOCOLS[name])
+    found = replace(found, pairs=found.pairs[:limit])
+    _check(found, root)
+    return found
 
 
 def _voc(name: str, year: str, split: str, labels: str) -> Callable[[Path], tuple[Pairs, Coding]]:
@@ -139,10 +136,19 @@ def _ade20k(root: Path) -> tuple[Pairs, Coding]:
     return tuple(Pair(photo, base / "annotations" / "validation" / f"{photo.stem}.png") for photo in photos), Coding(1)
 
 
-def _folder(root: Path) -> Pairs:
+def _folder(root: Path, classes: Path | None, first_label: int) -> Dataset:
+    if first_label not in (0, 1):
+        raise ValueError(f"first_label is {first_label}, expected 0 or 1")
     base = _base("folder", root, "images")
+    words = classes or _base("folder", root, "words.txt") / "words.txt"
     photos = sorted(path for path in (base / "images").iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    return tuple(Pair(photo, base / "labels" / f"{photo.stem}.png") for photo in photos)
+    return Dataset(
+        name="folder",
+        pairs=tuple(Pair(photo, base / "labels" / f"{photo.stem}.png") for photo in photos),
+        classes=parse_classes(read_class_lines(words)),
+        coding=Coding(first_label),
+        protocol=Protocol(logit_scale=None, short_side=None),
+    )
 
 
 READERS: dict[str, Callable[[Path], tuple[Pairs, Coding]]] = {
@@ -156,51 +162,18 @@ READERS: dict[str, Callable[[Path], tuple[Pairs, Coding]]] = {
     "ade20k": _ade20k,
 }
 
-_VOC = """ImageSets/Segmentation/val.txt       one name a line, without suffix
-JPEGImages/NAME.jpg
-SegmentationClass/NAME.png           0 background, 1 to 20, 255 ignored"""
-_CONTEXT = """ImageSets/SegmentationContext/val.txt   one name a line, without suffix
-JPEGImages/NAME.jpg
-SegmentationClassContext/NAME.png       0 background, 1 to 59 (made by mmsegmentation's pascal_context.py)"""
-LAYOUTS = {
-    "voc21": _VOC,
-    "voc20": _VOC,
-    "context59": _CONTEXT,
-    "context60": _CONTEXT,
-    "coco-object": """images/val2017/NUMBER.jpg
-annotations/val2017/NUMBER_instanceTrainIds.png   0 background, 1 to 80 (made by SCLIP's cvt_coco_object.py)""",
-    "coco-stuff": """images/val2017/NUMBER.jpg
-annotations/val2017/NUMBER_labelTrainIds.png   0 to 170, 255 ignored (made by mmsegmentation's coco_stuff164k.py)""",
-    "cityscapes": """leftImg8bit/val/CITY/NAME_leftImg8bit.png
-gtFine/val/CITY/NAME_gtFine_labelTrainIds.png   0 to 18, 255 ignored; or NAME_gtFine_labelIds.png as published""",
-    "ade20k": """images/validation/NAME.jpg
-annotations/validation/NAME.png   1 to 150, 0 ignored""",
-    "folder": """images/NAME.jpg (or .png, ...)
-labels/NAME.png   palette or grey: 1 is the first class, 0 and 255 (of 16 bits 65535) are ignored
-words.txt         one class a line, commas between synonyms""",
-}
-
 
 def _base(name: str, root: Path, wanted: str, *usual: str) -> Path:
     """The folder that holds `wanted`: the root, or where the dataset is usually unpacked below it."""
     for below in ("", *usual):
         if (root / below / wanted).exists():
             return root / below
-    raise _missing(name, root, f"there is no {wanted}")
+    raise missing(name, root, f"there is no {wanted}")
 
 
-def _check(name: str, root: Path, pairs: Pairs) -> None:
-    if not pairs:
-        raise _missing(name, root, "it holds no photos")
-    missing = list(_not_there(pairs))
-    if missing:
-        raise _missing(name, root, f"{len(missing)} of its files are missing, first {missing[0]}")
-
-
-def _not_there(pairs: Pairs) -> Iterator[Path]:
-    return (path for pair in pairs for path in (pair.photo, pair.labels) if not path.is_file())
-
-
-def _missing(name: str, root: Path, found: str) -> DatasetError:
-    layout = "\n".join(f"  {line}" for line in LAYOUTS[name].splitlines())
-    return DatasetError(f"{root}: {found}. {name} is expected there as\n{layout}")
+def _check(dataset: Dataset, root: Path) -> None:
+    if not dataset.pairs:
+        raise missing(dataset.name, root, "it holds no photos")
+    gone = [path for pair in dataset.pairs for path in (pair.photo, pair.labels) if not path.is_file()]
+    if gone:
+        raise missing(dataset.name, root, f"{len(gone)} of its files are missing, first {gone[0]}")

@@ -5,45 +5,22 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wordmask.classmap import ClassMap
 from wordmask.image import decode
-from wordmask.pipeline import Clock, Queries, Segmenter
+from wordmask.pipeline import Segmenter
 from wordmask.preprocess import window_starts
 from wordmask.types import Options
 from wordmask_bench.datasets import Dataset, DatasetError, Pair, open_dataset
 from wordmask_bench.datasets_labels import read_labels
-from wordmask_bench.eval_protocol import Prediction, predict, vocabulary
-from wordmask_bench.eval_tally import Figures, Tally
-
-Map = NDArray[np.integer]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the figures were made with: the dataset's protocol with the bundle's numbers where it has none.
-
-    Attributes:
-        logit_scale, short_side, min_probability, min_area: see wordmask_bench.datasets_protocol.Protocol.
-        window, stride: the bundle's; SCLIP's are 224 and 112.
-        upsample: where LoftUp was evaluated, full or selective; None without it.
-    """
-
-    logit_scale: float
-    short_side: int
-    min_probability: float
-    min_area: float | None
-    window: int
-    stride: int
-    upsample: str | None
+from wordmask_bench.eval_maps import Maps, Settings
+from wordmask_bench.eval_tally import Figures
 
 
 @dataclass(frozen=True)
@@ -133,8 +110,8 @@ def measure(
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}: give at least 1")
-    work = _Work.prepare(segmenter, dataset, loftup, masks, options or Options())
-    totals = {kind: work.tally() for kind in work.kinds}
+    maps = Maps.prepare(segmenter, dataset, loftup, masks, options or Options())
+    totals = {kind: maps.tally() for kind in maps.kinds}
     seconds: list[float] = []
     lock = Lock()
 
@@ -145,8 +122,8 @@ def measure(
         if labels.shape != photo.shape[:2]:
             sizes = " and ".join(f"{width} x {height}" for height, width in (photo.shape[:2], labels.shape))
             raise DatasetError(f"{pair.labels}: photo and labels are of different sizes, {sizes}")
-        for kind, found in work.maps(photo):
-            tally = work.tally()
+        for kind, found in maps.of(photo):
+            tally = maps.tally()
             tally.add(labels, found)
             with lock:
                 totals[kind].merge(tally)
@@ -161,7 +138,7 @@ def measure(
         dataset=dataset.name,
         bundle=segmenter.manifest.bundle_id,
         photos=len(seconds),
-        settings=work.settings,
+        settings=maps.settings,
         maps={kind: total.figures() for kind, total in totals.items()},
         seconds=float(np.median(seconds)),
     )
@@ -177,70 +154,3 @@ def default_workers(segmenter: Segmenter, dataset: Dataset) -> int:
     need = 2 * 4 * words * (windows * clip.window**2 + math.prod(sides))  # once more while they are joined
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(os.cpu_count() or 1, memory // 2 // need))
-
-
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """What is the same for all photos."""
-
-    segmenter: Segmenter
-    dataset: Dataset
-    queries: Queries
-    options: Options
-    dense: Mapping[str, Options]
-    masks: bool
-    settings: Settings
-
-    @classmethod
-    def prepare(
-        cls, segmenter: Segmenter, dataset: Dataset, loftup: bool | None, masks: bool, options: Options
-    ) -> _Work:
-        clip, asked = segmenter.manifest.clip, dataset.protocol
-        wanted = {False, segmenter.uses_loftup(replace(options, use_loftup=loftup))} if loftup is None else {loftup}
-        dense = {"loftup" if use else "bilinear": replace(options, use_loftup=use) for use in sorted(wanted)}
-        for choice in dense.values():
-            segmenter.uses_loftup(choice)  # a bundle without it is an error now, not at the first photo
-        settings = Settings(
-            logit_scale=clip.logit_scale if asked.logit_scale is None else asked.logit_scale,
-            short_side=asked.short_side or clip.short_side,
-            min_probability=asked.min_probability,
-            min_area=asked.min_area,
-            window=clip.window,
-            stride=clip.stride,
-            upsample=segmenter.upsample(options) if "loftup" in dense else None,
-        )
-        queries = segmenter.embed(vocabulary(dataset.classes, asked))
-        return cls(segmenter, dataset, queries, options, dense, masks, settings)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return (*self.dense, *(("masks", "masks_over_dense") if self.masks else ()))
-
-    def tally(self) -> Tally:
-        return Tally(self.dataset.names, first_object=int(self.dataset.protocol.background))
-
-    def maps(self, photo: NDArray[np.uint8]) -> Iterator[tuple[str, Map]]:
-        """A photo's map of each kind (H, W): class, or the number of classes for none."""
-        for kind, options in self.dense.items():
-            last = self._predict(photo, options)
-            yield kind, last.index
-        if self.masks:
-            found = self._masks(photo, last)
-            yield "masks", found
-            none = 0 if self.dataset.protocol.background else len(self.dataset.classes)
-            yield "masks_over_dense", np.where(found == none, last.index, found)
-
-    def _predict(self, photo: NDArray[np.uint8], options: Options) -> Prediction:
-        side = self.settings.short_side
-        similarities = self.segmenter.similarities(photo, self.queries, options, Clock(), short_side=side)
-        size = (photo.shape[0], photo.shape[1])
-        return predict(similarities, self.queries, size, self.dataset.protocol, self.settings.logit_scale)
-
-    def _masks(self, photo: NDArray[np.uint8], dense: Prediction) -> Map:
-        """SAM2's semantic map as the dataset codes it; where no mask lies it is the background, else none."""
-        count, shift = len(self.dataset.classes), int(self.dataset.protocol.background)
-        index = (dense.index - shift) % count  # the runtime's background is the last
-        known = ClassMap(index.astype(np.int32), dense.confidence, np.roll(dense.best, -shift))
-        found = self.segmenter.segment(photo, self.queries, self.options, Clock(), dense=known)
-        semantic = found.semantic.astype(np.int32)
-        return semantic if shift else np.where(semantic == 0, count, semantic - 1)

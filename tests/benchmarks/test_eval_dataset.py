@@ -81,6 +81,12 @@ def test_a_missing_file_is_told_before_anything_is_measured(dataset, root):
     assert len(open_dataset(dataset, root, limit=1).pairs) == 1  # those not asked for may be missing
 
 
+def test_a_folder_without_its_class_list_is_told_with_the_layout(tmp_path):
+    (miniature.write(tmp_path, "folder", 5) / "words.txt").unlink()
+    with pytest.raises(DatasetError, match=r"there is no words\.txt.*\n.*images/NAME"):
+        open_dataset("folder", tmp_path)
+
+
 def test_cityscapes_label_ids_are_mapped_to_the_19_classes(tmp_path):
     root = miniature.write(tmp_path, "cityscapes", 19)
     expected = all_labels(open_dataset("cityscapes", root))
@@ -144,7 +150,7 @@ def test_a_folder_may_count_its_labels_from_0_and_have_its_class_list_elsewhere(
 
 
 def test_the_command_line_knows_all_datasets():
-    assert cli.DATASETS == ("scenes", *DATASETS)
+    assert ("scenes", *DATASETS) == cli.DATASETS
 
 
 def test_published_datasets_keep_their_classes(tmp_path):
