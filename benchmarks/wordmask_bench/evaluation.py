@@ -35,11 +35,15 @@ class Confusion:
         pairs = true[counted].astype(np.int64) * columns + found[counted]
         self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
 
-    def iou(self) -> NDArray[np.float64]:
-        """IoU a class, f64 (C,); nan where the class does not occur."""
+    def iou(self, *, punish_absent: bool = False) -> NDArray[np.float64]:
+        """IoU a class, f64 (C,); nan where the class does not occur.
+
+        With punish_absent, what was found of a class that does not occur makes its IoU 0, as mmsegmentation counts.
+        """
         right = np.diagonal(self.counts).astype(np.float64)
         true, found = self.counts.sum(1), self.counts.sum(0)[:-1]
-        return np.where(true > 0, right / np.maximum(true + found - right, 1), np.nan)
+        counted = true + found > 0 if punish_absent else true > 0
+        return np.where(counted, right / np.maximum(true + found - right, 1), np.nan)
 
     def accuracy(self) -> float:
         """Share of the pixels that are right."""
@@ -58,6 +62,15 @@ def boundary(labels: Labels, width: int) -> NDArray[np.bool_]:
     plane = labels.astype(np.uint16)
     different: NDArray[np.bool_] = cv2.dilate(plane, kernel) != cv2.erode(plane, kernel)
     return different
+
+
+def outline(labels: Labels, width: int) -> NDArray[np.bool_]:
+    """Pixels within `width` of another label or of what is beyond the picture: bool (H, W).
+
+    Of each label these are the pixels that boundary_iou_api's mask_to_boundary leaves of its mask.
+    """
+    beyond = np.iinfo(np.uint16).max  # no label has it
+    return boundary(np.pad(labels.astype(np.uint16), 1, constant_values=beyond), width)[1:-1, 1:-1]
 
 
 def is_small(box: tuple[int, int, int, int]) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -173,11 +173,16 @@ class Segmenter:
         starts = np.cumsum([0, *(len(synonyms) for synonyms in classes[:-1])])
         return Queries(vocabulary, self._embedder(words), tuple(starts.tolist()))
 
-    def segment(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> Segmentation:
-        """The chain on a decoded photo u8 (H, W, 3). SAM2's encoder runs beside CLIP, LoftUp and the prompts."""
+    def segment(
+        self, photo: Photo, queries: Queries, options: Options, clock: Clock, *, dense: ClassMap | None = None
+    ) -> Segmentation:
+        """The chain on a decoded photo u8 (H, W, 3). SAM2's encoder runs beside CLIP, LoftUp and the prompts.
+
+        A class map of the photo that is known already (the background's index is the last) spares CLIP and LoftUp.
+        """
         with ThreadPoolExecutor(1, thread_name_prefix="sam2") as side_branch:
             encoding = side_branch.submit(self.encode, photo, clock)
-            dense = self.class_map(photo, queries, options, clock)
+            dense = dense or self.class_map(photo, queries, options, clock)
             count = len(queries.vocabulary.classes)
             with clock.measure("prompts"):
                 prompts = extract_prompts(dense.index, dense.confidence, count, options)
@@ -213,19 +218,37 @@ class Segmenter:
 
     def class_map(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> ClassMap:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""
-        constants = self.manifest.clip
-        resized = resize_for_clip(photo, constants)
-        logits = with_less(
-            lambda windows: self._similarities(resized, queries, options, clock, windows), self._windows_a_run
-        )
+        logits = self.similarities(photo, queries, options, clock)
         size = (photo.shape[0], photo.shape[1])
-        scale, starts = constants.logit_scale, queries.class_starts
+        scale, starts = self.manifest.clip.logit_scale, queries.class_starts
         if options.pamr:
             with clock.measure("pamr"):
+                resized = resize_for_clip(photo, self.manifest.clip)
                 bands = refined_bands(self._pamr, logits, resized, size)
                 return join([classify(band, starts, band.shape[1:], scale, threads=self._threads) for band in bands])
         with clock.measure("class_map"):
             return classify(logits, starts, size, scale, threads=self._threads)
+
+    def similarities(
+        self, photo: Photo, queries: Queries, options: Options, clock: Clock, *, short_side: int | None = None
+    ) -> Floats:
+        """Cosine similarity of a photo's pixels with all words, windows joined: what becomes a class map.
+
+        Args:
+            photo: u8 (H, W, 3).
+            queries: Q words.
+            options: how the features are upsampled.
+            clock: is told the time.
+            short_side: pixels the photo's short side is resized to; None takes the bundle's.
+
+        Returns:
+            f32 (Q, h, w), of the size to which the photo was resized.
+        """
+        constants = self.manifest.clip if short_side is None else replace(self.manifest.clip, short_side=short_side)
+        resized = resize_for_clip(photo, constants)
+        return with_less(
+            lambda windows: self._similarities(resized, queries, options, clock, windows), self._windows_a_run
+        )
 
     def _similarities(
         self, resized: Photo, queries: Queries, options: Options, clock: Clock, windows_a_run: int
