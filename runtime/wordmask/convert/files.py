@@ -29,7 +29,7 @@ class CocoDocument:
         """Begins the file with what stands before the lists."""
         self._path, self._images = path, path.with_name(f".{path.name}-images")
         self._annotations_written = self._images_written = False
-        write(path, json_bytes(head).rstrip(b"}\n") + b',\n"annotations": [')
+        write(path, json_bytes(head).removesuffix(b"}\n") + b',\n"annotations": [')
         write(self._images, b"")
 
     def add(self, image: Mapping[str, Any], annotations: Iterable[Mapping[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,10 @@ class VocWriter:
             raise ConversionError(f"{found}, VOC's colours tell {_MOST}: use coco-panoptic")
         self._photo_files.place(photo, self._folder / "JPEGImages")
         name = plain_name(photo.name)
-        maps = {"SegmentationClass": class_map(photo, painted), "SegmentationObject": np.searchsorted(visible, painted)}
+        maps: dict[str, NDArray[Any]] = {
+            "SegmentationClass": class_map(photo, painted),
+            "SegmentationObject": np.searchsorted(visible, painted),
+        }
         for kind, labels in maps.items():
             write(self._folder / kind / f"{name}.png", self._picture(labels.astype(np.uint16)))
         append(self._list, f"{name}\n".encode())
