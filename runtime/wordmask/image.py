@@ -2,6 +2,7 @@
 
 A cut or garbled photo must not become a confident mask, so that everything is checked that a format lets one check:
 image_header says what a file is, image_jpeg finds damage that libjpeg hides, image_depth brings all colours to 8 bits.
+image_jpeg_fast is quicker with JPEGs that are whole, where what it needs is installed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from wordmask.errors import PhotoError
 from wordmask.image_depth import to_rgb
 from wordmask.image_header import check_png, open_header
 from wordmask.image_jpeg import decode_jpeg
+from wordmask.image_jpeg_fast import decode_whole_jpeg
 from wordmask.image_kind import HEAD_SIZE, identify
 
 MAX_PIXELS = 178_000_000
@@ -153,6 +155,12 @@ def _check_header(file: BinaryIO, kind: str, max_pixels: int) -> None:
 def _decode(data: bytes, kind: str, max_pixels: int, lenient: bool) -> Photo:
     notes: list[str] = []
     image: Image.Image
+    whole = decode_whole_jpeg(data, max_pixels) if kind == "JPEG" else None
+    if whole is not None:
+        transposition = _TRANSPOSITIONS.get(_orientation(whole[1]))
+        if transposition is None:
+            return Photo(whole[0])
+        return Photo(np.asarray(Image.fromarray(whole[0]).transpose(transposition)))
     if kind == "JPEG":
         image, damage = decode_jpeg(data, max_pixels)
         if damage is not None and not lenient:
