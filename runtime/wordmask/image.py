@@ -10,10 +10,12 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,6 +27,7 @@ from wordmask.image_jpeg import decode_jpeg
 from wordmask.image_jpeg_fast import decode_whole_jpeg
 from wordmask.image_kind import HEAD_SIZE, identify
 
+Pixels = NDArray[np.uint8]
 MAX_PIXELS = 178_000_000
 
 # Lower case. Kinds that cannot be read are listed too: their photos are reported, not passed over in silence.
@@ -38,14 +41,14 @@ IMAGE_SUFFIXES = frozenset(
 
 _ORIENTATION = 0x0112
 # EXIF 2.32, tag 0x0112: what turns the stored image into the displayed one.
-_TRANSPOSITIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_TURNS: dict[int, Callable[[Pixels], cv2.typing.MatLike]] = {
+    2: lambda stored: cv2.flip(stored, 1),
+    3: lambda stored: cv2.rotate(stored, cv2.ROTATE_180),
+    4: lambda stored: cv2.flip(stored, 0),
+    5: cv2.transpose,
+    6: lambda stored: cv2.rotate(stored, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda stored: cv2.rotate(cv2.transpose(stored), cv2.ROTATE_180),
+    8: lambda stored: cv2.rotate(stored, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 _NO_FILES = (
     (stat.S_ISDIR, "a folder"),
@@ -153,14 +156,11 @@ def _check_header(file: BinaryIO, kind: str, max_pixels: int) -> None:
 
 
 def _decode(data: bytes, kind: str, max_pixels: int, lenient: bool) -> Photo:
-    notes: list[str] = []
-    image: Image.Image
     whole = decode_whole_jpeg(data, max_pixels) if kind == "JPEG" else None
     if whole is not None:
-        transposition = _TRANSPOSITIONS.get(_orientation(whole[1]))
-        if transposition is None:
-            return Photo(whole[0])
-        return Photo(np.asarray(Image.fromarray(whole[0]).transpose(transposition)))
+        return Photo(_turned(*whole))
+    notes: list[str] = []
+    image: Image.Image
     if kind == "JPEG":
         image, damage = decode_jpeg(data, max_pixels)
         if damage is not None and not lenient:
@@ -172,11 +172,15 @@ def _decode(data: bytes, kind: str, max_pixels: int, lenient: bool) -> Photo:
         image = open_header(io.BytesIO(data), kind, max_pixels)
         notes += ["only the first of several images is used"] if getattr(image, "is_animated", False) else []
         image.load()
-    rgb = to_rgb(image, data)
-    transposition = _TRANSPOSITIONS.get(_orientation(image))
-    if transposition is not None:
-        rgb = rgb.transpose(transposition)
-    return Photo(np.asarray(rgb), tuple(notes))
+    return Photo(_turned(np.asarray(to_rgb(image, data)), image), tuple(notes))
+
+
+def _turned(stored: Pixels, image: Image.Image) -> Pixels:
+    """Pixels as displayed, read-only. image: whose metadata say how."""
+    turn = _TURNS.get(_orientation(image))
+    displayed = stored if turn is None else np.asarray(turn(stored), np.uint8)
+    displayed.flags.writeable = False
+    return displayed
 
 
 def _orientation(image: Image.Image) -> int:

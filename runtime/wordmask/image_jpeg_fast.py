@@ -52,5 +52,4 @@ def decode_whole_jpeg(data: bytes, max_pixels: int) -> tuple[NDArray[np.uint8], 
         return None
     if image.size != (pixels.shape[1], pixels.shape[0]):
         return None
-    pixels.flags.writeable = False
     return pixels, image
