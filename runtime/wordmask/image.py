@@ -26,6 +26,7 @@ from wordmask.image_header import check_png, open_header
 from wordmask.image_jpeg import decode_jpeg
 from wordmask.image_jpeg_fast import decode_whole_jpeg
 from wordmask.image_kind import HEAD_SIZE, identify
+from wordmask.memory import is_out_of_memory
 
 Pixels = NDArray[np.uint8]
 MAX_PIXELS = 178_000_000
@@ -101,11 +102,11 @@ def load(path: str | Path, *, max_pixels: int = MAX_PIXELS, lenient: bool = Fals
         return _decode(data, kind, max_pixels, lenient)
     except PhotoError as error:
         raise PhotoError(error.code, f"{str(path)!r}: {error}") from error
-    except MemoryError as error:
-        raise PhotoError("OOM", f"{str(path)!r}: there is not enough memory to decode it") from error
     except Image.DecompressionBombError as error:
         raise PhotoError("TOO_LARGE", f"{str(path)!r}: {error}") from error
     except Exception as error:  # decoders raise what they like at damaged files
+        if is_out_of_memory(error):
+            raise PhotoError("OOM", f"{str(path)!r}: there is not enough memory to decode it") from error
         found = f"it cannot be decoded ({type(error).__name__}: {error})"
         raise PhotoError("DECODE", f"{str(path)!r}: {found}: copy or download it again") from error
 
