@@ -18,7 +18,7 @@ from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.run_reader import RunObject, RunPhoto
 from wordmask.output import encode, json_bytes
 
-_VERSION = "5.5.0"  # the format; masks are known since 5.3
+_VERSION = "5.5.0"  # of the format; it has masks
 _FEWEST_POINTS = 3  # of a LabelMe polygon
 
 
