@@ -23,7 +23,6 @@ class CocoWriter:
     def add(self, photo: RunPhoto) -> None:
         """Adds a photo."""
         name = self._photo_files.place(photo, self._data)
-        name = photo.path if self._photo_files.placing == "none" else name
         annotations = [
             {
                 "id": number,

@@ -32,8 +32,8 @@ class LabelMeWriter:
     def add(self, photo: RunPhoto) -> None:
         """Writes a photo's file; it finds the photo by a path relative to itself."""
         path = self._folder / f"{plain_name(photo.name)}.json"
-        placed = self._folder / self._photo_files.place(photo, self._folder)
-        image = Path(photo.path) if self._photo_files.placing == "none" else placed
+        name = self._photo_files.place(photo, self._folder)
+        image = Path(name) if self._photo_files.placing == "none" else self._folder / name
         document: dict[str, Any] = {
             "version": _VERSION,
             "flags": {},

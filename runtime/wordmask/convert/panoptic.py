@@ -35,7 +35,6 @@ class PanopticWriter:
     def add(self, photo: RunPhoto) -> None:
         """Adds a photo. Objects that others hide altogether are left out."""
         name = self._photo_files.place(photo, self._folder / "data")
-        name = photo.path if self._photo_files.placing == "none" else name
         objects = object_map(photo)
         segments = [
             {

@@ -27,23 +27,27 @@ class PhotoFiles:
     placing: Placing = "none"
 
     def place(self, photo: RunPhoto, folder: Path) -> str:
-        """The photo's name relative to the folder, where it is put if that was asked for.
+        """Brings the photo into the folder, if that was asked for.
+
+        Returns:
+            Its name relative to the folder; where photos are not brought, the path that the run was given.
 
         Raises:
             ConversionError: the photo is not there.
         """
-        suffix = Path(photo.path).suffix
-        name = plain_name(photo.name) + (suffix if suffix.lower() in IMAGE_SUFFIXES else "")
-        if self.placing != "none":
-            source, place = Path(photo.path).absolute(), folder / name
-            if not source.is_file():
-                advice = "start wordmask convert where the run was started, or give --photos none"
-                raise ConversionError(f"{photo.path!r} is not there: {advice}")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if self.placing == "link":
-                place.symlink_to(source)
-            else:
-                shutil.copyfile(source, place)
+        if self.placing == "none":
+            return photo.path
+        source = Path(photo.path).absolute()
+        if not source.is_file():
+            advice = "start wordmask convert where the run was started, or give --photos none"
+            raise ConversionError(f"{photo.path!r} is not there: {advice}")
+        name = plain_name(photo.name) + (source.suffix if source.suffix.lower() in IMAGE_SUFFIXES else "")
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if self.placing == "link":
+            place.symlink_to(source)
+        else:
+            shutil.copyfile(source, place)
         return name
 
 
