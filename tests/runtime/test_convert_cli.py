@@ -144,6 +144,17 @@ def test_a_photo_that_is_gone_is_left_out_where_photos_are_wanted(original, out,
     assert convert(out, "--force", "--photos", "none", kind="yolo-seg") == OK
 
 
+@pytest.mark.parametrize("placing", ["link", "copy"])
+def test_a_journal_cannot_bring_other_files_than_photos(placing, out, tmp_path, capsys):
+    secret = tmp_path / "secret.png"
+    secret.write_text("password")
+    row = json.loads((out / "journal.jsonl").read_text().splitlines()[0])
+    (out / "journal.jsonl").write_text(json.dumps({**row, "photo": str(secret)}) + "\n")
+    assert convert(out, "--photos", placing, kind="coco") == SOME_PHOTOS_FAILED
+    assert "is no photo" in capsys.readouterr().err
+    assert names(out / "convert" / "coco") == [".wordmask-convert.json", "labels.json"]
+
+
 def test_photos_are_refused_where_the_format_has_no_place_for_them(out, capsys):
     assert convert(out, "--photos", "copy") == USAGE
     assert "no place for photos" in capsys.readouterr().err

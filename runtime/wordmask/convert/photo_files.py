@@ -11,8 +11,9 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from wordmask.convert.run_reader import RunPhoto
-from wordmask.errors import ConversionError
+from wordmask.errors import ConversionError, PhotoError
 from wordmask.image import IMAGE_SUFFIXES
+from wordmask.image_kind import HEAD_SIZE, identify
 
 Placing = Literal["none", "link", "copy"]
 # Lists of names have one a line and stop at blanks, quotes and #; globs know brackets.
@@ -33,7 +34,7 @@ class PhotoFiles:
             Its name relative to the folder; where photos are not brought, the path that the run was given.
 
         Raises:
-            ConversionError: the photo is not there.
+            ConversionError: the photo is not there, or is none.
         """
         if self.placing == "none":
             return photo.path
@@ -41,6 +42,7 @@ class PhotoFiles:
         if not source.is_file():
             advice = "start wordmask convert where the run was started, or give --photos none"
             raise ConversionError(f"{photo.path!r} is not there: {advice}")
+        _check_photo(source)
         name = plain_name(photo.name) + (source.suffix if source.suffix.lower() in IMAGE_SUFFIXES else "")
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,15 @@ class PhotoFiles:
         else:
             shutil.copyfile(source, place)
         return name
+
+
+def _check_photo(path: Path) -> None:
+    """The journal may have been edited: nothing else than a photo gets into a data set."""
+    try:
+        with path.open("rb") as file:
+            identify(file.read(HEAD_SIZE))
+    except (OSError, PhotoError) as error:
+        raise ConversionError(f"{str(path)!r} is no photo ({error}): give --photos none") from error
 
 
 def plain_name(name: str) -> str:
