@@ -47,6 +47,10 @@ class ResumeError(WordmaskError, ValueError):
     """A run cannot go on in this output folder: an earlier one was another, or one is under way."""
 
 
+class ConversionError(WordmaskError, ValueError):
+    """A run's results, or one photo's, cannot be put into another format."""
+
+
 class PhotoError(WordmaskError, ValueError):
     """One photo cannot be used. `code` is the short name that stands in the journal.
 

@@ -4,6 +4,8 @@ A mask is read column by column; the code holds the lengths of its runs, startin
 empty). From the fourth run on, the difference to the run two before is stored. Each number is cut into groups of five
 bits, lowest first; a group is one character: 48 + bits + 32 if more follow. Bit 4 of the last group is the sign.
 Source: pycocotools, common/maskApi.c; the strings are identical.
+
+Where rlemasklib is installed (the extra `fast`), it goes over the pixels; what is read and checked stays here.
 """
 
 from __future__ import annotations
@@ -12,6 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.types import RLE, BoolMask
+
+try:
+    from rlemasklib import RLEMask
+except ImportError:
+    RLEMask = None
 
 Integers = NDArray[np.int64]
 _MAX_PIXELS = 2**32 - 1  # pycocotools keeps run lengths in 32 bits
@@ -48,6 +55,11 @@ def encode_box(mask: BoolMask, x0: int, y0: int, size: tuple[int, int]) -> RLE:
     height, width = size
     if x0 < 0 or y0 < 0 or y0 + mask.shape[0] > height or x0 + mask.shape[1] > width:
         raise ValueError(f"a box of shape {mask.shape} at x={x0}, y={y0} does not fit into a photo of {height}x{width}")
+    if RLEMask is not None and mask.size > 0 and height * width <= _MAX_PIXELS:
+        rest = (y0, height - y0 - mask.shape[0], x0, width - x0 - mask.shape[1])  # above, below, left, right
+        return RLE(
+            (height, width), RLEMask.from_array(np.ascontiguousarray(mask)).pad(*rest).to_dict()["counts"].decode()
+        )
     edges = _edges(mask, x0, y0, height)
     inner = edges[1:-1].reshape(-1, 2)  # the end of a run and the start of the next one
     # A run that reaches the bottom goes on at the top of the next column.
@@ -88,6 +100,10 @@ def decode_box(rle: RLE, box: tuple[int, int, int, int]) -> BoolMask:
     x0, y0, x1, y1 = box
     if not (0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height):
         raise ValueError(f"the box {box} does not lie inside a mask of {height}x{width}")
+    if RLEMask is not None and x0 < x1 and y0 < y1:
+        inside = RLEMask.from_counts(lengths.astype(np.uint32), rle.size).crop((x0, y0, x1 - x0, y1 - y0))
+        found: BoolMask = inside.to_array(order="C").view(np.bool_)
+        return found
     ends = np.clip(np.cumsum(lengths), x0 * height, x1 * height)
     values = np.arange(ends.size) % 2 == 1
     columns = np.repeat(values, np.diff(ends, prepend=x0 * height)).reshape(x1 - x0, height)  # (box width, H)

@@ -1,16 +1,19 @@
-"""The values that flow between stages and out to the caller. Frozen, plain, without behaviour."""
+"""The values that flow between stages and out to the caller. Frozen and plain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Value
 from wordmask.errors import VocabularyError
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 BoolMask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -214,3 +217,17 @@ class Segmentation:
     word_confidence: tuple[float, ...]
     prompt_count: int
     seconds: dict[str, float]
+
+    def to_supervision(self) -> Detections:
+        """The instances as supervision's Detections, for its annotators, trackers and metrics.
+
+        Returns:
+            In falling score: xyxy f32 (N, 4) with exclusive ends, mask bool (N, H, W), confidence f32 (N,) (the
+            score), class_id i64 (N,) (index into `words`), and data["class_name"] (N,).
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        from wordmask.supervision_bridge import detections  # noqa: PLC0415
+
+        return detections(self)

@@ -1,0 +1,138 @@
+"""A whole conversion: read a run photo by photo, write, and give the folder its name when all is there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from wordmask.convert.coco import CocoWriter
+from wordmask.convert.files import write
+from wordmask.convert.geojson import GeoJsonWriter
+from wordmask.convert.labelme import LabelMeWriter
+from wordmask.convert.panoptic import PanopticWriter
+from wordmask.convert.photo_files import PhotoFiles, Placing
+from wordmask.convert.run_reader import FinishedRun, RunPhoto
+from wordmask.convert.voc import CvatWriter, VocWriter
+from wordmask.convert.yolo import YoloWriter
+from wordmask.errors import ConversionError, OutputError
+from wordmask.output import TEMPORARY, json_bytes
+
+MARK = ".wordmask-convert.json"  # in every converted folder: what may be replaced with --force
+
+
+class Writer(Protocol):
+    """Writes one format into a folder that exists."""
+
+    def add(self, photo: RunPhoto) -> None:
+        """Adds a photo; ConversionError where the format or the photo does not let it."""
+
+    def finish(self) -> None:
+        """Writes what can only be written at the end."""
+
+
+WRITERS: dict[str, Callable[[Path, tuple[str, ...], PhotoFiles], Writer]] = {
+    "coco": CocoWriter,
+    "coco-panoptic": PanopticWriter,
+    "yolo-seg": YoloWriter,
+    "labelme": LabelMeWriter,
+    "cvat": CvatWriter,
+    "voc": VocWriter,
+    "geojson": GeoJsonWriter,
+}
+WITHOUT_PHOTOS = ("cvat", "geojson")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """photos and objects: written; left_out: photos with results that could not be."""
+
+    photos: int
+    objects: int
+    left_out: int
+
+
+def convert(
+    out: Path,
+    kind: str,
+    target: Path,
+    *,
+    placing: Placing = "none",
+    force: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Converted:
+    """Converts a finished run. Memory does not grow with its photos.
+
+    Args:
+        out: the run's output folder.
+        kind: a key of WRITERS.
+        target: the folder to make. Until all is written it has another name.
+        placing: whether the photos come too.
+        force: replace what an earlier conversion wrote there.
+        tell: takes a line about each photo that is left out.
+        progress: takes the number of photos read, after each.
+
+    Raises:
+        ConversionError: no finished run stands there, the target exists, or the format cannot hold the run.
+        OutputError: it cannot be written.
+    """
+    if placing != "none" and kind in WITHOUT_PHOTOS:
+        raise ConversionError(f"{kind} has no place for photos: leave out --photos {placing}")
+    run = FinishedRun.open(out)
+    _check_target(target, force=force)
+    if run.failed:
+        tell(f"{run.failed} of {run.failed + run.photos} photos failed in the run and have nothing to convert")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
+        try:
+            converted = _write(run, WRITERS[kind](folder, run.words, PhotoFiles(placing)), tell, progress)
+            mark = {"format": kind, "photos": converted.photos, "objects": converted.objects}
+            write(folder / MARK, json_bytes(mark))
+            folder.chmod(0o755)
+            _take_place(folder, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    return converted
+
+
+def _write(run: FinishedRun, writer: Writer, tell: Callable[[str], None], progress: Callable[[int], None]) -> Converted:
+    photos = objects = left_out = 0
+    for place in run.places():
+        try:
+            photo = run.read(place)
+            writer.add(photo)
+        except ConversionError as error:
+            tell(f"left out: {error}")
+            left_out += 1
+        else:
+            photos += 1
+            objects += len(photo.objects)
+        progress(photos + left_out)
+    writer.finish()
+    return Converted(photos, objects, left_out)
+
+
+def _check_target(target: Path, *, force: bool) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / MARK).is_file():
+        raise ConversionError(f"{target} holds what wordmask convert did not write: give another --output")
+    if not force:
+        raise ConversionError(f"{target} exists: give another --output, or --force to replace it")
+
+
+def _take_place(folder: Path, target: Path) -> None:
+    if target.exists():
+        earlier = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
+        target.rename(earlier / target.name)
+        folder.rename(target)
+        shutil.rmtree(earlier)
+    else:
+        folder.rename(target)

@@ -1,0 +1,64 @@
+"""GeoJSON (RFC 7946) in pixels of the photo: a FeatureCollection a photo, polygons along the pixels' edges, exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wordmask.convert.files import write
+from wordmask.convert.outlines import Polygon, Ring, outlines
+from wordmask.convert.photo_files import PhotoFiles, plain_name
+from wordmask.convert.run_reader import RunObject, RunPhoto
+from wordmask.output import json_bytes
+
+
+class GeoJsonWriter:
+    """Writes the files."""
+
+    def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
+        """Notes where to write; photos have no place in the format."""
+        self._folder, self._words = folder, words
+
+    def add(self, photo: RunPhoto) -> None:
+        """Writes a photo's file."""
+        collection = {
+            "type": "FeatureCollection",
+            "photo": photo.path,
+            "height": photo.size[0],
+            "width": photo.size[1],
+            "features": [
+                {
+                    "type": "Feature",
+                    "id": number,
+                    "geometry": _geometry(found),
+                    "properties": {
+                        "word": self._words[found.class_index],
+                        "score": found.score,
+                        "clip_confidence": found.clip_confidence,
+                        "sam_iou": found.sam_iou,
+                        "area": found.area,
+                    },
+                }
+                for number, found in enumerate(photo.objects, start=1)
+            ],
+        }
+        write(self._folder / f"{plain_name(photo.name)}.geojson", json_bytes(collection))
+
+    def finish(self) -> None:
+        """All is written."""
+
+
+def _geometry(found: RunObject) -> dict[str, Any]:
+    polygons = [_rings(polygon, found.box[:2]) for polygon in outlines(found.inside())]
+    if len(polygons) == 1:
+        return {"type": "Polygon", "coordinates": polygons[0]}
+    return {"type": "MultiPolygon", "coordinates": polygons}
+
+
+def _rings(polygon: Polygon, offset: tuple[int, int]) -> list[list[list[int]]]:
+    return [_closed(ring, offset) for ring in (polygon.exterior, *polygon.holes)]
+
+
+def _closed(ring: Ring, offset: tuple[int, int]) -> list[list[int]]:
+    points: list[list[int]] = (ring + offset).tolist()
+    return [*points, points[0]]

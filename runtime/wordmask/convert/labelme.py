@@ -1,0 +1,68 @@
+"""LabelMe: a JSON file a photo. A polygon a part, or a mask where an object has holes, which polygons cannot have.
+
+LabelMe fills polygons with Pillow's ImageDraw, which paints the line too: its corners are the mask's outermost pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from wordmask.convert.contours import contours, simplified
+from wordmask.convert.files import write
+from wordmask.convert.photo_files import PhotoFiles, plain_name
+from wordmask.convert.run_reader import RunObject, RunPhoto
+from wordmask.output import encode, json_bytes
+
+_VERSION = "5.5.0"  # of the format; it has masks
+_FEWEST_POINTS = 3  # of a LabelMe polygon
+
+
+class LabelMeWriter:
+    """Writes the files; group_id tells which shapes are one object."""
+
+    def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
+        """Notes where to write."""
+        self._folder, self._words, self._photo_files = folder, words, photo_files
+
+    def add(self, photo: RunPhoto) -> None:
+        """Writes a photo's file; it finds the photo by a path relative to itself."""
+        path = self._folder / f"{plain_name(photo.name)}.json"
+        name = self._photo_files.place(photo, self._folder)
+        image = Path(name) if self._photo_files.placing == "none" else self._folder / name
+        document: dict[str, Any] = {
+            "version": _VERSION,
+            "flags": {},
+            "shapes": [
+                {**shape, "label": self._words[found.class_index], "group_id": number, "flags": {}}
+                for number, found in enumerate(photo.objects, start=1)
+                for shape in _shapes(found)
+            ],
+            "imagePath": os.path.relpath(image.absolute(), path.parent.absolute()),
+            "imageData": None,
+            "imageHeight": photo.size[0],
+            "imageWidth": photo.size[1],
+        }
+        write(path, json_bytes(document, indent=1))
+
+    def finish(self) -> None:
+        """All is written."""
+
+
+def _shapes(found: RunObject) -> list[dict[str, Any]]:
+    mask = found.inside()
+    parts = contours(mask, found.box[:2])
+    rings = [simplified(part.exterior) for part in parts]
+    description = f"score {found.score:g}"
+    if any(part.holes for part in parts) or min(map(len, rings)) < _FEWEST_POINTS:
+        x0, y0, x1, y1 = found.box
+        png = base64.b64encode(encode(Image.fromarray(mask), "PNG")).decode()
+        corners = [[x0, y0], [x1 - 1, y1 - 1]]  # both inside
+        return [{"shape_type": "mask", "points": corners, "mask": png, "description": description}]
+    return [
+        {"shape_type": "polygon", "points": ring.tolist(), "mask": None, "description": description} for ring in rings
+    ]

@@ -1,0 +1,66 @@
+"""COCO panoptic: panoptic.json, and a PNG a photo in panoptic/ whose colours are the segments' ids.
+
+The rules are panopticapi's: id = R + 256 G + 256^2 B, 0 for nothing; no overlaps; every id of the JSON is in the PNG.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wordmask.convert.files import CocoDocument, write
+from wordmask.convert.painting import object_map
+from wordmask.convert.photo_files import PhotoFiles
+from wordmask.convert.run_reader import RunPhoto
+from wordmask.output import coco_image, encode
+from wordmask.palette import voc_palette
+
+
+class PanopticWriter:
+    """Writes panoptic.json and the PNGs, which are named by the photo's id as COCO's own are."""
+
+    def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
+        """Begins panoptic.json in the folder."""
+        self._folder, self._photo_files = folder, photo_files
+        colours = voc_palette()
+        categories = [
+            {"id": i, "name": word, "supercategory": "", "isthing": 1, "color": colours[1 + (i - 1) % 255].tolist()}
+            for i, word in enumerate(words, start=1)
+        ]
+        head = {"info": {"description": "made by wordmask"}, "licenses": [], "categories": categories}
+        self._document = CocoDocument(folder / "panoptic.json", head)
+
+    def add(self, photo: RunPhoto) -> None:
+        """Adds a photo. Objects that others hide altogether are left out."""
+        name = self._photo_files.place(photo, self._folder / "data")
+        objects = object_map(photo)
+        segments = [
+            {
+                "id": i,
+                "category_id": found.class_index + 1,
+                "area": int(visible.sum()),
+                "bbox": _box(visible, found.box[0], found.box[1]),
+                "iscrowd": 0,
+                "score": found.score,
+            }
+            for i, found in enumerate(photo.objects, start=1)
+            if (visible := objects[found.box[1] : found.box[3], found.box[0] : found.box[2]] == i).any()
+        ]
+        colours = np.stack([objects >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)  # (H, W, 3)
+        png = f"{photo.number:012d}.png"
+        write(self._folder / "panoptic" / png, encode(Image.fromarray(colours), "PNG"))
+        annotation = {"image_id": photo.number, "file_name": png, "segments_info": segments}
+        self._document.add(coco_image(photo.number, name, photo.size), [annotation])
+
+    def finish(self) -> None:
+        """Ends panoptic.json."""
+        self._document.finish()
+
+
+def _box(visible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], left: int, top: int) -> list[int]:
+    """COCO's x, y, width, height of what can be seen."""
+    rows, columns = (np.flatnonzero(visible.any(axis=axis)) for axis in (1, 0))
+    x, y = left + int(columns[0]), top + int(rows[0])
+    return [x, y, left + int(columns[-1]) + 1 - x, top + int(rows[-1]) + 1 - y]

@@ -1,0 +1,51 @@
+"""ultralytics' segmentation labels: a text file a photo, a line an object: its class, then x and y of a polygon.
+
+ultralytics multiplies the coordinates by the photo's size, drops what follows the point and fills with cv2.fillPoly,
+which paints the line too. So they are the middles of the mask's outermost pixels: dropped, they are those pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from wordmask.convert.contours import contours, joined, simplified
+from wordmask.convert.files import write
+from wordmask.convert.photo_files import PhotoFiles, plain_name
+from wordmask.convert.run_reader import RunObject, RunPhoto
+
+_FEWEST_POINTS = 3  # a line of five numbers is a box to ultralytics
+
+
+class YoloWriter:
+    """Writes data.yaml, labels/, and images/ where the photos are wanted."""
+
+    def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
+        """Writes data.yaml in the folder."""
+        self._folder, self._photo_files = folder, photo_files
+        names = "".join(f"  {i}: {yaml_text(word)}\n" for i, word in enumerate(words))
+        write(folder / "data.yaml", f"train: images\nval: images\nnames:\n{names}".encode())
+        (folder / "images").mkdir()
+
+    def add(self, photo: RunPhoto) -> None:
+        """Writes a photo's labels; a photo without objects has an empty file."""
+        self._photo_files.place(photo, self._folder / "images")
+        lines = "".join(f"{found.class_index} {_polygon(found, photo.size)}\n" for found in photo.objects)
+        write(self._folder / "labels" / f"{plain_name(photo.name)}.txt", lines.encode())
+
+    def finish(self) -> None:
+        """All is written."""
+
+
+def _polygon(found: RunObject, size: tuple[int, int]) -> str:
+    ring = simplified(joined(contours(found.inside(), found.box[:2])))
+    ring = np.concatenate((ring, ring[:1].repeat(max(0, _FEWEST_POINTS - len(ring)), axis=0)))
+    shares = (ring + 0.5) / (size[1], size[0])
+    return " ".join(f"{share:.6g}" for share in shares.ravel().tolist())
+
+
+def yaml_text(text: str) -> str:
+    """Any text as a double-quoted scalar of YAML 1.1."""
+    escaped = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(escaped)}"'
