@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
@@ -14,6 +15,7 @@ from wordmask.backends.ort import OrtGraph  # noqa: E402
 from wordmask.bundle import FeaturesBundle, open_any_bundle, open_bundle  # noqa: E402
 from wordmask.cli import main  # noqa: E402
 from wordmask.errors import ManifestError  # noqa: E402
+from wordmask.features import Featurizer  # noqa: E402
 from wordmask_export import backbones, graphs  # noqa: E402
 from wordmask_export.backbones import FAMILIES, BackboneChoice, new_trunk  # noqa: E402
 from wordmask_export.models import loftup_wanted  # noqa: E402
@@ -181,3 +183,31 @@ def test_options_that_do_not_go_together_are_refused(monkeypatch, capsys, tmp_pa
     assert main(["build", str(tmp_path / "out"), *options]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_features_of_a_photo_equal_pytorchs(features_bundle, examples):
+    """From pixels to upsampled features: timm's trunk, then the published LoftUp in double precision."""
+    photo = np.asarray(Image.open(examples / "chelsea.jpg"))
+    found = Featurizer(features_bundle, threads=1)(photo, size=(60, 84), dtype="float32")
+    models = small("dinov2s_reg", 70)
+    square = torch.from_numpy(np.asarray(Image.fromarray(photo).resize((70, 70), Image.Resampling.BILINEAR)).copy())
+    low = backbones.BackboneImage(models.trunk)(square[None])
+    guidance = torch.from_numpy(np.asarray(Image.fromarray(photo).resize((84, 60), Image.Resampling.BILINEAR)).copy())
+    high = models.loftup.double()(low.double(), guidance.permute(2, 0, 1)[None])[0]
+    np.testing.assert_allclose(found.low, low[0], atol=1e-4)
+    np.testing.assert_allclose(found.high, high, atol=2e-3)
+
+
+def test_the_features_command_takes_the_bundle_of_the_backbone_asked_for(features_bundle, examples, tmp_path, capsys):
+    photo, out = str(examples / "chelsea.jpg"), tmp_path / "f.npz"
+    assert main(["features", photo, "--bundle", str(features_bundle), "--output", str(out), "--size", "28"]) == 0
+    assert np.load(out)["features"].shape == (32, 28, 28)
+    assert "random weights" in capsys.readouterr().err
+
+
+def test_a_bundle_of_another_backbone_is_not_taken_for_it(monkeypatch, features_bundle, examples, tmp_path, capsys):
+    (tmp_path / "dinov2b").symlink_to(features_bundle)
+    monkeypatch.setenv("WORDMASK_MODELS", str(tmp_path))
+    arguments = ["features", str(examples / "chelsea.jpg"), "--output", str(tmp_path / "out"), "--backbone", "dinov2b"]
+    assert main(arguments) == 2
+    assert "is a bundle of dinov2s_reg, not of dinov2b" in capsys.readouterr().err
