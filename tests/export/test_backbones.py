@@ -11,12 +11,13 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
+from wordmask import features_cli  # noqa: E402
 from wordmask.backends.ort import OrtGraph  # noqa: E402
-from wordmask.bundle import FeaturesBundle, open_any_bundle, open_bundle  # noqa: E402
+from wordmask.bundle import FeaturesBundle, open_any_bundle  # noqa: E402
 from wordmask.cli import main  # noqa: E402
-from wordmask.errors import ManifestError  # noqa: E402
 from wordmask.features import Featurizer  # noqa: E402
 from wordmask_export import backbones, graphs  # noqa: E402
+from wordmask_export import cli as export_cli  # noqa: E402
 from wordmask_export.backbones import FAMILIES, BackboneChoice, new_trunk  # noqa: E402
 from wordmask_export.models import loftup_wanted  # noqa: E402
 from wordmask_export.onnx_export import export  # noqa: E402
@@ -134,6 +135,11 @@ def test_checkpoints_of_all_three_layouts_are_read(tmp_path, layout):
         torch.testing.assert_close(target.state_dict()[key], value)
 
 
+def test_the_commands_offer_every_backbone():
+    assert tuple(FAMILIES) == export_cli.BACKBONES
+    assert ("clip", *FAMILIES) == features_cli.BACKBONES
+
+
 def test_weights_of_another_model_are_refused(tmp_path):
     torch.save(new_trunk(FAMILIES["dinov2s"].model, **SIZES).state_dict(), tmp_path / "small.pth")
     other = new_trunk(FAMILIES["dinov2s"].model, **{**SIZES, "embed_dim": 48})
@@ -146,7 +152,9 @@ def test_a_window_that_no_patch_divides_is_refused():
         small("dinov2s", 100)
 
 
-def test_a_bundle_for_features_says_what_it_is_and_is_refused_where_words_are_needed(features_bundle):
+def test_a_bundle_for_features_says_what_it_is_and_is_refused_where_words_are_needed(
+    features_bundle, examples, tmp_path, capsys
+):
     bundle = open_any_bundle(features_bundle)
     assert isinstance(bundle, FeaturesBundle)
     manifest = bundle.manifest
@@ -155,8 +163,11 @@ def test_a_bundle_for_features_says_what_it_is_and_is_refused_where_words_are_ne
     assert {name.partition(".")[0] for name in manifest.parity} == set(manifest.graphs)
     assert max(manifest.parity.values()) < 1e-4
     assert manifest.domain == "random"
-    with pytest.raises(ManifestError, match="wordmask features"):
-        open_bundle(features_bundle)
+    assert main(["inspect", str(features_bundle)]) == 0
+    assert "backbone_image" in capsys.readouterr().out
+    run = ["run", str(examples / "chelsea.jpg"), "--vocabulary", "cat", "--output", str(tmp_path / "out")]
+    assert main([*run, "--bundle", str(features_bundle)]) == 2
+    assert "such a bundle has no words; `wordmask features` takes it" in capsys.readouterr().err
 
 
 def test_parity_notices_a_loftup_of_other_weights(features_bundle):
