@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,7 +118,8 @@ class Segmenter:
             loading = {name: pool.submit(load, name, place) for name, place in places.items()}
             tokenizer = Tokenizer(self.bundle.path(manifest.clip.merges), context_length=manifest.clip.context_length)
             self._graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
-        self._pamr = load_pamr(threads)
+        self._pamr: Graph | None = None
+        self._cancelled, self._lock = False, threading.Lock()
         cache = user_cache() / "words" / manifest.bundle_id
         wishes = [self._graphs[name].rows for name in ("clip_image", "loftup") if name in self._graphs]
         default = 1 if devices["clip_image"].on_cpu else GPU_WINDOWS
@@ -133,8 +135,10 @@ class Segmenter:
 
     def cancel(self) -> None:
         """Makes graph runs under way, and all later ones, end with an error. For signal handlers."""
-        for graph in (*self._graphs.values(), self._pamr):
-            graph.cancel()
+        with self._lock:
+            self._cancelled = True
+            for graph in (*self._graphs.values(), *([self._pamr] if self._pamr else [])):
+                graph.cancel()
 
     def __call__(
         self,
@@ -220,10 +224,19 @@ class Segmenter:
         scale, starts = constants.logit_scale, queries.class_starts
         if options.pamr:
             with clock.measure("pamr"):
-                bands = refined_bands(self._pamr, logits, resized, size)
+                bands = refined_bands(self._refiner(), logits, resized, size)
                 return join([classify(band, starts, band.shape[1:], scale, threads=self._threads) for band in bands])
         with clock.measure("class_map"):
             return classify(logits, starts, size, scale, threads=self._threads)
+
+    def _refiner(self) -> Graph:
+        """PAMR's graph, loaded when it is first needed."""
+        with self._lock:
+            if self._pamr is None:
+                self._pamr = load_pamr(self._threads)
+                if self._cancelled:
+                    self._pamr.cancel()
+            return self._pamr
 
     def _similarities(
         self, resized: Photo, queries: Queries, options: Options, clock: Clock, windows_a_run: int
