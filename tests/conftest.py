@@ -92,6 +92,18 @@ def small_bundle(small_choice, small_protocol, made_once) -> Path:
 
 
 @pytest.fixture(scope="session")
+def features_bundle(made_once) -> Path:
+    """A bundle for features alone: DINOv2 with registers, narrow, with random weights."""
+    pytest.importorskip("torch")
+    from wordmask_export.backbones import BackboneChoice
+    from wordmask_export.build_features import build_features
+
+    sizes = {"embed_dim": 32, "depth": 1, "num_heads": 2}
+    choice = BackboneChoice("dinov2s_reg", weights="random:3", sizes=sizes)
+    return made_once("features", lambda out: build_features(out, choice, window=70, report=lambda text: None))
+
+
+@pytest.fixture(scope="session")
 def segmenter(small_bundle: Path):
     from wordmask import Segmenter
 

@@ -10,12 +10,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from wordmask.manifest import FILE_NAME, SCHEMA, Graph, Manifest
+from wordmask.manifest_features import FeaturesManifest
 from wordmask_export import graphs, models
 from wordmask_export.half_weights import round_weights, shrink
 from wordmask_export.onnx_export import Spec, describe, export
@@ -24,6 +25,7 @@ from wordmask_export.precision import convert
 
 Precision = Literal["fp32", "fp16"]
 Domain = Literal["photos", "synthetic", "random"]
+Made = TypeVar("Made", Manifest, FeaturesManifest)
 MERGES = "bpe_simple_vocab_16e6.txt.gz"
 
 
@@ -45,6 +47,11 @@ class Line:
     seconds: float
 
 
+def tell(text: str) -> None:
+    """Progress goes to stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
 def build(
     out: Path,
     choice: models.Choice,
@@ -54,7 +61,7 @@ def build(
     half_weights: bool = False,
     domain: Domain = "photos",
     force: bool = False,
-    report: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201
+    report: Callable[[str], None] = tell,
 ) -> Manifest:
     """Builds a bundle in the folder `out`.
 
@@ -76,21 +83,43 @@ def build(
         BuildError: a figure missed its tolerance.
         WeightsError: weights are missing or do not fit.
     """
-    _check_target(out, force)
-    started = time.perf_counter()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+
+    def make(work: Path) -> tuple[Manifest, list[Line]]:
         report("loading the models")
         loaded = models.load(choice)
         if half_weights:
             for module in (loaded.clip, loaded.loftup, loaded.sam2):
                 if module is not None:
                     round_weights(module)
-        entries, seconds = _export_all(work, loaded, protocol, precision, half_weights, report)
+        specs = graphs.specs(loaded, protocol)
+        entries, seconds = export_all(work, specs, precision, half_weights, report)
         knows = "random" if choice.seed is not None else domain
         manifest = _manifest(work, loaded, protocol, entries, precision, knows)
-        lines = _compare_all(work, manifest, loaded, protocol, seconds, report)
+        return manifest, compare_all(Parity(work, manifest, loaded, protocol).figures, entries, seconds, report)
+
+    return write_bundle(out, make, force=force, report=report)
+
+
+def write_bundle(
+    out: Path, make: Callable[[Path], tuple[Made, list[Line]]], *, force: bool, report: Callable[[str], None]
+) -> Made:
+    """Writes a bundle through a temporary folder beside it; see build.
+
+    Args:
+        out: the bundle's folder.
+        make: writes the graphs into a folder; gives the manifest without parity figures, and the summary's lines.
+        force: replaces a bundle that stands there.
+        report: is told of the summary.
+
+    Returns:
+        The manifest as it was written.
+    """
+    _check_target(out, force)
+    started = time.perf_counter()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        manifest, lines = make(work)
         parity = {figure.name: figure.value for line in lines for figure in line.figures}
         manifest = dataclasses.replace(manifest, parity=parity)
         report(summary(lines, time.perf_counter() - started))
@@ -115,10 +144,9 @@ def _check_target(out: Path, force: bool) -> None:
         raise TargetError(f"{out} exists: --force replaces it")
 
 
-def _export_all(
+def export_all(
     work: Path,
-    loaded: models.Models,
-    protocol: graphs.Protocol,
+    specs: Iterator[Spec],
     precision: Precision,
     half_weights: bool,
     report: Callable[[str], None],
@@ -126,7 +154,7 @@ def _export_all(
     """Writes the graphs; gives the manifest's entry and the seconds of each."""
     seconds: dict[str, float] = {}
     entries: dict[str, Graph] = {}
-    for spec in graphs.specs(loaded, protocol):
+    for spec in specs:
         start = time.perf_counter()
         report(f"exporting {spec.name}")
         entries[spec.name] = _export(spec, work, precision, half_weights)
@@ -175,20 +203,18 @@ def _copy_merges(work: Path) -> Path:
     return Path(shutil.copyfile(Path(package.origin).parent / MERGES, work / MERGES))
 
 
-def _compare_all(
-    work: Path,
-    manifest: Manifest,
-    loaded: models.Models,
-    protocol: graphs.Protocol,
+def compare_all(
+    measure: Callable[[str], list[Figure]],
+    entries: dict[str, Graph],
     seconds: dict[str, float],
     report: Callable[[str], None],
 ) -> list[Line]:
-    parity = Parity(work, manifest, loaded, protocol)
+    """Measures each graph by its name; gives the summary's lines."""
     lines = []
-    for name, entry in manifest.graphs.items():
+    for name, entry in entries.items():
         start = time.perf_counter()
         report(f"comparing {name} with PyTorch")
-        figures = tuple(parity.figures(name))
+        figures = tuple(measure(name))
         lines.append(Line(name, entry.size, figures, seconds[name] + time.perf_counter() - start))
     return lines
 

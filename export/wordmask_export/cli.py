@@ -11,9 +11,31 @@ if TYPE_CHECKING:
     from wordmask_export.engines import Choice as EngineChoice
 
 
+BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
+OF_CLIP = {  # options that only its bundles have, with their defaults
+    "clip": "ViT-B-16-quickgelu",
+    "loftup": "loftup_clip",
+    "sam2": "sam2.1_hiera_large",
+    "clip_weights": "openai",
+    "sam2_weights": "hub",
+    "clip_attention": "csa",
+    "stride": 112,
+    "short_side": 336,
+    "long_side": 2048,
+    "tensorrt": False,
+}
+
+
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask build`."""
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the new bundle, e.g. models_cache/default")
+    parser.add_argument(
+        "--backbone",
+        choices=("clip", *BACKBONES),
+        default="clip",
+        help="clip, or a backbone for `wordmask features` alone (%(default)s)",
+    )
+    parser.add_argument("--backbone-weights", default="hub", metavar="hub|PATH", help="of other backbones than clip")
     parser.add_argument("--clip", default="ViT-B-16-quickgelu", help="open_clip model, or a JSON configuration of one")
     parser.add_argument("--loftup", default="loftup_clip", help="LoftUp checkpoint, or none")
     parser.add_argument("--sam2", default="sam2.1_hiera_large", help="SAM2 model, or a YAML configuration of one")
@@ -73,26 +95,14 @@ def engine_choice(args: argparse.Namespace) -> EngineChoice:
 
 def run_build(args: argparse.Namespace) -> int:
     """Runs `wordmask build`; gives the exit status."""
-    from wordmask_export.build import BuildError, build
-    from wordmask_export.engines import find_target
-    from wordmask_export.graphs import Protocol
-    from wordmask_export.models import Choice
+    from wordmask_export.build import BuildError
     from wordmask_export.weights import WeightsError
 
     try:
-        choice = Choice(
-            clip=args.clip,
-            loftup=args.loftup,
-            sam2=args.sam2,
-            clip_weights=args.clip_weights,
-            loftup_weights=args.loftup_weights,
-            sam2_weights=args.sam2_weights,
-            weights=args.weights,
-        )
-        if args.tensorrt:
-            find_target(args.gpu)  # the export takes minutes: what engines need is missed before it
-        protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
-        build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
+        if args.backbone == "clip":
+            _build_pipeline(args)
+        else:
+            _build_features(args)
     except (BuildError, WeightsError, ValueError) as error:
         print(f"wordmask build: {error}", file=sys.stderr)
         return 1 if isinstance(error, BuildError) else 2
@@ -100,6 +110,49 @@ def run_build(args: argparse.Namespace) -> int:
         print(f"wordmask build: cannot write {args.out}: {error}", file=sys.stderr)
         return 4
     return _build_engines(args.out, args) if args.tensorrt else 0
+
+
+def _build_pipeline(args: argparse.Namespace) -> None:
+    from wordmask_export.build import build
+    from wordmask_export.engines import find_target
+    from wordmask_export.graphs import Protocol
+    from wordmask_export.models import Choice
+
+    if args.backbone_weights != "hub":
+        raise ValueError("--backbone-weights is for other backbones than clip: use --clip-weights")
+    choice = Choice(
+        clip=args.clip,
+        loftup=args.loftup,
+        sam2=args.sam2,
+        clip_weights=args.clip_weights,
+        loftup_weights=args.loftup_weights,
+        sam2_weights=args.sam2_weights,
+        weights=args.weights,
+    )
+    if args.tensorrt:
+        find_target(args.gpu)  # the export takes minutes: what engines need is missed before it
+    protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
+    build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
+
+
+def _build_features(args: argparse.Namespace) -> None:
+    from wordmask_export.backbones import BackboneChoice
+    from wordmask_export.build_features import build_features
+
+    given = [f"--{name.replace('_', '-')}" for name, default in OF_CLIP.items() if getattr(args, name) != default]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: only for --backbone clip; {args.backbone}'s bundle is for features alone"
+        )
+    choice = BackboneChoice(args.backbone, args.backbone_weights, args.loftup_weights, args.weights)
+    build_features(
+        args.out,
+        choice,
+        window=args.window,
+        precision=args.precision,
+        half_weights=args.half_weights,
+        force=args.force,
+    )
 
 
 def run_engines(args: argparse.Namespace) -> int:

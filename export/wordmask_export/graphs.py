@@ -11,6 +11,7 @@ from torch import nn
 
 from wordmask.manifest import Clip, File, Loftup, Sam2, Tensor
 from wordmask_export import clip_csa, clip_text, loftup
+from wordmask_export.backbones import BackboneImage, BackboneModels
 from wordmask_export.loftup_graph import LoftUpFeatures, LoftUpGraph
 from wordmask_export.models import Models
 from wordmask_export.onnx_export import Spec
@@ -146,8 +147,38 @@ def _clip_text(models: Models) -> Spec:
     )
 
 
+def backbone_specs(models: BackboneModels, window: int) -> Iterator[Spec]:
+    """The graphs of a bundle for features only."""
+    dim, grid = models.trunk.embed_dim, models.trunk.patch_embed.grid_size
+    yield Spec(
+        "backbone_image",
+        BackboneImage(models.trunk).eval(),
+        (_u8("image", "B", window, window, 3),),
+        (_f32("features", "B", dim, *grid),),
+        (torch.zeros(2, window, window, 3, dtype=torch.uint8),),
+    )
+    graph = LoftUpGraph(models.loftup)
+    inputs, example = _loftup_interface(models.loftup, graph)
+    yield _loftup_features(graph, inputs, example)
+
+
 def _loftup(source: loftup.LoftUp) -> Iterator[Spec]:
     graph, for_cpu = LoftUpGraph(source), LoftUpGraph(source, for_cpu=True)
+    inputs, example = _loftup_interface(source, graph)
+    dim = len(graph.channelnorm.weight)
+    logits, text = _f32("logits", "B", "C", "H", "W"), torch.zeros(5, dim)
+    for name, module in (("loftup", graph), ("loftup_cpu", for_cpu)):
+        yield Spec(name, module, (*inputs, _f32("text", "C", dim)), (logits,), (*example, text))
+    yield _loftup_features(graph, inputs, example)
+
+
+def _loftup_features(graph: LoftUpGraph, inputs: tuple[Tensor, ...], example: tuple[torch.Tensor, ...]) -> Spec:
+    features = _f32("features_out", "B", len(graph.channelnorm.weight), "H", "W")
+    return Spec("loftup_features", LoftUpFeatures(graph).eval(), inputs, (features,), example)
+
+
+def _loftup_interface(source: loftup.LoftUp, graph: LoftUpGraph) -> tuple[tuple[Tensor, ...], tuple[torch.Tensor, ...]]:
+    """Inputs of LoftUp's graphs, but for the text, and an example of each."""
     waves, key = 2 * source.upsampler.phases.shape[2], 4 * source.upsampler.lr_pe.biases.shape[2]
     dim = len(graph.channelnorm.weight)
     inputs = (
@@ -164,11 +195,7 @@ def _loftup(source: loftup.LoftUp) -> Iterator[Spec]:
         torch.zeros([sizes[n] if isinstance(n, str) else n for n in tensor.shape], dtype=getattr(torch, tensor.dtype))
         for tensor in inputs
     )
-    logits, text = _f32("logits", "B", "C", "H", "W"), torch.zeros(5, dim)
-    for name, module in (("loftup", graph), ("loftup_cpu", for_cpu)):
-        yield Spec(name, module, (*inputs, _f32("text", "C", dim)), (logits,), (*example, text))
-    features = _f32("features_out", "B", dim, "H", "W")
-    yield Spec("loftup_features", LoftUpFeatures(graph).eval(), inputs, (features,), example)
+    return inputs, example
 
 
 def _decoder_maps(models: Models) -> tuple[tuple[str, int, int], ...]:

@@ -95,12 +95,12 @@ def load(choice: Choice) -> Models:
     if seed is None:
         wanted = {"clip": _clip_wanted(choice), "sam2": sam_wanted}
         if upsampler is not None:
-            wanted["loftup"] = _loftup_wanted(choice)
+            wanted["loftup"] = loftup_wanted(choice.loftup, choice.loftup_weights)
         found = dict(zip(wanted, find(list(wanted.values())), strict=True))
         _fill(clip, found["clip"])
         _fill(sam, found["sam2"])
         if upsampler is not None:
-            upsampler = _read_loftup(found["loftup"], dim)
+            upsampler = read_loftup(found["loftup"], dim)
         entries = {name: _entry(name, wanted[name].model, found[name]) for name in wanted}
     else:
         names = {"clip": choice.clip, "sam2": choice.sam2}
@@ -163,13 +163,14 @@ def _clip_wanted(choice: Choice) -> Wanted:
     return Wanted(choice.clip, repository, "open_clip_model.safetensors", "--clip-weights")
 
 
-def _loftup_wanted(choice: Choice) -> Wanted:
-    name = choice.loftup.removeprefix("loftup_")
+def loftup_wanted(model: str, weights: str) -> Wanted:
+    """A LoftUp checkpoint by its name, from the hub or a file."""
+    name = model.removeprefix("loftup_")
     if name not in LOFTUP_CHECKPOINTS:
         known = ", ".join(f"loftup_{n}" for n in LOFTUP_CHECKPOINTS)
-        raise WeightsError(f"--loftup is {choice.loftup!r}, expected none or one of {known}")
-    path = None if choice.loftup_weights == "hub" else Path(choice.loftup_weights)
-    return Wanted(choice.loftup, f"haiwen/loftup-{name}", "pytorch_model.bin", "--loftup-weights", path)
+        raise WeightsError(f"--loftup is {model!r}, expected none or one of {known}")
+    path = None if weights == "hub" else Path(weights)
+    return Wanted(model, f"haiwen/loftup-{name}", "pytorch_model.bin", "--loftup-weights", path)
 
 
 def _sam2_config(choice: Choice) -> tuple[Any, Wanted]:
@@ -213,7 +214,12 @@ def _fill(model: nn.Module, found: Checkpoint) -> None:
         ) from error
 
 
-def _read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
+def read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
+    """LoftUp for features of `dim` channels.
+
+    Raises:
+        WeightsError: not LoftUp's weights, or for another width.
+    """
     try:
         module = loftup.load(read(found.path))
     except (ValueError, RuntimeError) as error:
@@ -221,7 +227,7 @@ def _read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
     width = len(module.channelnorm.norm.weight)
     if width != dim:
         raise WeightsError(
-            f"{found.path} upsamples {width} channels, CLIP's features have {dim}: choose a LoftUp for CLIP"
+            f"{found.path} upsamples {width} channels, the features have {dim}: choose the LoftUp of this backbone"
         )
     return module
 
@@ -255,7 +261,7 @@ def image_predictor(model: Any) -> Any:
 
 def tool_versions() -> dict[str, str]:
     """Versions of what the graphs were made with; of packages that were only put on the path, none is known."""
-    tools = ("torch", "onnx", "onnxscript", "open_clip_torch", "sam2", "onnxruntime", "onnxruntime-gpu")
+    tools = ("torch", "onnx", "onnxscript", "open_clip_torch", "timm", "sam2", "onnxruntime", "onnxruntime-gpu")
     versions = {}
     for name in tools:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -19,11 +19,13 @@ from PIL import Image
 
 from wordmask.backends.ort import OrtGraph
 from wordmask.manifest import Loftup, Manifest
+from wordmask.manifest_features import AnyManifest
 from wordmask.preprocess import resize_for_sam2
 from wordmask.text import Tokenizer
 from wordmask.upsampler import HALO, window_inputs
 from wordmask_export import clip_csa
 from wordmask_export.graphs import ClipImage, Protocol
+from wordmask_export.loftup import LoftUp
 from wordmask_export.models import Models, image_predictor
 
 Array = NDArray[Any]
@@ -60,7 +62,7 @@ class Tolerances:
     agreement: float | None
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Tolerances:
+    def of(cls, manifest: AnyManifest) -> Tolerances:
         """Those a bundle must keep."""
         if manifest.precision == "fp32":
             return cls(relative=1e-4, loftup=2e-3, mask_iou=0.999, agreement=0.999)
@@ -112,10 +114,7 @@ class Parity:
 
     def windows(self) -> Array:
         """u8 (4, S, S, 3): windows of two photos and two of noise."""
-        side = self.protocol.window
-        crops = [np.asarray(Image.fromarray(photo).resize((side * 3 // 2, side)))[:, :side] for photo in self.photos]
-        noise = self.random.integers(0, 256, (BATCH - len(crops), side, side, 3), dtype=np.uint8)
-        return np.concatenate([np.stack(crops), noise])
+        return windows(self.protocol.window, self.photos, self.random)
 
     def text(self) -> Array:
         """Unit embeddings of WORDS by the reference, f32 (8, D)."""
@@ -160,27 +159,15 @@ class Parity:
         """Two photos' and two noisy windows, guidance cropped; features by the reference."""
         windows = self.windows()
         features = self.reference_clip(torch.from_numpy(windows)).numpy()
-        side = min(GUIDANCE_CROP, self.protocol.window)
-        guidance = windows[:, : side * 3 // 8 * 2, : side // 2 * 2]
-        grid = (features.shape[2], features.shape[3])
-        return {"features": features, **window_inputs(guidance, grid, self._loftup_constants())}
-
-    def _loftup_constants(self) -> Loftup:
         assert self.manifest.loftup is not None
-        return self.manifest.loftup
+        return loftup_inputs(windows, features, self.manifest.loftup)
 
     @functools.cached_property
     def _loftup_case(self) -> tuple[dict[str, Array], Array]:
         """Inputs of the LoftUp graphs, and the upsampled features in double precision, row by row."""
         assert self.models.loftup is not None
         inputs = self._loftup_inputs()
-        module = self.models.loftup.double()
-        rows = [
-            module(torch.from_numpy(f)[None].double(), torch.from_numpy(g)[None].permute(0, 3, 1, 2)).numpy()
-            for f, g in zip(inputs["features"], inputs["guidance"][:, HALO:-HALO, HALO:-HALO], strict=True)
-        ]
-        self.models.loftup.float()
-        return inputs, np.concatenate(rows)
+        return inputs, upsampled(self.models.loftup, inputs)
 
     def _loftup(self, graph: OrtGraph) -> Iterator[Figure]:
         return self._logits(graph, "loftup")
@@ -257,6 +244,31 @@ class Parity:
             "point_labels": np.tile(np.array(labels, np.int32), (BATCH, 1)),
             "multimask": np.full(BATCH, multimask, np.int32),
         }
+
+
+def windows(side: int, photos: list[Array], random: np.random.Generator) -> Array:
+    """u8 (4, side, side, 3): of two photos and of noise."""
+    crops = [np.asarray(Image.fromarray(photo).resize((side * 3 // 2, side)))[:, :side] for photo in photos]
+    noise = random.integers(0, 256, (BATCH - len(crops), side, side, 3), dtype=np.uint8)
+    return np.concatenate([np.stack(crops), noise])
+
+
+def loftup_inputs(windows: Array, features: Array, constants: Loftup) -> dict[str, Array]:
+    """What the LoftUp graphs take, guidance cropped, of windows u8 (B, S, S, 3) and features f32 (B, D, h, w)."""
+    side = min(GUIDANCE_CROP, windows.shape[1])
+    guidance = windows[:, : side * 3 // 8 * 2, : side // 2 * 2]
+    return {"features": features, **window_inputs(guidance, (features.shape[2], features.shape[3]), constants)}
+
+
+def upsampled(module: LoftUp, inputs: dict[str, Array]) -> Array:
+    """The upsampled features f64 (B, D, H, W) by the published function in double precision, row by row."""
+    module = module.double()
+    rows = [
+        module(torch.from_numpy(f)[None].double(), torch.from_numpy(g)[None].permute(0, 3, 1, 2)).numpy()
+        for f, g in zip(inputs["features"], inputs["guidance"][:, HALO:-HALO, HALO:-HALO], strict=True)
+    ]
+    module.float()
+    return np.concatenate(rows)
 
 
 def real_photos() -> list[Array]:

@@ -135,6 +135,11 @@ POLICY: dict[str, tuple[Island, ...]] = {
         Island(layer_norms, "4.5 -> 9.3 e-4, full 6.4 -> 11.1, bf16 40 -> 76"),
         Island(feeders, "the residual stream: 4.6 -> 7.0 e-4, full 6.5 -> 10.7, bf16 41 -> 60"),
     ),
+    "backbone_image": (
+        Island(normalised_bytes, "all as clip_image; together 3.3 e-4 of a narrow DINOv2"),
+        Island(layer_norms, "as clip_image"),
+        Island(feeders, "the residual stream, as clip_image"),
+    ),
     "clip_text": (
         Island(layer_norms, "4.1 -> 5.5 e-4, full 16.3 -> 16.7, bf16 34 -> 47"),
         Island(results, "scaling to unit length: 4.2 -> 5.2 e-4, full 16.1 -> 16.3, bf16 38 -> 45"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from wordmask.bundle_files import check_file
 from wordmask.errors import BundleError
 from wordmask.manifest import FILE_NAME, File, Manifest, read_manifest
+from wordmask.manifest_features import AnyManifest, FeaturesManifest, read_any_manifest
 
 DEFAULT_NAME, SHIPPED_NAME = "default", "tiny"
 
@@ -74,14 +75,42 @@ class Bundle:
         return self.folder / file.file
 
 
+@dataclass(frozen=True)
+class FeaturesBundle:
+    """The same, of a bundle for features only."""
+
+    folder: Path
+    manifest: FeaturesManifest
+
+    def path(self, file: File) -> Path:
+        """Where a file of the bundle stands."""
+        return self.folder / file.file
+
+
+AnyBundle = Bundle | FeaturesBundle
+
+
 def open_bundle(name: str | Path | None = None) -> Bundle:
     """Finds a bundle, reads its manifest and checks every file of it.
 
     Raises:
-        BundleError: not found, or a file is missing, not the one that was built, or reaches beyond the bundle.
+        BundleError: not found, for features only, or a file is missing, not the one that was built, or reaches beyond
+            the bundle.
     """
     folder = find_bundle(name)
-    bundle = Bundle(folder, read_manifest(folder))
+    manifest = read_manifest(folder)
+    _check_files(folder, manifest)
+    return Bundle(folder, manifest)
+
+
+def open_any_bundle(name: str | Path | None = None) -> AnyBundle:
+    """The same, of either kind."""
+    folder = find_bundle(name)
+    manifest = read_any_manifest(folder)
+    _check_files(folder, manifest)
+    return Bundle(folder, manifest) if isinstance(manifest, Manifest) else FeaturesBundle(folder, manifest)
+
+
+def _check_files(folder: Path, manifest: AnyManifest) -> None:
     with ThreadPoolExecutor(4, "hash") as pool:  # hashing leaves the interpreter lock
-        list(pool.map(lambda file: check_file(bundle.path(file), file), bundle.manifest.files()))
-    return bundle
+        list(pool.map(lambda file: check_file(folder / file.file, file), manifest.files()))

@@ -60,7 +60,9 @@ def make_parser() -> argparse.ArgumentParser:
     engines = commands.add_parser("engines", help="build a bundle's TensorRT engines for this machine's GPU")
     inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
     conversion = commands.add_parser("convert", help="put a run's results into a format that other tools read")
+    features = commands.add_parser("features", help="features of photos, upsampled by LoftUp")
     doctor = commands.add_parser("doctor", help="look whether all that a run needs is here and works")
+    from wordmask.features_cli import add_features_arguments, run_features
     from wordmask.inspect import add_inspect_arguments, run_inspect
     from wordmask_bench.bench_cli import add_bench_arguments
     from wordmask_bench.cli import add_eval_arguments, run_eval
@@ -76,6 +78,8 @@ def make_parser() -> argparse.ArgumentParser:
     inspection.set_defaults(command=run_inspect)
     add_convert_arguments(conversion)
     conversion.set_defaults(command=run_convert)
+    add_features_arguments(features)
+    features.set_defaults(command=run_features)
     doctor.add_argument("--json", action="store_true", help="as JSON")
     doctor.set_defaults(command=run_doctor)
     add_eval_arguments(evaluation)

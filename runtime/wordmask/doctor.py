@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from wordmask.bundle import open_bundle, search_path, user_cache
+from wordmask.bundle import open_any_bundle, search_path, user_cache
 from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
 from wordmask.inspection import FITS, Machine, engines, find_machine
 from wordmask.manifest import FILE_NAME
@@ -187,7 +187,7 @@ def bundles() -> Iterator[Finding]:
 def bundle(folder: Path, machine: Machine) -> Iterator[Finding]:
     """One bundle and its engines."""
     try:
-        manifest = open_bundle(folder).manifest
+        manifest = open_any_bundle(folder).manifest
     except WordmaskError as error:
         yield Finding("bundle", "problem", str(error))
         return

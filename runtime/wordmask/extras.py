@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from wordmask.errors import MissingExtraError
 
-BUILD = ("torch", "torchvision", "onnx", "onnxscript", "open_clip", "sam2", "huggingface_hub", "safetensors")
+BUILD = ("torch", "torchvision", "onnx", "onnxscript", "open_clip", "timm", "sam2", "huggingface_hub", "safetensors")
 ENGINES = ("tensorrt", "cuda.bindings", "onnx")
 POLYGRAPHY = ("polygraphy",)
 SUPERVISION = ("supervision",)

@@ -10,7 +10,7 @@ from typing import Any
 
 from wordmask.engines import FOLDER, ROWS, Profile, Sidecar, Target, read_plan, read_sidecar
 from wordmask.errors import DeviceError, EngineError, MissingExtraError
-from wordmask.manifest import Manifest, read_manifest
+from wordmask.manifest_features import AnyManifest, read_any_manifest
 
 RTX = "rtx-"  # what TensorRT-RTX built; see wordmask.backends.ort_rtx
 FITS = "fits"
@@ -40,7 +40,7 @@ def describe(folder: Path, *, json: bool) -> str:
     Raises:
         ManifestError: the folder's manifest cannot be used.
     """
-    manifest, machine = read_manifest(folder), find_machine()
+    manifest, machine = read_any_manifest(folder), find_machine()
     found = list(engines(folder, manifest, machine))
     return (as_json if json else as_table)(folder, manifest, machine, found)
 
@@ -56,7 +56,7 @@ def find_machine() -> Machine:
     return Machine(target, gpu)
 
 
-def engines(bundle: Path, manifest: Manifest, machine: Machine) -> Iterator[Engine]:
+def engines(bundle: Path, manifest: AnyManifest, machine: Machine) -> Iterator[Engine]:
     """All engines of a bundle, those that cannot be used included."""
     for folder in sorted((bundle / FOLDER).glob("[!.]*-*")):
         try:
@@ -67,7 +67,7 @@ def engines(bundle: Path, manifest: Manifest, machine: Machine) -> Iterator[Engi
         yield Engine(folder.name, sidecar, _state(folder, sidecar, manifest, machine))
 
 
-def _state(folder: Path, sidecar: Sidecar, manifest: Manifest, machine: Machine) -> str:
+def _state(folder: Path, sidecar: Sidecar, manifest: AnyManifest, machine: Machine) -> str:
     """Whether an engine fits, or the first reason why not."""
     request = sidecar.request
     entry = manifest.graphs.get(request.graph.removeprefix(RTX))
@@ -88,7 +88,7 @@ def _state(folder: Path, sidecar: Sidecar, manifest: Manifest, machine: Machine)
     return FITS
 
 
-def as_json(folder: Path, manifest: Manifest, machine: Machine, found: list[Engine]) -> str:
+def as_json(folder: Path, manifest: AnyManifest, machine: Machine, found: list[Engine]) -> str:
     """Everything, for programs."""
     raw: dict[str, Any] = {
         "bundle": str(folder),
@@ -102,7 +102,7 @@ def as_json(folder: Path, manifest: Manifest, machine: Machine, found: list[Engi
     return dumps(raw, indent=1, ensure_ascii=False)
 
 
-def as_table(folder: Path, manifest: Manifest, machine: Machine, found: list[Engine]) -> str:
+def as_table(folder: Path, manifest: AnyManifest, machine: Machine, found: list[Engine]) -> str:
     """Everything, for people."""
     lines = [f"{folder}: bundle {manifest.bundle_id}, {manifest.precision}, knows {manifest.domain}", ""]
     graphs: list[tuple[str, ...]] = [("graph", "MB", "", "tensor", "type", "shape")]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from wordmask.errors import ManifestError
 from wordmask.manifest_check import check_contents
@@ -17,6 +18,7 @@ from wordmask.strict import load_json, parse_as, read_json, show
 
 SCHEMA = 2
 FILE_NAME = "manifest.json"
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,21 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of manifest.json."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+        return json_of(self)
 
 
-def bundle_id(manifest: Manifest) -> str:
+class Contents(Protocol):
+    """Any manifest: a dataclass, with the fields of Manifest that do not decide results."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+def json_of(manifest: Contents) -> str:
+    """The text of manifest.json."""
+    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
+
+
+def bundle_id(manifest: Contents) -> str:
     """Hash of what decides the results: graphs, models' parameters and constants; not parity figures, not tools."""
     facts = asdict(manifest)
     for name in ("bundle_id", "parity", "tools", "models"):
@@ -154,33 +167,51 @@ def read_manifest(folder: Path) -> Manifest:
     """Reads and checks the manifest of a bundle folder.
 
     Raises:
-        ManifestError: missing, not JSON, unknown schema or field, wrong type or value, or a bundle id that does not
-            fit.
+        ManifestError: missing, not JSON, unknown schema or field, wrong type or value, a bundle id that does not fit,
+            or a bundle for features only.
     """
+    return read_with(folder, parse_pipeline)
+
+
+def read_with(folder: Path, parse: Callable[[Any], Parsed]) -> Parsed:
+    """Reads a bundle folder's manifest; errors of `parse`, which is given its JSON, get the path in front."""
     path = folder / FILE_NAME
     try:
         raw = read_json(path)
     except ManifestError as error:
         raise ManifestError(f"{error}; build or copy the bundle again") from error
     try:
-        return _parse(raw)
+        return parse(raw)
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
 
 
 def parse(text: str) -> Manifest:
     """Parses the text of a manifest; see read_manifest."""
-    return _parse(load_json(text))
+    return parse_pipeline(load_json(text))
 
 
-def _parse(raw: Any) -> Manifest:
+def parse_pipeline(raw: Any) -> Manifest:
+    """Parses the JSON of a manifest; see read_manifest."""
+    check_schema(raw)
+    if isinstance(raw, dict) and "kind" in raw:
+        raise ManifestError(f"kind is {show(raw['kind'])}: such a bundle has no words; `wordmask features` takes it")
+    manifest = parse_as(Manifest, raw, "manifest")
+    assert isinstance(manifest, Manifest)
+    check_contents(manifest)
+    check_id(manifest, manifest.bundle_id)
+    return manifest
+
+
+def check_schema(raw: Any) -> None:
+    """Raises ManifestError if a manifest's JSON is of another version."""
     if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
         found = show(raw.get("schema"))
         advice = "build the bundle again, or take the wordmask that made it"
         raise ManifestError(f"schema is {found}, this version of wordmask reads {SCHEMA}: {advice}")
-    manifest = parse_as(Manifest, raw, "manifest")
-    assert isinstance(manifest, Manifest)
-    check_contents(manifest)
-    if manifest.bundle_id != bundle_id(manifest):
+
+
+def check_id(manifest: Contents, found: str) -> None:
+    """Raises ManifestError if a manifest's bundle id is another one."""
+    if found != bundle_id(manifest):
         raise ManifestError("bundle_id does not fit the contents: the manifest was edited or mixed from two builds")
-    return manifest

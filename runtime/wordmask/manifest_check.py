@@ -6,7 +6,7 @@ Without this, a stride of 0 would be an endless loop, and a graph without "token
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from wordmask.errors import ManifestError
@@ -14,6 +14,7 @@ from wordmask.strict import member, show
 
 if TYPE_CHECKING:
     from wordmask.manifest import Clip, File, Graph, Loftup, Manifest, Sam2, Tensor
+    from wordmask.manifest_features import FeaturesManifest
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -35,7 +36,25 @@ def check_contents(manifest: Manifest) -> None:
     if manifest.loftup is not None:
         _check_loftup(manifest.loftup)
     _check_sam2(manifest.sam2)
-    _check_graphs(manifest)
+    _check_graphs(manifest.graphs, dict(_interfaces(manifest)), {"loftup_cpu", "loftup_features"})
+
+
+def check_features(manifest: FeaturesManifest) -> None:
+    """The same for a bundle for features only."""
+    for name, graph in manifest.graphs.items():
+        _check_file(member("manifest.graphs", name), graph)
+    backbone = manifest.backbone
+    for name in ("dim", "patch", "window"):
+        _expect_size(f"manifest.backbone.{name}", getattr(backbone, name))
+    fits = backbone.window % backbone.patch == 0
+    _expect("manifest.backbone.window", backbone.window, fits, f"a multiple of patch, {backbone.patch}")
+    _check_loftup(manifest.loftup)
+    side, grid, dim = backbone.window, backbone.window // backbone.patch, backbone.dim
+    interfaces: dict[str, Interface] = {
+        "backbone_image": ({"image": (None, side, side, 3)}, {"features": (None, dim, grid, grid)}),
+        "loftup_features": _loftup_features(dim, manifest.loftup),
+    }
+    _check_graphs(manifest.graphs, interfaces, set())
 
 
 def _check_file(where: str, file: File) -> None:
@@ -74,12 +93,10 @@ def _check_sam2(sam2: Sam2) -> None:
     _expect_size("manifest.sam2.mask_size", sam2.mask_size)
 
 
-def _check_graphs(manifest: Manifest) -> None:
-    interfaces = dict(_interfaces(manifest))
-    needed = interfaces.keys() - {"loftup_cpu", "loftup_features"}
-    for name in sorted(needed - manifest.graphs.keys()):
+def _check_graphs(graphs: dict[str, Graph], interfaces: Mapping[str, Interface], optional: set[str]) -> None:
+    for name in sorted(interfaces.keys() - optional - graphs.keys()):
         raise ManifestError(f"manifest.graphs.{name} is missing: the runtime needs this graph")
-    for name, graph in manifest.graphs.items():
+    for name, graph in graphs.items():
         where = member("manifest.graphs", name)
         if name not in interfaces:
             raise ManifestError(f"{where} is not a graph that this version knows: {', '.join(interfaces)}")
@@ -94,19 +111,10 @@ def _interfaces(manifest: Manifest) -> Iterator[tuple[str, Interface]]:
     yield "clip_image", ({"image": (None, clip.window, clip.window, 3)}, {"features": (None, clip.dim, grid, grid)})
     yield "clip_text", ({"tokens": (None, None)}, {"embeddings": (None, clip.dim)})
     if manifest.loftup is not None:
-        waves, keys = 2 * len(manifest.loftup.frequencies), 4 * len(manifest.loftup.key_frequencies)
-        inputs: dict[str, Shape] = {
-            "features": (None, clip.dim, None, None),
-            "guidance": (None, None, None, 3),
-            "inside": (None, None, None),
-            "colour_table": (None, 3, 256, waves + 1),
-            "row_table": (None, None, waves),
-            "column_table": (None, None, waves),
-            "key_table": (None, keys),
-        }
+        features = _loftup_features(clip.dim, manifest.loftup)
         for name in ("loftup", "loftup_cpu"):
-            yield name, ({**inputs, "text": (None, clip.dim)}, {"logits": (None, None, None, None)})
-        yield "loftup_features", (inputs, {"features_out": (None, clip.dim, None, None)})
+            yield name, ({**features[0], "text": (None, clip.dim)}, {"logits": (None, None, None, None)})
+        yield "loftup_features", features
     maps: dict[str, Shape] = dict.fromkeys(("image_embed", "high_res_0", "high_res_1"), (None, None, None, None))
     prompts: dict[str, Shape] = {
         "point_coords": (None, None, 2),
@@ -115,6 +123,20 @@ def _interfaces(manifest: Manifest) -> Iterator[tuple[str, Interface]]:
     }
     yield "sam2_encoder", ({"image": (None, side, side, 3)}, maps)
     yield "sam2_decoder", ({**maps, **prompts}, {"masks": (None, mask, mask), "iou": (None,)})
+
+
+def _loftup_features(dim: int, loftup: Loftup) -> Interface:
+    waves, keys = 2 * len(loftup.frequencies), 4 * len(loftup.key_frequencies)
+    inputs: dict[str, Shape] = {
+        "features": (None, dim, None, None),
+        "guidance": (None, None, None, 3),
+        "inside": (None, None, None),
+        "colour_table": (None, 3, 256, waves + 1),
+        "row_table": (None, None, waves),
+        "column_table": (None, None, waves),
+        "key_table": (None, keys),
+    }
+    return inputs, {"features_out": (None, dim, None, None)}
 
 
 def _check_interface(where: str, graph: Graph, interface: Interface) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,16 @@ from PIL import Image
 from wordmask.manifest import Clip
 
 Photo = NDArray[np.uint8]
+
+
+class Windowing(Protocol):
+    """Side and step of windows, in pixels."""
+
+    @property
+    def window(self) -> int: ...  # noqa: D102
+
+    @property
+    def stride(self) -> int: ...  # noqa: D102
 
 
 def resize_for_clip(photo: Photo, constants: Clip) -> Photo:
@@ -33,7 +45,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     return [min(start, last) for start in range(0, last + stride, stride)]
 
 
-def cut_windows(resized: Photo, constants: Clip) -> tuple[Photo, list[tuple[int, int]]]:
+def cut_windows(resized: Photo, constants: Windowing) -> tuple[Photo, list[tuple[int, int]]]:
     """Cuts a resized photo into overlapping windows.
 
     Sides shorter than a window are padded by repeating the edge.

@@ -117,3 +117,11 @@ def test_the_class_map_is_that_of_the_refined_similarities(monkeypatch, graph):
     plain = classify(kept["similarities"], queries.class_starts, photo.shape[:2], constants.logit_scale)
     assert 0.001 < (found.index != plain.index).mean() < 0.3
     assert "pamr" in clock.seconds
+
+
+def test_refining_that_begins_after_the_segmenter_was_cancelled_ends_with_an_error():
+    segmenter = Segmenter("tiny", threads=1)
+    photo, scores = scene(40, 40)
+    segmenter.cancel()
+    with pytest.raises(Exception, match="terminate"):
+        list(refined_bands(segmenter._pamr, scores, photo, (40, 40)))

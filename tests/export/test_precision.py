@@ -80,6 +80,12 @@ def cases():
     return {name: (graph, inputs[name], run(graph, inputs[name])) for name, graph in graphs.items()}
 
 
+@pytest.fixture
+def home(request, name):
+    """The small bundle that has the graph."""
+    return request.getfixturevalue("features_bundle" if name == "backbone_image" else "small_bundle")
+
+
 def loss(case, policy, precision):
     model, inputs, expected = case
     return error(run(rounding.emulate(retype(model, islands(model, policy), precision)), inputs), expected)
@@ -87,8 +93,8 @@ def loss(case, policy, precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("name", list(POLICY))
-def test_products_are_in_the_precision_asked_for_and_the_interface_stays(small_bundle, name, precision):
-    before = graph_of(small_bundle, name)
+def test_products_are_in_the_precision_asked_for_and_the_interface_stays(home, name, precision):
+    before = graph_of(home, name)
     model = typed(before, name, precision)
     assert list(model.graph.input) == list(before.graph.input)
     assert list(model.graph.output) == list(before.graph.output)
@@ -103,8 +109,8 @@ def test_products_are_in_the_precision_asked_for_and_the_interface_stays(small_b
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 @pytest.mark.parametrize("name", list(POLICY))
-def test_casts_never_undo_each_other_and_no_value_is_cast_twice(small_bundle, name, precision):
-    model = typed(graph_of(small_bundle, name), name, precision)
+def test_casts_never_undo_each_other_and_no_value_is_cast_twice(home, name, precision):
+    model = typed(graph_of(home, name), name, precision)
     types = value_types(model)
     floats = {TensorProto.FLOAT, TYPES[precision]}
     casts = [node for node in model.graph.node if node.op_type == "Cast" and types[node.input[0]] in floats]
@@ -169,8 +175,8 @@ def test_half_weights_are_folded(small_bundle, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(POLICY))
-def test_a_typed_graph_can_be_typed_again(small_bundle, name):
-    model = graph_of(small_bundle, name)
+def test_a_typed_graph_can_be_typed_again(home, name):
+    model = graph_of(home, name)
     once = typed(model, name, "fp16")
     operators = [node.op_type for node in model.graph.node]
     assert [node.op_type for node in typed(once, name, "fp32").graph.node] == operators

@@ -10,6 +10,7 @@ import pytest
 
 from wordmask.errors import ManifestError
 from wordmask.manifest import Manifest, Tensor, bundle_id, parse, read_manifest
+from wordmask.manifest_features import Backbone, FeaturesManifest, read_any_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 
@@ -152,3 +153,54 @@ def test_a_manifest_without_end_is_not_read_to_it(tmp_path):
     os.truncate(tmp_path / "manifest.json", 1 << 40)
     with pytest.raises(ManifestError, match="has more than 16 MiB"):
         read_manifest(tmp_path)
+
+
+def features_manifest(**changed):
+    """Of a bundle for features: tiny's loftup_features behind another encoder."""
+    tiny = sealed()
+    encoder = tiny.graphs["clip_image"]
+    backbone = Backbone("dinov2s", tiny.clip.dim, tiny.clip.patch, tiny.clip.window)
+    graphs = {"backbone_image": encoder, "loftup_features": tiny.graphs["loftup_features"]}
+    facts = {"schema": 2, "kind": "features", "bundle_id": "", "domain": "random", "precision": "fp32"}
+    facts |= {"graphs": graphs, "models": {}, "backbone": backbone, "loftup": tiny.loftup, **changed}
+    return FeaturesManifest(**facts).sealed()
+
+
+def test_a_manifest_for_features_is_read_back_and_either_kind_is_told_apart(tmp_path):
+    manifest = features_manifest()
+    (tmp_path / "manifest.json").write_text(manifest.to_json())
+    assert read_any_manifest(tmp_path) == manifest
+    assert read_any_manifest(TINY) == sealed()
+    with pytest.raises(ManifestError, match=r"manifest\.json: kind is 'features'.*wordmask features"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"kind": "masks"}, r"manifest\.kind is 'masks', expected one of 'features'"),
+        ({"backbone": Backbone("dinov2s", 48, 14, 128)}, r"backbone\.window is 128, expected a multiple of patch, 14"),
+        ({"backbone": Backbone("dinov2s", 64, 16, 128)}, r"graphs\.backbone_image\.outputs\[0\]\.shape is .*any, 64,"),
+        ({"backbone": Backbone("dinov2s", 0, 16, 128)}, r"backbone\.dim is 0"),
+        ({"loftup": None}, r"manifest\.loftup is None, expected dict"),
+        ({"graphs": {}}, r"graphs\.backbone_image is missing"),
+        ({"schema": 9}, "schema is 9"),
+    ],
+    ids=["kind", "patch", "dim", "size", "loftup", "graphs", "schema"],
+)
+def test_what_is_wrong_in_a_manifest_for_features_is_named(tmp_path, changed, message):
+    (tmp_path / "manifest.json").write_text(features_manifest(**changed).to_json())
+    with pytest.raises(ManifestError, match=message):
+        read_any_manifest(tmp_path)
+
+
+def test_a_manifest_for_features_that_was_edited_or_has_another_graph_is_refused(tmp_path):
+    edited = features_manifest().to_json().replace('"random"', '"photos"')
+    (tmp_path / "manifest.json").write_text(edited)
+    with pytest.raises(ManifestError, match="bundle_id"):
+        read_any_manifest(tmp_path)
+    graphs = features_manifest().graphs
+    more = features_manifest(graphs={**graphs, "clip_text": graphs["backbone_image"]})
+    (tmp_path / "manifest.json").write_text(more.to_json())
+    with pytest.raises(ManifestError, match="clip_text is not a graph that this version knows"):
+        read_any_manifest(tmp_path)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from wordmask.backends import Graph
 from wordmask.backends.device import Device
 from wordmask.backends.ort import OrtGraph
-from wordmask.bundle import Bundle
+from wordmask.bundle import AnyBundle
 
 if TYPE_CHECKING:
     from wordmask.engines import Precision
 
 
 def load_graph(
-    bundle: Bundle, name: str, device: Device, *, threads: int | None = None, tensorrt_precision: Precision = "fp16"
+    bundle: AnyBundle, name: str, device: Device, *, threads: int | None = None, tensorrt_precision: Precision = "fp16"
 ) -> Graph:
     """Loads a graph of a bundle on a device.
 

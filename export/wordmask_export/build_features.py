@@ -1,0 +1,67 @@
+"""Builds a bundle for features only: a backbone and the LoftUp that was trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from wordmask.manifest import SCHEMA
+from wordmask.manifest_features import Backbone, FeaturesManifest
+from wordmask_export import backbones, graphs
+from wordmask_export.build import Line, Precision, compare_all, export_all, tell, write_bundle
+from wordmask_export.half_weights import round_weights
+from wordmask_export.models import tool_versions
+from wordmask_export.parity_features import FeatureParity
+
+
+def build_features(
+    out: Path,
+    choice: backbones.BackboneChoice,
+    *,
+    window: int = 224,
+    precision: Precision = "fp32",
+    half_weights: bool = False,
+    force: bool = False,
+    report: Callable[[str], None] = tell,
+) -> FeaturesManifest:
+    """Builds a bundle for features in the folder `out`; see wordmask_export.build.build.
+
+    Args:
+        out: must not exist unless force is given.
+        choice: backbone and weights.
+        window: side in pixels of the square a photo is resized to; LoftUp was trained at 224.
+        precision: fp32 or fp16.
+        half_weights: round the weights to half precision and store them so.
+        force: replaces a bundle that stands there.
+        report: is told of progress, and of the summary at the end.
+
+    Raises:
+        TargetError: something stands at `out` that must not be replaced.
+        BuildError: a figure missed its tolerance.
+        WeightsError: weights are missing or do not fit.
+        ValueError: the window is not a multiple of the patch.
+    """
+
+    def make(work: Path) -> tuple[FeaturesManifest, list[Line]]:
+        report("loading the models")
+        loaded = backbones.load(choice, window)
+        if half_weights:
+            round_weights(loaded.trunk)
+            round_weights(loaded.loftup)
+        specs = graphs.backbone_specs(loaded, window)
+        entries, seconds = export_all(work, specs, precision, half_weights, report)
+        manifest = FeaturesManifest(
+            schema=SCHEMA,
+            kind="features",
+            bundle_id="",
+            domain="photos" if choice.seed is None else "random",
+            precision=precision,
+            graphs=entries,
+            models=loaded.entries,
+            backbone=Backbone(choice.backbone, loaded.trunk.embed_dim, loaded.trunk.patch_embed.patch_size[0], window),
+            loftup=graphs.loftup_constants(loaded.loftup),
+            tools=tool_versions(),
+        ).sealed()
+        return manifest, compare_all(FeatureParity(work, manifest, loaded).figures, entries, seconds, report)
+
+    return write_bundle(out, make, force=force, report=report)
