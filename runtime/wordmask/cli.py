@@ -14,6 +14,7 @@ from wordmask.errors import OutputError, WordmaskError
 from wordmask.exit_status import CANNOT_WRITE, USAGE
 from wordmask.run_cli import add_run_arguments, run_run
 from wordmask.supervisor import Interrupted, catch_signals, is_worker, supervise
+from wordmask.triton_cli import add_triton_arguments, run_triton
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure speed and memory against PyTorch eager")
     engines = commands.add_parser("engines", help="build a bundle's TensorRT engines for this machine's GPU")
     inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
+    triton = commands.add_parser("triton", help="write a bundle as a model repository for NVIDIA Triton")
     doctor = commands.add_parser("doctor", help="look whether all that a run needs is here and works")
     from wordmask.inspect import add_inspect_arguments, run_inspect
     from wordmask_bench.bench_cli import add_bench_arguments
@@ -72,6 +74,8 @@ def make_parser() -> argparse.ArgumentParser:
     engines.set_defaults(command=run_engines)
     add_inspect_arguments(inspection)
     inspection.set_defaults(command=run_inspect)
+    add_triton_arguments(triton)
+    triton.set_defaults(command=run_triton)
     doctor.add_argument("--json", action="store_true", help="as JSON")
     doctor.set_defaults(command=run_doctor)
     add_eval_arguments(evaluation)
