@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
+import json
 import shutil
 import sys
 
 import numpy as np
 import onnxruntime
 import pytest
+from PIL import Image
 
+from wordmask import Options, Segmenter
 from wordmask.backends.ort import session_options
 from wordmask.backends.ort_binding import ELEMENT_TYPES
 from wordmask.backends.triton_bls import TritonGraph
@@ -26,6 +30,7 @@ from wordmask.triton_settings import read_serving
 from wordmask_export.profiles import profiles
 
 from .fake_triton import FakeTriton
+from .fake_triton import Request as Question
 
 TYPES = {"uint8": "TYPE_UINT8", "int32": "TYPE_INT32", "float32": "TYPE_FP32"}
 HERE = Target("10.13.3.9", "sm_90")
@@ -173,6 +178,31 @@ def test_rows_are_padded_and_cut_to_an_engines_buckets(engines, bundle):
         alone = [graph.run({"image": image[None]})["features"][0] for image in images]
     assert seen == [4, 4, 1, 1, 1, 1, 1, 1]  # four rows, two and two that pad them; then one by one
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-4)
+
+
+def test_the_chain_over_engines_finds_what_the_local_one_finds(engines, examples, tmp_path):
+    """Other batches, so other last bits: the same objects, not the same bytes."""
+    words = ["green checkered", "blue plain", "blue zigzag", "orange striped", "stone"]
+    scene = tmp_path / "scene.png"
+    Image.open(examples.parent / "scenes" / "04.png").crop((0, 0, 320, 320)).save(scene)
+    local = Segmenter("tiny", threads=1)(scene, words, background=[], options=Options(upsample="full"))
+    server = FakeTriton(engines)
+    asked = {
+        "photo": scene.read_bytes(),
+        "words": "\n".join(words).encode(),
+        "options": b'{"background": [], "upsample": "full"}',
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "triton_python_backend_utils", server)
+        model = server.load()
+        (response,) = server.execute(model, Question(asked))
+        model.finalize()
+    assert not response.has_error(), response.error().message()
+    content = response.content()
+    found = json.loads(content["annotations"])["annotations"]
+    assert [i.word for i in local.instances] == [words[a["category_id"] - 1] for a in found]
+    assert len(found) >= 2
+    assert (np.asarray(Image.open(io.BytesIO(content["semantic"]))) == local.semantic).mean() > 0.999
 
 
 def test_sizes_an_engine_was_not_built_for_are_refused_before_the_server_is_asked(engines, bundle):
