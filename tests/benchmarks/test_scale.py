@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from wordmask_bench.scale import ASSUMPTIONS, GOALS, SUSTAINED, Device, ceilings, devices, main, read_facts, sections
+from wordmask_bench.scale import main, sections
 from wordmask_bench.scale_bytes import Bytes, listed_bytes, measure
+from wordmask_bench.scale_model import ASSUMPTIONS, GOALS, SUSTAINED, Device, ceilings, devices, read_facts
 from wordmask_bench.scale_table import BEGIN, END, amount, counted, size, table
 from wordmask_bench.speed_table import renewed
 
