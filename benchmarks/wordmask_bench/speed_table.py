@@ -86,17 +86,17 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def renewed(readme: str, table: str) -> str:
-    """A README with the table between its markers.
+def renewed(text: str, table: str, begin_mark: str = BEGIN, end_mark: str = END) -> str:
+    """A Markdown text with the table between its markers.
 
     Raises:
         ValueError: it does not have them, once each and in order.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after:
-        raise ValueError(f"the table stands between {BEGIN} and {END}: give a text that has each once")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    before, begin, rest = text.partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
+    if not begin or not end or begin_mark in after or end_mark in after:
+        raise ValueError(f"the table stands between {begin_mark} and {end_mark}: give a text that has each once")
+    return f"{before}{begin_mark}\n{table}\n{end_mark}{after}"
 
 
 def committed(root: Path) -> list[Report]:

@@ -15,6 +15,7 @@ from wordmask.errors import OutputError, WordmaskError
 from wordmask.exit_status import CANNOT_WRITE, USAGE
 from wordmask.run_cli import add_run_arguments, run_run
 from wordmask.supervisor import Interrupted, catch_signals, is_worker, supervise
+from wordmask.triton_cli import add_triton_arguments, run_triton
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
     conversion = commands.add_parser("convert", help="put a run's results into a format that other tools read")
     features = commands.add_parser("features", help="features of photos, upsampled by LoftUp")
+    triton = commands.add_parser("triton", help="write a bundle as a model repository for NVIDIA Triton")
     doctor = commands.add_parser("doctor", help="look whether all that a run needs is here and works")
     from wordmask.features_cli import add_features_arguments, run_features
     from wordmask.inspect import add_inspect_arguments, run_inspect
@@ -80,6 +82,8 @@ def make_parser() -> argparse.ArgumentParser:
     conversion.set_defaults(command=run_convert)
     add_features_arguments(features)
     features.set_defaults(command=run_features)
+    add_triton_arguments(triton)
+    triton.set_defaults(command=run_triton)
     doctor.add_argument("--json", action="store_true", help="as JSON")
     doctor.set_defaults(command=run_doctor)
     add_eval_arguments(evaluation)

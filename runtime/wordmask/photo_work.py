@@ -65,7 +65,7 @@ class Work:
             done, said = self._done(job)
         except Exception as error:
             # a stop ends graphs with errors that say nothing of the photo
-            failure = None if self.stop.is_set() else _failure(error)
+            failure = None if self.stop.is_set() else failure_of(error)
             if failure is None:
                 raise
             done, said = {"status": failure.code, "error": str(failure)}, (f"{failure.code}: {failure}",)
@@ -113,7 +113,7 @@ class Work:
         output.write_files({places[kind]: [content] for kind, content in contents.items()})
 
 
-def _failure(error: Exception) -> PhotoError | None:
+def failure_of(error: Exception) -> PhotoError | None:
     """What an error means for the one photo; None if the others would meet it too."""
     if isinstance(error, PhotoError):
         return error

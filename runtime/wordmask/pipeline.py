@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,13 @@ class Clock:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
+class OnCpu(NamedTuple):
+    """Whether a processor runs CLIP, and LoftUp."""
+
+    clip: bool
+    loftup: bool
+
+
 class Segmenter:
     """A loaded bundle: photos and words in, labelled masks out.
 
@@ -117,16 +124,39 @@ class Segmenter:
         with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
             load = partial(load_graph, self.bundle, threads=threads, tensorrt_precision=tensorrt_precision)
             loading = {name: pool.submit(load, name, place) for name, place in places.items() if name != "clip_text"}
-            self._graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
-        self._graphs["clip_text"] = LateGraph(partial(load, "clip_text", places["clip_text"]))
-        self._pamr = LateGraph(partial(load_pamr, threads))
-        merges, cache = self.bundle.path(manifest.clip.merges), user_cache() / "words" / manifest.bundle_id
-        wishes = [self._graphs[name].rows for name in ("clip_image", "loftup") if name in self._graphs]
-        default = 1 if devices["clip_image"].on_cpu else GPU_WINDOWS
+            graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
+        graphs["clip_text"] = LateGraph(partial(load, "clip_text", places["clip_text"]))
+        on_cpu = OnCpu(devices["clip_image"].on_cpu, "loftup" in devices and devices["loftup"].on_cpu)
+        kept = ("features",) if devices["clip_image"] == devices.get("loftup") else ()
+        self._take(graphs, on_cpu, kept)
+
+    @classmethod
+    def from_graphs(
+        cls, bundle: Bundle, graphs: Mapping[str, Graph], *, on_cpu: bool, threads: int | None = None
+    ) -> Segmenter:
+        """A segmenter over graphs that somebody else runs, such as a server.
+
+        Args:
+            bundle: whose manifest tells what the graphs are, and which holds the tokenizer's merges.
+            graphs: by the names in STAGES; without `loftup` where the bundle has none.
+            on_cpu: a processor runs them: they are fed small tiles and single windows, which fit its caches.
+            threads: CPU threads of the arithmetic around the graphs; all cores by default.
+        """
+        segmenter = cls.__new__(cls)
+        segmenter.bundle, segmenter._threads = bundle, threads or default_threads()
+        segmenter._take(dict(graphs), OnCpu(on_cpu, on_cpu), ())
+        return segmenter
+
+    def _take(self, graphs: dict[str, Graph], on_cpu: OnCpu, kept: tuple[str, ...]) -> None:
+        """Settles how the graphs are fed; kept are outputs of CLIP that LoftUp reads where they are."""
+        self._pamr = LateGraph(partial(load_pamr, self._threads))
+        self._graphs, self._kept, self._tiles_on_cpu = graphs, kept, on_cpu.loftup
+        wishes = [graphs[name].rows for name in ("clip_image", "loftup") if name in graphs]
+        default = 1 if on_cpu.clip else GPU_WINDOWS
         self._windows_a_run = min((wish for wish in wishes if wish), default=default)
-        self._kept = ("features",) if devices["clip_image"] == devices.get("loftup") else ()
-        self._tiles_on_cpu = "loftup" in devices and devices["loftup"].on_cpu
-        self._embedder = WordEmbedder(self._graphs["clip_text"], merges, manifest.clip, cache)
+        manifest = self.manifest
+        merges, cache = self.bundle.path(manifest.clip.merges), user_cache() / "words" / manifest.bundle_id
+        self._embedder = WordEmbedder(graphs["clip_text"], merges, manifest.clip, cache)
 
     @property
     def manifest(self) -> Manifest:
