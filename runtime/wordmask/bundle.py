@@ -65,7 +65,7 @@ def find_bundle(name: str | Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files are those of its manifest."""
+    """A bundle: its folder, whose files are those of the manifest, which was read from there."""
 
     folder: Path
     manifest: Manifest

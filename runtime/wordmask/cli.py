@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from wordmask.convert_cli import add_convert_arguments, run_convert
 from wordmask.errors import OutputError, WordmaskError
 from wordmask.exit_status import CANNOT_WRITE, USAGE
+from wordmask.picture_cli import one_picture
 from wordmask.run_cli import add_run_arguments, run_run
 from wordmask.supervisor import Interrupted, catch_signals, is_worker, supervise
 from wordmask.triton_cli import add_triton_arguments, run_triton
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     catch_signals()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a photo's damaged metadata can bring one a tag
     try:
-        watched = arguments is None and args.command is run_run and not is_worker()
+        watched = arguments is None and args.command is run_run and not is_worker() and not one_picture(args)
         status: int = supervise(sys.argv[1:], args.output) if watched else args.command(args)
     except Interrupted as interruption:
         print(f"wordmask: interrupted by {interruption}", file=sys.stderr)

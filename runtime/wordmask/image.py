@@ -75,7 +75,7 @@ class Photo:
 
 
 def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS, lenient: bool = False) -> NDArray[np.uint8]:
-    """The pixels of `load` (arguments and errors as there), for callers that do not show notes."""
+    """The pixels of `load`, u8 (H, W, 3), for callers that show no notes; arguments and errors are those of `load`."""
     return load(path, max_pixels=max_pixels, lenient=lenient).pixels
 
 

@@ -50,6 +50,12 @@ def drop_duplicates(
     def full(i: int) -> tuple[BoolMask, Box] | None:
         return upsample(low_res[i], size, mask_threshold=mask_threshold)
 
+    def overlap(i: int, j: int) -> float:
+        one, other = full(i), full(j)
+        assert one is not None  # empty masks are sorted out before
+        assert other is not None
+        return iou(one, other)
+
     kept = []
     order = np.argsort(-confidence, kind="stable").tolist()
     open_ = [i for i in order if bounds.most[i] > 0 and (bounds.least[i] > 0 or full(i) is not None)]
@@ -60,7 +66,7 @@ def drop_duplicates(
         doubles = {
             i
             for i, at_least, at_most in bounds.iou(best, rivals, iou_threshold)
-            if at_least > iou_threshold or (at_most > iou_threshold and _iou(full(best), full(i)) > iou_threshold)
+            if at_least > iou_threshold or (at_most > iou_threshold and overlap(best, i) > iou_threshold)
         }
         open_ = [i for i in open_ if i not in doubles]
     return np.sort(np.array(kept, dtype=np.int64))
@@ -85,10 +91,27 @@ def upsample(low_res: Floats, size: tuple[int, int], *, mask_threshold: float = 
         window.append(_extent(reached[before] | reached[after]))
     (y0, y1), (x0, x1) = window
     mask: BoolMask = resize.bilinear(low_res, size, slice(y0, y1), slice(x0, x1)) > mask_threshold
-    left, top, right, bottom = _box(mask)
-    if top == bottom:
+    found = cut(mask)
+    if found is None:
         return None
-    return mask[top:bottom, left:right], (x0 + left, y0 + top, x0 + right, y0 + bottom)
+    inside, (left, top, right, bottom) = found
+    return inside, (x0 + left, y0 + top, x0 + right, y0 + bottom)
+
+
+def cut(mask: BoolMask) -> tuple[BoolMask, Box] | None:
+    """A mask bool (H, W) cut to its box, and the box x0, y0, x1, y1 (exclusive ends); None if the mask is empty."""
+    x0, y0, x1, y1 = box = _box(mask)
+    return (mask[y0:y1, x0:x1], box) if y0 < y1 else None
+
+
+def iou(one: tuple[BoolMask, Box], other: tuple[BoolMask, Box]) -> float:
+    """IoU of two masks that are given inside their boxes, as `cut` gives them."""
+    (a, (ax0, ay0, ax1, ay1)), (b, (bx0, by0, bx1, by1)) = one, other
+    x0, y0, x1, y1 = max(ax0, bx0), max(ay0, by0), min(ax1, bx1), min(ay1, by1)
+    if x0 >= x1 or y0 >= y1:
+        return 0.0
+    both = np.count_nonzero(a[y0 - ay0 : y1 - ay0, x0 - ax0 : x1 - ax0] & b[y0 - by0 : y1 - by0, x0 - bx0 : x1 - bx0])
+    return both / (np.count_nonzero(a) + np.count_nonzero(b) - both)
 
 
 def paint(instances: Sequence[Instance], size: tuple[int, int]) -> NDArray[np.uint16]:
@@ -178,15 +201,3 @@ def _extent(flags: BoolMask) -> tuple[int, int]:
     """The first set flag and the one after the last; (0, 0) where none is set."""
     where = np.flatnonzero(flags)
     return (int(where[0]), int(where[-1]) + 1) if where.size else (0, 0)
-
-
-def _iou(one: tuple[BoolMask, Box] | None, other: tuple[BoolMask, Box] | None) -> float:
-    """IoU of two masks that are given inside their boxes."""
-    assert one is not None  # empty masks are sorted out before
-    assert other is not None
-    (a, (ax0, ay0, ax1, ay1)), (b, (bx0, by0, bx1, by1)) = one, other
-    x0, y0, x1, y1 = max(ax0, bx0), max(ay0, by0), min(ax1, bx1), min(ay1, by1)
-    if x0 >= x1 or y0 >= y1:
-        return 0.0
-    both = np.count_nonzero(a[y0 - ay0 : y1 - ay0, x0 - ax0 : x1 - ax0] & b[y0 - by0 : y1 - by0, x0 - bx0 : x1 - bx0])
-    return both / (np.count_nonzero(a) + np.count_nonzero(b) - both)

@@ -24,6 +24,7 @@ from wordmask.classmap import ClassMap, classify, join
 from wordmask.decoder import BATCH as PROMPTS_A_RUN
 from wordmask.decoder import decode_prompts
 from wordmask.dense import DenseBranch, Upsampler, Words
+from wordmask.dense_features import upsampled_features
 from wordmask.encoder import encode_photo
 from wordmask.errors import BundleError
 from wordmask.image import check_rgb, decode
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from wordmask.engines import Precision
 
 STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
+LATE = ("clip_text", "loftup_features")  # loaded when they are first used
+UPSAMPLERS = ("loftup", "loftup_features")
 GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
 CPU_TILE = 64  # most pixels of a tile's side: its activations stay in the caches
 GPU_TILE = 512
@@ -49,7 +52,13 @@ GPU_TILE = 512
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """A vocabulary as the class map needs it: embeddings f32 (Q, D) and the index of each class's first word."""
+    """A vocabulary as the class map needs it.
+
+    Attributes:
+        vocabulary: what was asked for.
+        embeddings: f32 (Q, D), of unit length, of all words and synonyms, the background's at the end.
+        class_starts: the index of each class's first word.
+    """
 
     vocabulary: Vocabulary
     embeddings: Floats
@@ -116,16 +125,17 @@ class Segmenter:
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         manifest = self.bundle.manifest
         devices = dict.fromkeys(manifest.graphs, parse_device(device))
-        if "loftup" in devices and upsampler_device is not None:
-            devices["loftup"] = parse_device(upsampler_device)
+        if upsampler_device is not None:
+            devices |= {name: parse_device(upsampler_device) for name in UPSAMPLERS if name in devices}
         self._threads = threads or default_threads()
+        home = replace(self.bundle, folder=self.bundle.folder.absolute())  # for what is read later, from another folder
         places = {name: place for name, place in devices.items() if name in STAGES}
         workers = self._threads if all(place.on_cpu for place in places.values()) else 1
         with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
-            load = partial(load_graph, self.bundle, threads=threads, tensorrt_precision=tensorrt_precision)
-            loading = {name: pool.submit(load, name, place) for name, place in places.items() if name != "clip_text"}
+            load = partial(load_graph, home, threads=threads, tensorrt_precision=tensorrt_precision)
+            loading = {name: pool.submit(load, name, place) for name, place in places.items() if name not in LATE}
             graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
-        graphs["clip_text"] = LateGraph(partial(load, "clip_text", places["clip_text"]))
+        graphs |= {name: LateGraph(partial(load, name, devices[name])) for name in LATE if name in devices}
         on_cpu = OnCpu(devices["clip_image"].on_cpu, "loftup" in devices and devices["loftup"].on_cpu)
         kept = ("features",) if devices["clip_image"] == devices.get("loftup") else ()
         self._take(graphs, on_cpu, kept)
@@ -155,7 +165,8 @@ class Segmenter:
         default = 1 if on_cpu.clip else GPU_WINDOWS
         self._windows_a_run = min((wish for wish in wishes if wish), default=default)
         manifest = self.manifest
-        merges, cache = self.bundle.path(manifest.clip.merges), user_cache() / "words" / manifest.bundle_id
+        merges = self.bundle.path(manifest.clip.merges).absolute()  # it is read later, maybe from another folder
+        cache = user_cache() / "words" / manifest.bundle_id
         self._embedder = WordEmbedder(graphs["clip_text"], merges, manifest.clip, cache)
 
     @property
@@ -197,7 +208,10 @@ class Segmenter:
         return self.segment(photo, queries, options or Options(), clock)
 
     def embed(self, vocabulary: Vocabulary) -> Queries:
-        """Embeds a vocabulary; do it once for many photos."""
+        """Embeds a vocabulary; do it once for many photos.
+
+        Words that this bundle embedded before come from memory or from the cache on disk.
+        """
         classes = [*vocabulary.classes, vocabulary.background] if vocabulary.background else list(vocabulary.classes)
         words = [word for synonyms in classes for word in synonyms]
         starts = np.cumsum([0, *(len(synonyms) for synonyms in classes[:-1])])
@@ -234,13 +248,22 @@ class Segmenter:
         )
 
     def encode(self, photo: Photo, clock: Clock | None = None) -> EncodedPhoto:
-        """What SAM2's decoder needs of a decoded photo u8 (H, W, 3)."""
+        """What SAM2's decoder needs of a decoded photo u8 (H, W, 3); a clock is told the seconds."""
         with (clock or Clock()).measure("sam2_encoder"):
             square = resize_for_sam2(photo, self.manifest.sam2.image_size)
             return encode_photo(self._graphs["sam2_encoder"], square, (photo.shape[0], photo.shape[1]))
 
     def decode(self, encoded: EncodedPhoto, prompts: Sequence[Prompt]) -> tuple[Floats, Floats]:
-        """SAM2's masks for prompts on an encoded photo: logits f32 (N, m, m) and predicted IoU f32 (N,)."""
+        """SAM2's masks for prompts on an encoded photo.
+
+        Args:
+            encoded: of `encode`.
+            prompts: N prompts of that photo.
+
+        Returns:
+            Logits f32 (N, m, m), m being the manifest's mask_size: `wordmask.masks.upsample` makes masks of them; and
+            SAM2's estimate of each mask's IoU, f32 (N,).
+        """
         graph = self._graphs["sam2_decoder"]
         constants = self.manifest.sam2
         most = graph.rows or PROMPTS_A_RUN
@@ -253,8 +276,7 @@ class Segmenter:
         scale, starts = self.manifest.clip.logit_scale, queries.class_starts
         if options.pamr:
             with clock.measure("pamr"):
-                resized = resize_for_clip(photo, self.manifest.clip)
-                bands = refined_bands(self._pamr, logits, resized, size)
+                bands = self.refined(logits, photo)
                 return join([classify(band, starts, band.shape[1:], scale, threads=self._threads) for band in bands])
         with clock.measure("class_map"):
             return classify(logits, starts, size, scale, threads=self._threads)
@@ -302,11 +324,11 @@ class Segmenter:
         return Upsampler(self._graphs["loftup"], constants, Tiling(side, 1 if self._tiles_on_cpu else windows_a_run))
 
     def upsample(self, options: Options) -> Literal["full", "selective"]:
-        """Where LoftUp is evaluated if it is."""
+        """Where LoftUp is evaluated with these options, if it is."""
         return options.upsample or ("selective" if self._tiles_on_cpu else "full")
 
     def uses_loftup(self, options: Options) -> bool:
-        """Whether LoftUp will run.
+        """Whether LoftUp will run with these options.
 
         Raises:
             BundleError: it was asked for and the bundle has none.
@@ -315,6 +337,45 @@ class Segmenter:
         if options.use_loftup and not has:
             raise BundleError(f"{self.bundle.folder}: the bundle was built without LoftUp; use --no-loftup")
         return has if options.use_loftup is None else options.use_loftup
+
+    def features(self, photo: Photo, clock: Clock) -> Floats:
+        """LoftUp's features of every pixel, at the size in which CLIP sees the photo.
+
+        They are of unit length in each window and averaged where windows overlap, so that their product with the words'
+        embeddings is what `similarities` gives with LoftUp on every window. The graph is loaded at the first call.
+
+        Args:
+            photo: u8 (H, W, 3).
+            clock: is told the time.
+
+        Returns:
+            f32 (D, h, w).
+
+        Raises:
+            BundleError: the bundle has no LoftUp.
+        """
+        constants = self.manifest.loftup
+        if constants is None:
+            raise BundleError(f"{self.bundle.folder}: the bundle was built without LoftUp, it has no such features")
+        clip, graph = self._graphs["clip_image"], self._graphs["loftup_features"]
+        resized = resize_for_clip(photo, self.manifest.clip)
+
+        def run(windows: int) -> Floats:
+            tiling = Tiling(CPU_TILE, 1) if self._tiles_on_cpu else Tiling(GPU_TILE, windows)
+            loftup = Upsampler(graph, constants, tiling)
+            return upsampled_features(resized, clip, self.manifest.clip, loftup, windows)
+
+        with clock.measure("features"):
+            return with_less(run, self._windows_a_run)
+
+    def refined(self, similarities: Floats, photo: Photo) -> Iterator[Floats]:
+        """Similarities f32 (Q, h, w) of a photo u8 (H, W, 3), refined by its colours (see wordmask.pamr).
+
+        Yields:
+            Bands of the photo from top to bottom, f32 (Q, rows, W).
+        """
+        resized = resize_for_clip(photo, self.manifest.clip)
+        return refined_bands(self._pamr, similarities, resized, (photo.shape[0], photo.shape[1]))
 
     def _instances(
         self,

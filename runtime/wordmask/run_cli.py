@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wordmask.cli_arguments import background_words, class_lines, printable
 from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
+from wordmask.picture_cli import check_one_picture, one_picture, run_picture
 from wordmask.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask run`."""
     add = parser.add_argument
-    add("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER")
+    add("photos", nargs="*", type=Path, metavar="PHOTO_OR_FOLDER")
+    add("--image", action="append", type=Path, default=[], metavar="PHOTO", help="the same, as an option")
     add(
         "--vocabulary",
         nargs="+",
@@ -32,10 +34,21 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WORD",
         help="words, or @FILE with one class a line; commas separate synonyms",
     )
-    add("--output", required=True, type=Path, metavar="OUT", help="folder for the results")
     add(
+        "--output",
+        required=True,
+        type=Path,
+        metavar="OUT",
+        help="folder for the results; a name ending in .png takes one photo's masks drawn on it",
+    )
+    models = parser.add_mutually_exclusive_group()
+    models.add_argument(
         "--bundle", metavar="NAME_OR_PATH", help="the models (default: the bundle named default, else the shipped tiny)"
     )
+    models.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="a SAM2 checkpoint: built into a bundle once, which is kept"
+    )
+    add("--model-cfg", metavar="NAME_OR_FILE", help="the checkpoint's SAM2 configuration (default: by its name)")
     loftup = parser.add_mutually_exclusive_group()
     loftup.add_argument("--use-loftup", action="store_true", default=None, help="fail if the bundle has no LoftUp")
     loftup.add_argument("--no-loftup", action="store_false", dest="use_loftup", help="upsample bilinearly")
@@ -53,9 +66,27 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min-confidence", type=float, default=0.7, help="a region's pixels are more probable than this (%(default)s)")
     add("--min-region-size", type=int, default=100, help="least pixels of a region (%(default)s)")
     add("--iou-threshold", type=float, default=0.8, help="masks of a class that overlap more are one (%(default)s)")
-    add("--points-per-region", type=int, default=1, help="positive points a region (%(default)s)")
-    add("--negative-points", type=int, default=0, help="points on other classes a region (%(default)s)")
-    add("--negative-min-confidence", type=float, default=0.8, help="confidence of their pixels (%(default)s)")
+    add(
+        *("--points-per-region", "--points-per-cluster"),
+        type=int,
+        default=1,
+        metavar="N",
+        help="positive points a region (%(default)s)",
+    )
+    add(
+        *("--negative-points", "--negative-points-per-cluster"),
+        type=int,
+        default=0,
+        metavar="N",
+        help="points on other classes a region (%(default)s)",
+    )
+    add(
+        *("--negative-min-confidence", "--negative-confidence-threshold"),
+        type=float,
+        default=0.8,
+        metavar="P",
+        help="confidence of their pixels (%(default)s)",
+    )
     add("--boxes", action="store_true", help="prompt with each region's box too")
     add("--pamr", action="store_true", help="refine the class map by the photo's colours (SCLIP's PAMR); slow")
     add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
@@ -98,15 +129,14 @@ def run_run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     from wordmask.folder import StoppedError
-    from wordmask.photos import find_photos
     from wordmask.pipeline import Segmenter
     from wordmask.types import Options, Vocabulary
 
     options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
-    jobs = find_photos(args.photos, recursive=args.recursive, apart_from=args.output)
+    jobs = _jobs(args)
     segmenter = Segmenter(
-        args.bundle,
+        _bundle(args),
         device=args.device,
         upsampler_device=args.upsampler_device,
         threads=args.threads,
@@ -116,6 +146,8 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     domain = segmenter.manifest.domain
     if domain != "photos":
         print(f"WARNING: {DOMAINS[domain]}", file=sys.stderr)
+    if one_picture(args):
+        return run_picture(segmenter, jobs[0], segmenter.embed(vocabulary), options, args)
     try:
         totals = _run_folder(segmenter, jobs, segmenter.embed(vocabulary), options, args, stop)
     except StoppedError:
@@ -131,6 +163,31 @@ DOMAINS = {
     "random": "this bundle has random weights: its masks mean nothing",
     "synthetic": "this bundle knows only synthetic scenes: on real photos its masks mean little",
 }
+
+
+def _jobs(args: argparse.Namespace) -> list[Job]:
+    """The photos of the command line."""
+    from wordmask.photos import find_photos
+
+    paths = [*args.photos, *args.image]
+    if not paths:
+        raise ValueError("no photo is named: give photos or folders, before --vocabulary, or --image PHOTO")
+    jobs = find_photos(paths, recursive=args.recursive, apart_from=args.output)
+    if one_picture(args):
+        check_one_picture(args, len(jobs))
+    return jobs
+
+
+def _bundle(args: argparse.Namespace) -> str | Path | None:
+    """The bundle that is named, or that of the checkpoint that is."""
+    if args.checkpoint is None:
+        if args.model_cfg is not None:
+            raise ValueError("--model-cfg says what a checkpoint is: name that too, as --checkpoint FILE")
+        name: str | None = args.bundle
+        return name
+    from wordmask.checkpoint_bundle import bundle_of_checkpoint
+
+    return bundle_of_checkpoint(args.checkpoint, args.model_cfg)
 
 
 def _run_folder(
@@ -178,7 +235,7 @@ def _run_folder(
 def run_settings(args: argparse.Namespace, queries: Queries) -> dict[str, Any]:
     """What run.json notes of the command line beside the options."""
     return {
-        "photos": [str(path) for path in args.photos],
+        "photos": [str(path) for path in (*args.photos, *args.image)],
         "vocabulary": [list(synonyms) for synonyms in queries.vocabulary.classes],
         "background": list(queries.vocabulary.background),
         "device": args.device,

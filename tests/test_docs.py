@@ -1,0 +1,196 @@
+"""What README.md and docs/ show works: python blocks run, command lines are those of the parser, cheap ones run too.
+
+Nothing is skipped in silence: a block or a command of a kind that is not named here fails.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from wordmask import Segmenter
+from wordmask.bundle import Bundle, find_bundle
+from wordmask.cli import main, make_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?:(?<=\n\n)|(?<=\A))(?: {4}[^\n]*\n)+")
+INLINE = re.compile(r"`wordmask ([^`]+)`")
+
+RUN, COMPILED, SHOWN = "run", "compiled", "shown"
+FENCES = {
+    "python": RUN,
+    "python before": COMPILED,
+    "dockerfile": SHOWN,
+}  # before: of the PyTorch pipeline, which is not here
+ELSEWHERE = ("serving.md",)  # run by tests/runtime/test_triton_docs.py, over what stands in for a server
+NOT_INSTALLED = ("fiftyone", "supervision")  # blocks that import these are compiled
+COMMANDS = {
+    "run": RUN,  # but for devices that are not here
+    "inspect": RUN,
+    "doctor": RUN,
+    "build": "parsed: takes minutes and weights",
+    "engines": "parsed: takes a GPU",
+    "bench": "parsed: takes minutes and torch",
+    "eval": "parsed: takes minutes or datasets",
+    "compare": "parsed: has tests of its own",
+    "features": "parsed: takes a bundle that is not shipped",
+    "convert": "parsed: has tests of its own",
+    "triton": "parsed: has tests of its own",
+}
+OTHERS = {
+    "pip": "installs",
+    "python3": "makes the virtual environment",
+    "cd": "the shell's",
+    "export": "the shell's",
+    "cat": "the system's",
+    "docker": "takes NVIDIA's server",
+    "perf_analyzer": "comes with NVIDIA's server",
+    "polygraphy": "its lines are tested in tests/export/test_engines_debug.py",
+    "clip_guided_segmentation_loftup.py": "the PyTorch pipeline's script",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code: `kind` is what stands behind the fence's ticks, or "indented"."""
+
+    page: str
+    number: int
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}-{self.number}"
+
+
+def read_blocks() -> Iterator[Block]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        found = [(match["kind"], match["text"]) for match in FENCE.finditer(text)]
+        found += [("indented", match[0]) for match in INDENTED.finditer(FENCE.sub("", text))]
+        for number, (kind, content) in enumerate(found):
+            yield Block(path.name, number, kind, content)
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """The words of each command of an indented block; what goes on in the next line is one command."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        own = line.removeprefix("    ")
+        if lines and (own.startswith(" ") or lines[-1].endswith("\\")):
+            lines[-1] = f"{lines[-1].rstrip(chr(92))} {own.strip()}"
+        elif own:
+            lines.append(own)
+    return [shlex.split(part, comments=True) for line in lines for part in line.split(" && ")]
+
+
+def program(words: list[str]) -> tuple[str, list[str]]:
+    """What a command starts, by its bare name, and its arguments; of `python ...` what Python runs."""
+    name, *rest = words
+    name = Path(name).name
+    if name == "python":
+        return (rest[1], rest[2:]) if rest[0] == "-m" else (rest[0], rest[1:])
+    return name, rest
+
+
+def is_tree(block: Block) -> bool:
+    """Whether a block shows the files of a folder, which its first line names."""
+    first = block.text.splitlines()[0].split()
+    return len(first) == 1 and first[0].endswith("/")
+
+
+BLOCKS = list(read_blocks())
+FENCED = [block for block in BLOCKS if block.kind != "indented"]
+PYTHON = [block for block in FENCED if FENCES.get(block.kind) in (RUN, COMPILED)]
+SHELL = [block for block in BLOCKS if block.kind == "indented" and not is_tree(block)]
+WORDMASK = [
+    (f"{block}-{number}", arguments)
+    for block in SHELL
+    for number, (name, arguments) in enumerate(map(program, command_lines(block.text)))
+    if name == "wordmask"
+]
+SYNOPSES = [(name, words) for name, words in WORDMASK if any(sign in word for word in words for sign in "[|")]
+EXAMPLES = [(name, words) for name, words in WORDMASK if (name, words) not in SYNOPSES]
+
+
+def runs_here(words: list[str]) -> bool:
+    args = make_parser().parse_args(words)
+    return COMMANDS[words[0]] == RUN and getattr(args, "device", "cpu") == "cpu"
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return Segmenter("tiny", threads=1)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, shared):
+    """A folder with what the pages speak of: photos, words, a bundle named default; models are loaded once for all."""
+    for photo in ("photo.jpg", "photos/a.png", "PHOTO_OR_FOLDER...", "examples/photos/b.png", "examples/scenes/c.png"):
+        path = tmp_path / photo
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((ROOT / "examples" / "scenes" / "04.png").read_bytes())
+    for words in ("words.txt", "examples/photos/words.txt", "examples/scenes/words.txt"):
+        (tmp_path / words).write_text("red dotted\ngreen striped\n")
+    (tmp_path / "models_cache").mkdir()
+    (tmp_path / "models_cache" / "default").symlink_to(find_bundle("tiny").resolve())
+
+    def load(bundle=None, **settings):
+        assert isinstance(bundle, Bundle) or find_bundle(bundle)
+        return shared
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("wordmask.pipeline.Segmenter", load)
+    monkeypatch.setattr("wordmask.compat_masks.Segmenter", load)
+    return tmp_path
+
+
+def test_every_block_is_of_a_kind_that_is_looked_at():
+    assert {block.kind for block in FENCED} <= FENCES.keys()
+    named = {name for block in SHELL for name, _ in map(program, command_lines(block.text))}
+    modules = {name for name in named if name.partition(".")[0] in ("wordmask_bench", "wordmask_export", "pytest")}
+    assert named - modules - OTHERS.keys() == {"wordmask"}
+    assert [name for name in modules if find_spec(name) is None] == []
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=str)
+def test_python_blocks_run(block, place, capsys):
+    code = compile(block.text, str(block), "exec")
+    if block.page in ELSEWHERE:
+        return
+    if FENCES[block.kind] == RUN and not block.text.startswith(tuple(f"import {name}" for name in NOT_INSTALLED)):
+        exec(code, {"__name__": str(block)})
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=name) for name, words in EXAMPLES])
+def test_commands_are_those_of_the_parser_and_cheap_ones_run(words, place, capsys):
+    make_parser().parse_args(words)  # ends the test where the parser would
+    if runs_here(words):
+        assert main(words) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=name) for name, words in SYNOPSES])
+def test_a_synopsis_has_only_options_that_exist(words):
+    options = set(re.findall(r"--[a-z][a-z0-9-]*", " ".join(words)))
+    assert options - options_of(words[0]) == set()
+    assert options
+
+
+def test_commands_inside_sentences_have_only_options_that_exist():
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    found = [line.split() for line in INLINE.findall(pages)]
+    assert len(found) > 10
+    for command, *words in found:
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options_of(command)
+
+
+def options_of(command: str) -> set[str]:
+    (commands,) = (action.choices for action in make_parser()._actions if action.choices)
+    return set(commands[command]._option_string_actions)
