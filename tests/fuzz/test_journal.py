@@ -113,7 +113,7 @@ ok = json.dumps({"photo": "in/a.jpg", "name": "a", "status": "ok"})
 
 @fuzz(
     st.tuples(journals(), runs, st.booleans()),
-    examples=150,
+    examples=60,
     known=[
         deep('{"photo": "in/a.jpg", "name": "a", "status": "DECODE"}'),
         deep("[" * 100_000),
@@ -143,7 +143,7 @@ def test_a_run_goes_on_from_any_journal_or_is_refused(case: Case, folder: Path) 
     json.dumps([totals.instances, totals.prompts, totals.seconds], allow_nan=False)
 
 
-@fuzz(st.tuples(journals(), st.integers(-1, 3)), examples=80)
+@fuzz(st.tuples(journals(), st.integers(-1, 3)), examples=60)
 def test_a_death_is_noted_behind_any_content(case: tuple[bytes, int], folder: Path) -> None:
     """The supervisor reads and marks what a process left that may have died in the middle of a row."""
     content, process = case
