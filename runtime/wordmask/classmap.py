@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.resize import source_positions
-from wordmask.similarities import PART_BYTES, Similarities
+from wordmask.similarities import PART_BYTES, Mixing, Similarities
 from wordmask.types import Floats
 
 TILE_ROWS = 96  # of the photo: the most that a thread takes at a time
@@ -83,7 +83,7 @@ def classify(
     size: tuple[int, int],
     logit_scale: float,
     *,
-    mixing: Floats | None = None,
+    mixing: Mixing | None = None,
     threads: int = 1,
 ) -> ClassMap:
     """Similarities to the photo's resolution, softmax over all words, then the most probable class.
@@ -93,7 +93,7 @@ def classify(
         class_starts: index of each class's first word; a class's probability is that of its likeliest synonym.
         size: height and width of the photo.
         logit_scale: multiplies the similarities.
-        mixing: f32 (Q, C), see wordmask.similarities.
+        mixing: see wordmask.similarities.
         threads: tiles worked on at the same time; the result does not depend on it.
     """
     index, confidence = np.empty(size, np.int32), np.empty(size, np.float32)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from wordmask.similarities import Similarities
+from wordmask.similarities import Mixing, Similarities
 from wordmask.types import BoolMask, Floats
 
 
@@ -22,7 +22,7 @@ def undecided(
     *,
     margin: float,
     border: int,
-    mixing: Floats | None = None,
+    mixing: Mixing | None = None,
 ) -> BoolMask:
     """The pixels that a finer map may decide otherwise.
 
@@ -33,7 +33,7 @@ def undecided(
         logit_scale: multiplies the similarities.
         margin: logits by which the best class must lead the second to count as decided.
         border: pixels around a border between classes that count as undecided.
-        mixing: f32 (Q, C), see wordmask.similarities.
+        mixing: see wordmask.similarities.
 
     Returns:
         bool (H, W).

@@ -10,13 +10,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wordmask.types import Floats
 
 MOST_WORDS = 512  # whose maps are kept; TensorRT engines are built for as many (wordmask_export.profiles)
 PART_BYTES = 32 << 20  # of similarities with all words that are made at once
+
+
+@dataclass(frozen=True, eq=False)
+class Mixing:
+    """How the words' similarities are made of those with the axes of their space.
+
+    Equal words are made once. A matrix product rounds them differently by their place (OpenBLAS with AVX2 does), and
+    they would no longer tie.
+
+    Attributes:
+        embeddings: f32 (U, C), of the words that differ.
+        places: (Q,), each word's among them; None where all differ.
+    """
+
+    embeddings: Floats
+    places: NDArray[np.intp] | None
+
+    @classmethod
+    def of(cls, embeddings: Floats) -> Mixing:
+        """Of all words, f32 (Q, C)."""
+        distinct, places = np.unique(embeddings, axis=0, return_inverse=True)
+        return cls(embeddings, None) if len(distinct) == len(embeddings) else cls(distinct, places.reshape(-1))
+
+    @property
+    def words(self) -> int:
+        """Q."""
+        return len(self.embeddings if self.places is None else self.places)
+
+    def of_axes(self, maps: Floats) -> Floats:
+        """From f32 (C, H, W) to (Q, H, W)."""
+        made: Floats = (self.embeddings @ maps.reshape(len(maps), -1)).reshape(-1, *maps.shape[1:])
+        return made if self.places is None else made[self.places]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +65,10 @@ class Words:
     embeddings: Floats
     class_starts: Sequence[int]
 
-    @property
-    def mixing(self) -> Floats | None:
-        """None where the maps kept are the words' own; else how the words' are made of the axes': f32 (Q, D)."""
-        return self.embeddings if len(self.embeddings) > max(MOST_WORDS, self.embeddings.shape[1]) else None
+    @cached_property
+    def mixing(self) -> Mixing | None:
+        """None where the maps kept are the words' own."""
+        return Mixing.of(self.embeddings) if len(self.embeddings) > max(MOST_WORDS, self.embeddings.shape[1]) else None
 
     @property
     def probes(self) -> Floats:
@@ -48,24 +82,21 @@ class Similarities:
 
     Attributes:
         maps: f32 (C, H, W), of the pixels with the probes.
-        mixing: f32 (Q, C), see Words.
+        mixing: None where the probes are the words.
     """
 
     maps: Floats
-    mixing: Floats | None = None
+    mixing: Mixing | None = None
 
     @property
     def words(self) -> int:
         """Q."""
-        return len(self.maps if self.mixing is None else self.mixing)
+        return len(self.maps) if self.mixing is None else self.mixing.words
 
     def part(self, rows: slice, columns: slice) -> Floats:
         """Those of a part of the picture: f32 (Q, rows, columns), not to be written to."""
         maps = self.maps[:, rows, columns]
-        if self.mixing is None:
-            return maps
-        made: Floats = self.mixing @ maps.reshape(len(maps), -1)
-        return made.reshape(-1, *maps.shape[1:])
+        return maps if self.mixing is None else self.mixing.of_axes(maps)
 
     def bands(self) -> Iterator[slice]:
         """Rows of the picture, as many at once as PART_BYTES allow."""

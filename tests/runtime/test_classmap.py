@@ -10,7 +10,7 @@ import pytest
 from wordmask import classmap
 from wordmask.classmap import classify, stitch
 from wordmask.resize import bilinear
-from wordmask.similarities import PART_BYTES
+from wordmask.similarities import PART_BYTES, Mixing
 
 
 def logits(words, height, width, seed=0):
@@ -94,27 +94,34 @@ def test_similarities_made_of_axes_give_the_map_of_those_that_are_kept(monkeypat
     monkeypatch.setattr(classmap, "BLOCK_BYTES", 1)
     monkeypatch.setattr(classmap, "PART_BYTES", 400_000)
     random = np.random.default_rng(0)
-    axes, mixing = logits(8, 20, 30), random.uniform(-1, 1, (300, 8)).astype(np.float32)
-    kept = classify(np.tensordot(mixing, axes, 1), class_starts, size, 40.0)
-    made = classify(axes, class_starts, size, 40.0, mixing=mixing, threads=2)
+    axes, words = logits(8, 20, 30), random.uniform(-1, 1, (300, 8)).astype(np.float32)
+    kept = classify(np.tensordot(words, axes, 1), class_starts, size, 40.0)
+    made = classify(axes, class_starts, size, 40.0, mixing=Mixing.of(words), threads=2)
     np.testing.assert_allclose(made.confidence, kept.confidence, rtol=1e-4)
     np.testing.assert_allclose(made.best, kept.best, rtol=1e-4)
-    expected = probabilities_of(np.tensordot(mixing, axes, 1), class_starts, size, 40.0)
-    ranked = np.sort(expected, axis=0)
+    ranked = np.sort(probabilities_of(np.tensordot(words, axes, 1), class_starts, size, 40.0), axis=0)
     tied = ranked[-1] - ranked[-2] < 1e-5
     np.testing.assert_array_equal(made.index[~tied], kept.index[~tied])
     assert tied.mean() < 0.2
 
 
+def test_of_equal_words_made_of_axes_the_first_wins_everywhere():
+    words = np.random.default_rng(0).uniform(-1, 1, (40, 8)).astype(np.float32)
+    words = np.concatenate([words, words[::-1], words[:21]])
+    found = classify(logits(8, 20, 30), range(101), (61, 130), 40.0, mixing=Mixing.of(words))
+    assert found.index.max() < 40
+    np.testing.assert_array_equal(found.best[40:80], found.best[:40][::-1])
+
+
 def test_memory_does_not_grow_with_the_words():
-    axes, mixing = logits(8, 80, 120), np.random.default_rng(0).uniform(-1, 1, (6000, 8)).astype(np.float32)
+    axes, words = logits(8, 80, 120), np.random.default_rng(0).uniform(-1, 1, (6000, 8)).astype(np.float32)
     tracemalloc.start()
     try:
-        classify(axes, range(6000), (40, 60), 40.0, mixing=mixing)
+        classify(axes, range(6000), (40, 60), 40.0, mixing=Mixing.of(words))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < 2.5 * PART_BYTES < 4 * len(mixing) * axes[0].size / 2  # those of all pixels would take 230 MB
+    assert most < 2.5 * PART_BYTES < 4 * len(words) * axes[0].size / 2  # those of all pixels would take 230 MB
 
 
 def test_a_large_scale_does_not_overflow():

@@ -46,6 +46,6 @@ def test_many_words_are_looked_at_in_bands(monkeypatch):
         kept = undecided(np.tensordot(mixing, axes, 1), starts, 1.0, **settings)
         with monkeypatch.context() as patch:
             patch.setattr(similarities, "PART_BYTES", 4 * 90 * 50 * 7)  # seven rows
-            made = undecided(axes, starts, 1.0, mixing=mixing, **settings)
+            made = undecided(axes, starts, 1.0, mixing=similarities.Mixing.of(mixing), **settings)
         assert 0.05 < kept.mean() < 1
         assert (made != kept).mean() < 1e-3  # of leads that are the margin
