@@ -39,6 +39,7 @@ WAYS = {
     "bilinear": Options(use_loftup=False),
     "windows": Options(upsample="selective"),
     "image": Options(upsample="selective", upsample_scope="image"),
+    "pamr": Options(use_loftup=False, pamr=True),
 }
 
 
