@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 from wordmask.engines import ROWS, Profile, Range
@@ -51,7 +52,7 @@ def _ranges(manifest: Manifest) -> Profile:
     return {
         "L": Range(1, min(TOKENS, clip.context_length), clip.context_length),
         "P": POINTS,
-        "C": WORDS,
+        "C": replace(WORDS, maximum=max(WORDS.maximum, clip.dim)),  # words, or axes: wordmask.similarities
         **dict.fromkeys(("H+4", "W+4"), Range(min(TILE, clip.window) + HALO, clip.window + HALO, clip.window + HALO)),
         **dict.fromkeys("hw", _fixed(grid)),
         "h*w": _fixed(grid * grid),

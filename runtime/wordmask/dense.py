@@ -1,7 +1,8 @@
 """The dense branch: the similarity of each pixel of a photo with each word. Composes CLIP and LoftUp.
 
 CLIP sees the photo window by window. LoftUp sharpens each window, or the stitched features of the whole photo in one
-pass (`upsample_scope`); everywhere, or only on tiles where the bilinear map is undecided (`upsample`).
+pass (`upsample_scope`); everywhere, or only on tiles where the bilinear map is undecided (`upsample`). The similarities
+that come out are those with the words, or, of a large vocabulary, with what theirs are made of (wordmask.similarities).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from wordmask.manifest import Clip, Loftup
 from wordmask.preprocess import Photo, cut_windows
 from wordmask.resize import bilinear
 from wordmask.selection import undecided
+from wordmask.similarities import Words
 from wordmask.types import BoolMask, Floats
 from wordmask.upsampler import Tiling, upsample_logits
 
@@ -29,14 +31,6 @@ CHOSEN_TILE = 32  # pixels: smaller tiles follow outlines more closely
 MOSTLY = 1 / 3  # of the pixels undecided: nearly all tiles would be chosen, and small ones cost more
 
 Measure = Callable[[str], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True, eq=False)
-class Words:
-    """Unit embeddings f32 (Q, D) of all words, and the index of each class's first."""
-
-    embeddings: Floats
-    class_starts: Sequence[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +59,7 @@ class DenseBranch:
     keep: tuple[str, ...]
 
     def bilinear(self, resized: Photo, words: Words, measure: Measure) -> Floats:
-        """Similarities f32 (Q, H, W) of a resized photo u8 (H, W, 3), the patches' upsampled bilinearly."""
+        """Similarities f32 (C, H, W) of a resized photo u8 (H, W, 3), the patches' upsampled bilinearly."""
         windows, corners = cut_windows(resized, self.constants)
         batches = [self._plain(to_host(found), words) for _, found in self._encode(windows, (), measure)]
         with measure("class_map"):
@@ -100,7 +94,7 @@ class DenseBranch:
                 plain = self._plain(features, words)
                 joined = self._stitch([plain], corners, resized)
                 scale = self.constants.logit_scale
-                open_ = undecided(joined, words.class_starts, scale, margin=MARGIN, border=BORDER)
+                open_ = undecided(joined, words.class_starts, scale, margin=MARGIN, border=BORDER, mixing=words.mixing)
                 if open_.mean() > MOSTLY:
                     plain = None
                 elif whole_photo:
@@ -132,9 +126,9 @@ class DenseBranch:
             yield part, found
 
     def _plain(self, features: Floats, words: Words) -> Floats:
-        """Similarities f32 (N, Q, S, S) of windows, the patches' upsampled bilinearly."""
+        """Similarities f32 (N, C, S, S) of windows, the patches' upsampled bilinearly."""
         unit: Floats = features / np.linalg.norm(features, axis=1, keepdims=True)
-        logits = np.asarray(np.einsum("ndhw,qd->nqhw", unit, words.embeddings, optimize=True), np.float32)
+        logits = np.asarray(np.einsum("ndhw,cd->nchw", unit, words.probes, optimize=True), np.float32)
         return bilinear(logits, (self.constants.window, self.constants.window))
 
 
@@ -149,7 +143,7 @@ def _upsample(
     graph, constants, tiling = upsampler.graph, upsampler.constants, upsampler.tiling
     if wanted is not None:
         tiling = replace(tiling, side=CHOSEN_TILE)
-    return upsample_logits(graph, features, guidance, words.embeddings, constants, tiling, plain=plain, wanted=wanted)
+    return upsample_logits(graph, features, guidance, words.probes, constants, tiling, plain=plain, wanted=wanted)
 
 
 def _cut(mask: BoolMask, corners: Sequence[tuple[int, int]], side: int) -> BoolMask:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from wordmask.errors import OutputError
+from wordmask.names import LONGEST
 from wordmask.output import json_bytes, write_files
 from wordmask.photos import Job, Stamp
 
@@ -55,8 +56,7 @@ class Journal:
         self._file: BinaryIO | None = None
         try:
             for place, row in _rows(path):
-                with contextlib.suppress(KeyError, TypeError):  # no row of ours
-                    self._take(place, row)
+                self._take(place, row)
         except OSError as error:
             raise OutputError(f"cannot read {path}: {error.strerror}") from error
 
@@ -72,7 +72,7 @@ class Journal:
                 self.unfinished[worked_on] += 1
                 del self.at_work[worked_on]
         else:
-            seen = (row["bytes"], row["modified_ns"]) if "bytes" in row else None
+            seen = (row["bytes"], row["modified_ns"]) if "modified_ns" in row and "bytes" in row else None
             self.finished[name] = Entry(row["photo"], status, seen, place)
             self.unfinished.pop(name, None)
             self.at_work.pop(name, None)
@@ -149,14 +149,49 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
 def _parsed(line: bytes) -> Row | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return row if line.endswith(b"\n") and isinstance(row, dict) and _is_name(row.get("name", "-")) else None
+    return row if line.endswith(b"\n") and _is_row(row) else None
 
 
-def _is_name(name: Any) -> bool:
-    """Outputs of this name are cleared away: a journal of unknown origin must not point out of its folder."""
-    return isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
+def _is_row(row: Any) -> bool:
+    """Whether a run may have written this: nothing else is taken in from a journal of unknown origin."""
+    if not isinstance(row, dict) or not isinstance(row.get("status"), str):
+        return False
+    return all(fits(row.get(key)) for key, fits in NEEDED.get(row["status"], NEEDED_OF_FAILED).items())
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: Any) -> bool:
+    """Outputs of this name are cleared away: it must be one that a file can have, and not point out of the folder."""
+    if not isinstance(value, str) or Path(value).is_absolute():
+        return False
+    try:
+        parts = [os.fsencode(part) for part in Path(value).parts]
+    except UnicodeEncodeError:
+        return False
+    return bool(parts) and all(part != b".." and len(part) <= LONGEST and b"\0" not in part for part in parts)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _are_seconds(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(number) is float and 0 <= number < 1e9 for number in value.values())
+
+
+# What is read of a row, by its status.
+NEEDED: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "started": {"photo": _is_text, "name": _is_name, "process": _is_count},
+    "unfinished": {"name": _is_name, "deaths": _is_count},
+    "died": {"process": _is_count},
+    "ok": {"photo": _is_text, "name": _is_name, "instances": _is_count, "prompts": _is_count, "seconds": _are_seconds},
+}
+NEEDED_OF_FAILED: dict[str, Callable[[Any], bool]] = {"photo": _is_text, "name": _is_name}
 
 
 def note_death(path: Path, process: int, signal_name: str) -> None:

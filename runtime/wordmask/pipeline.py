@@ -23,18 +23,19 @@ from wordmask.bundle import Bundle, open_bundle, user_cache
 from wordmask.classmap import ClassMap, classify, join
 from wordmask.decoder import BATCH as PROMPTS_A_RUN
 from wordmask.decoder import decode_prompts
-from wordmask.dense import DenseBranch, Upsampler, Words
+from wordmask.dense import DenseBranch, Upsampler
 from wordmask.dense_features import upsampled_features
 from wordmask.encoder import encode_photo
 from wordmask.errors import BundleError
 from wordmask.image import check_rgb, decode
-from wordmask.manifest import Manifest
+from wordmask.manifest import Clip, Manifest
 from wordmask.masks import drop_duplicates, paint, upsample
 from wordmask.memory import with_less
 from wordmask.pamr import load_pamr, refined_bands
 from wordmask.preprocess import Photo, resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
 from wordmask.rle import encode_box
+from wordmask.similarities import Similarities, Words
 from wordmask.types import EncodedPhoto, Floats, Instance, Options, Prompt, Segmentation, Vocabulary
 from wordmask.upsampler import Tiling
 from wordmask.words import WordEmbedder, default_background
@@ -271,15 +272,20 @@ class Segmenter:
 
     def class_map(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> ClassMap:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""
-        logits = self.similarities(photo, queries, options, clock)
+        words = Words(queries.embeddings, queries.class_starts)
+        logits = self._maps(photo, words, options, clock, self.manifest.clip)
         size = (photo.shape[0], photo.shape[1])
-        scale, starts = self.manifest.clip.logit_scale, queries.class_starts
-        if options.pamr:
+        scale = self.manifest.clip.logit_scale
+
+        def classified(maps: Floats, size: tuple[int, int]) -> ClassMap:
+            return classify(maps, words.class_starts, size, scale, mixing=words.mixing, threads=self._threads)
+
+        if options.pamr:  # linear in the words too
             with clock.measure("pamr"):
                 bands = self.refined(logits, photo)
-                return join([classify(band, starts, band.shape[1:], scale, threads=self._threads) for band in bands])
+                return join([classified(band, (band.shape[1], band.shape[2])) for band in bands])
         with clock.measure("class_map"):
-            return classify(logits, starts, size, scale, threads=self._threads)
+            return classified(logits, size)
 
     def similarities(
         self, photo: Photo, queries: Queries, options: Options, clock: Clock, *, short_side: int | None = None
@@ -297,16 +303,19 @@ class Segmenter:
             f32 (Q, h, w), of the size to which the photo was resized.
         """
         constants = self.manifest.clip if short_side is None else replace(self.manifest.clip, short_side=short_side)
+        words = Words(queries.embeddings, queries.class_starts)
+        maps = self._maps(photo, words, options, clock, constants)
+        return Similarities(maps, words.mixing).part(slice(None), slice(None))
+
+    def _maps(self, photo: Photo, words: Words, options: Options, clock: Clock, constants: Clip) -> Floats:
+        """Similarities f32 (C, h, w) of a photo's pixels with the words' probes, windows joined."""
         resized = resize_for_clip(photo, constants)
         return with_less(
-            lambda windows: self._similarities(resized, queries, options, clock, windows), self._windows_a_run
+            lambda windows: self._similarities(resized, words, options, clock, windows), self._windows_a_run
         )
 
-    def _similarities(
-        self, resized: Photo, queries: Queries, options: Options, clock: Clock, windows_a_run: int
-    ) -> Floats:
-        """Of the pixels of a resized photo with all words: f32 (Q, H, W)."""
-        words = Words(queries.embeddings, queries.class_starts)
+    def _similarities(self, resized: Photo, words: Words, options: Options, clock: Clock, windows_a_run: int) -> Floats:
+        """Of the pixels of a resized photo with the words' probes: f32 (C, H, W)."""
         clip = self._graphs["clip_image"]
         dense = DenseBranch(clip, self.manifest.clip, windows_a_run, self._threads, self._kept)
         if not self.uses_loftup(options):

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wordmask.errors import ResumeError
+from wordmask.errors import OutputError, ResumeError
 from wordmask.journal import Entry, Journal
 from wordmask.layout import FILES, JOURNAL, TOTALS, outputs
 from wordmask.output import TEMPORARY
@@ -93,13 +93,21 @@ def prepare(
 
 
 def clear(out: Path, names: Iterable[str]) -> None:
-    """Removes these photos' outputs, and folders that this leaves empty."""
+    """Removes these photos' outputs, and folders that this leaves empty.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
     folders: set[Path] = set()
     for name in names:
         for path in outputs(out, name).values():
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 path.unlink()
-                folders.update(parent for parent in path.parents if out in parent.parents)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise OutputError(f"cannot remove {str(path)!r}: {error.strerror}") from error
+            folders.update(parent for parent in path.parents if out in parent.parents)
     for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
         with contextlib.suppress(OSError):  # it holds more
             folder.rmdir()
@@ -109,7 +117,7 @@ def _check_settings(out: Path, settings: Mapping[str, Any]) -> None:
     try:
         earlier = json.loads((out / "run.json").read_bytes())
         before = {**earlier["settings"], "bundle": earlier["bundle"]["id"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ResumeError(f"{out} holds a journal, but no run.json that says of which run: {ADVICE}") from error
     changed = [name for name in settings if name not in FREE and before.get(name) != settings[name]]
     if changed:
@@ -121,6 +129,8 @@ def _check_settings(out: Path, settings: Mapping[str, Any]) -> None:
 
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = json.dumps(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

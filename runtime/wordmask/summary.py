@@ -87,8 +87,11 @@ def write_annotations(
 def _read(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be read ({error}): remove it and run again") from error
+        sizes, objects = (found["height"], found["width"]), found["annotations"]
+        if not (all(type(size) is int for size in sizes) and all(isinstance(each, dict) for each in objects)):
+            raise ValueError("no annotations of a photo")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OutputError(f"{str(path)!r} cannot be read ({error!r}): remove it and run again") from error
     return found
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BoolMask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
+MOST_CLASSES = 65535  # a label is 16 bits, and 0 is none
 LONGEST_WORD = 2000  # characters; CLIP reads some 300, and joining the letters of a word takes time by their square
 
 
@@ -87,8 +88,8 @@ class Vocabulary:
         Background words that are also asked for are left out of the background.
 
         Raises:
-            VocabularyError: not a list of strings, no line, a line without a word, one far too long, or one that is no
-                text (with what Python makes of bytes that are not UTF-8).
+            VocabularyError: not a list of strings, no line or more than MOST_CLASSES, a line without a word, one far
+                too long, or one that is no text (with what Python makes of bytes that are not UTF-8).
         """
         if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
             raise VocabularyError(f"the words are {lines!r}: give a list of strings")
@@ -101,6 +102,9 @@ class Vocabulary:
             classes.setdefault(tuple(reversed(synonyms)), tuple(reversed(synonyms.values())))
         if not classes:
             raise VocabularyError("the vocabulary is empty: give at least one word")
+        if len(classes) > MOST_CLASSES:
+            found = f"the vocabulary has {len(classes)} classes, expected at most {MOST_CLASSES}"
+            raise VocabularyError(f"{found}: split it, or make synonyms of one line")
         asked = {word for synonyms in classes for word in synonyms}
         kept = dict.fromkeys(word.strip() for word in background if word.strip())
         return cls(tuple(classes.values()), tuple(word for word in kept if word.casefold() not in asked))

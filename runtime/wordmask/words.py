@@ -19,6 +19,7 @@ from wordmask.text import Tokenizer
 from wordmask.types import Floats
 
 BATCH = 64  # prompts a run
+WORDS_AT_ONCE = 256  # all their prompts' embeddings are held; once done they are kept, should the process end
 logger = logging.getLogger(__name__)
 
 
@@ -65,8 +66,9 @@ class WordEmbedder:
             if word not in self._known and (stored := self._read(word)) is not None:
                 self._known[word] = stored
         new = [word for word in dict.fromkeys(words) if word not in self._known]
-        if new:
-            for word, embedding in zip(new, self._embed(new), strict=True):
+        for start in range(0, len(new), WORDS_AT_ONCE):
+            part = new[start : start + WORDS_AT_ONCE]
+            for word, embedding in zip(part, self._embed(part), strict=True):
                 self._known[word] = embedding
                 self._write(word, embedding)
         return np.stack([self._known[word] for word in words])

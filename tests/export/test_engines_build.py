@@ -21,13 +21,14 @@ from wordmask.cli import main
 from wordmask.engines import FOLDER, PLAN, Range, Target, find_engine, read_plan, sidecars
 from wordmask.errors import BundleError, DeviceError, EngineError
 from wordmask.manifest import read_manifest
+from wordmask.similarities import MOST_WORDS
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("fcntl")
 
 from wordmask_export import engines_disk  # noqa: E402
 from wordmask_export.engines import Choice, build_engines  # noqa: E402
-from wordmask_export.profiles import profiles  # noqa: E402
+from wordmask_export.profiles import WORDS, profiles  # noqa: E402
 from wordmask_export.trt_api import EngineBuildError  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location("fake_tensorrt", Path(__file__).with_name("fake_tensorrt.py"))
@@ -91,6 +92,14 @@ def test_engines_are_built_without_torch():
 
 
 # profiles
+
+
+def test_loftups_engine_takes_the_words_or_the_axes_of_their_space():
+    manifest = read_manifest(TINY)
+    assert WORDS.maximum == MOST_WORDS
+    wide = dataclasses.replace(manifest, clip=dataclasses.replace(manifest.clip, dim=768))
+    most = [profiles(each, max_batch=1, max_prompts=8)["loftup"][0]["C"].maximum for each in (manifest, wide)]
+    assert most == [512, 768]
 
 
 def test_rows_are_fixed_in_buckets_and_other_symbols_range():

@@ -9,7 +9,7 @@ import threading
 import pytest
 from PIL import Image
 
-from wordmask.errors import ResumeError
+from wordmask.errors import OutputError, ResumeError
 from wordmask.folder import StoppedError
 from wordmask.output import TEMPORARY
 from wordmask.photo_work import Writing
@@ -136,6 +136,19 @@ def test_an_output_that_is_gone_is_made_again(photos, half, whole):
     run(photos, half, segmenter=segmenter)
     assert len(segmenter.calls) == 5
     assert results(half) == whole
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"height": 1, "width": "1", "annotations": []}', "[" * 99_999],
+    ids=["empty", "list", "nothing", "type", "deep"],
+)
+def test_annotations_of_a_photo_that_are_none_are_named(photos, half, content):
+    (half / "annotations" / "001.json").write_text(content)
+    with pytest.raises(OutputError, match=r"annotations/001\.json' cannot be read .*: remove it and run again"):
+        run(photos, half)
+    (half / "annotations" / "001.json").unlink()
+    assert run(photos, half).statuses == {"ok": 6}
 
 
 def test_photos_that_failed_are_tried_again(photos, tmp_path):

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 import pytest
 
+from wordmask import words
 from wordmask.backends.ort import OrtGraph
 from wordmask.errors import VocabularyError
 from wordmask.manifest import read_manifest
@@ -107,6 +108,28 @@ def test_the_background_leaves_out_what_is_asked_for():
     vocabulary = Vocabulary.parse(["Sky, blue heaven", "dog"], background)
     assert "sky" not in vocabulary.background
     assert vocabulary.names == ("Sky", "dog")
+
+
+def test_of_many_words_each_part_is_kept_when_it_is_done(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(words, "WORDS_AT_ONCE", 2)
+    many = ["cat", "dog", "cup", "mug", "car"]
+    embedder, _ = make(tmp_path / "whole")
+    whole = embedder(many)
+    stopped, counting = make(tmp_path / "c")
+    embed = counting.run
+    monkeypatch.setattr(counting, "run", lambda inputs: 1 / 0 if counting.prompts >= 160 else embed(inputs))
+    with pytest.raises(ZeroDivisionError):
+        stopped(many)
+    again, counting = make(tmp_path / "c")
+    np.testing.assert_allclose(again(many), whole, atol=1e-6)
+    assert counting.prompts == 3 * 80
+
+
+def test_more_classes_than_a_label_map_can_hold_are_refused():
+    lines = [str(number) for number in range(65536)]
+    with pytest.raises(VocabularyError, match="65536 classes, expected at most 65535"):
+        Vocabulary.parse(lines)
+    assert len(Vocabulary.parse(lines[:-1]).classes) == 65535
 
 
 def test_class_lines_are_deduplicated_and_empty_ones_refused():
