@@ -71,6 +71,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, help="CPU threads (default: all cores)")
     add("--overlay", action="store_true", help="also draw the masks on the photos")
     add("--save-dense", action="store_true", help="also write the class map before SAM2 and its confidence")
+    add("--report", action="store_true", help="also write report.html, to look at the results in a browser")
     add("--lenient", action="store_true", help="take garbled JPEGs as far as they can be decoded, with a warning")
     add("--recursive", action="store_true", help="descend into folders")
     add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once (%(default)s)")
@@ -162,7 +163,7 @@ def _run_folder(
             queries,
             options,
             args.output,
-            writing=Writing(overlay=args.overlay, save_dense=args.save_dense),
+            writing=Writing(overlay=args.overlay, save_dense=args.save_dense, report=args.report),
             lenient=args.lenient,
             settings=run_settings(args, queries),
             restart=args.restart and not is_successor(),
