@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from html import escape
 
 import cv2
@@ -13,7 +14,7 @@ from wordmask.charts import Bar, bars
 from wordmask.output import encode
 from wordmask.page import asset, masthead, page, section, slider, table
 from wordmask.palette import edge_colour
-from wordmask_bench.compare import REACH, SMALL, Comparison, Side
+from wordmask_bench.compare import REACH, SMALL, Comparison
 from wordmask_bench.compare_draw import Picture, marked, pictures
 
 SIDE = 1000  # pixels of a picture's longer side, at most
@@ -49,8 +50,9 @@ def comparison_page(comparison: Comparison, name: str, *, warning: str = "") -> 
     head = ("", before.name, after.name)
     body = [
         masthead("Bilinear and LoftUp", f"{name}, {width} × {height} pixels", warning=warning),
-        '<main class="compare">\n',
+        "<main>\n",
         section("In figures", [table(head, comparison.metrics()), f'<p class="soft">{escape(BAND)}</p>']),
+        '<div class="pair">\n',
         *sliders,
         section(
             "Where they differ",
@@ -60,9 +62,9 @@ def comparison_page(comparison: Comparison, name: str, *, warning: str = "") -> 
                 f'alt="{escape(name)}, pixels of another word in red"></div>',
             ],
         ),
-        section("Masks a word", [_words(before), _words(after)]),
+        section("Masks a word", [_words(comparison)]),
         section("Regions", [f'<p class="soft">Small ones have fewer than {SMALL} pixels.</p>', _regions(comparison)]),
-        "</main>\n",
+        "</div></main>\n",
     ]
     title = f"wordmask compare: {name}"
     return page(title, "".join(body), styles=[asset("compare.css", "wordmask_bench")], scripts=[asset("slider.js")])
@@ -80,16 +82,19 @@ def _uri(picture: Picture) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
 
 
-def _words(side: Side) -> str:
-    counts = [0] * len(side.result.words)
-    for instance in side.result.instances:
-        counts[instance.class_index] += 1
-    rows = [
-        Bar(word, (("#{:02x}{:02x}{:02x}".format(*edge_colour(i)), count),), f"{count}")
-        for i, (word, count) in enumerate(zip(side.result.words, counts, strict=True))
-        if count
-    ]
-    return bars(rows, caption=side.name)
+def _words(comparison: Comparison) -> str:
+    sides = comparison.before, comparison.after
+    counts = [Counter(instance.class_index for instance in side.result.instances) for side in sides]
+    most = max((count for side in counts for count in side.values()), default=1)
+    charts = []
+    for side, found in zip(sides, counts, strict=True):
+        rows = [
+            Bar(word, (("#{:02x}{:02x}{:02x}".format(*edge_colour(i)), found[i]),), f"{found[i]}")
+            for i, word in enumerate(side.result.words)
+            if any(each[i] for each in counts)
+        ]
+        charts.append(bars(rows, caption=side.name, most=most))
+    return "".join(charts)
 
 
 def _regions(comparison: Comparison) -> str:
