@@ -59,7 +59,7 @@ def _measurement(row: Measurement, report: Report) -> str:
     medians = {name: times.median_ms for name, times in row.times.items()}
     notes = {name: f"{share:.0%} of the machine's rate" for name, share in row.share_of_limit.items()}
     for engine, found in row.ratios.items():
-        of = f" of {engine}" if len(row.ratios) > 1 else ""
+        of = f" of {engine.removeprefix('wordmask ')}" if len(row.ratios) > 1 else ""
         for name, ratio in found.items():
             notes[name] = ", ".join(filter(None, (notes.get(name), f"{ratio:.2f}×{of}")))
     return _bars(label(row), medians, "ms", report, notes)

@@ -73,6 +73,10 @@ class Chromium:
             value,
         )
 
+    def press(self, key: str) -> None:
+        """Presses a key where the focus is."""
+        self.driver.switch_to.active_element.send_keys(key)
+
     def keep(self, name: str, *, whole: bool = False) -> Path:
         """Keeps a picture of the window, or of the whole page, for people to look at."""
         path = self.pictures / f"{name}.png"

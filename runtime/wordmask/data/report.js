@@ -57,7 +57,10 @@
   };
   $("filters").addEventListener("input", filter);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
-  $("filters").addEventListener("reset", () => setTimeout(filter));
+  $("all").addEventListener("click", () => {
+    $("filters").reset();
+    filter();
+  });
   filter();
 
   // the viewer

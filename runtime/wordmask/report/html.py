@@ -141,7 +141,7 @@ def _gallery(run: Run) -> str:
         '<section><h2>Photos <output id="count" class="soft"></output></h2>\n'
         f'<form class="filters" id="filters">{"".join(controls)}</form>\n'
         f'<div class="gallery" id="gallery">\n{shown}</div>\n'
-        '<p id="none" hidden>No photo is left. <button type="reset" form="filters">Show all</button></p></section>\n'
+        '<p id="none" hidden>No photo is left. <button type="button" id="all">Show all</button></p></section>\n'
     )
 
 
