@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wordmask.cli_arguments import background_words, class_lines, printable
 from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
+from wordmask.layout import REPORT
 from wordmask.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
         return FAILED  # whoever stopped it knows better
     done, masks = totals.statuses["ok"], totals.instances
     print(printable(f"{done} of {len(jobs)} photos, {masks} masks: {args.output}"), flush=True)
+    if args.report:
+        print(printable(f"to look at: {args.output / REPORT}"), flush=True)
     if totals.statuses["INTERNAL"]:
         return FAILED
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED

@@ -17,13 +17,14 @@
 
   // the gallery
 
-  const best = (objects) => objects[1] ?? -1; // they come in falling score
-  const worst = (objects) => objects.at(-1) ?? 2;
+  const scores = photos.map(([, objects]) => objects.filter((_, i) => i % 2));
+  const best = scores.map((each) => Math.max(-1, ...each));
+  const worst = scores.map((each) => Math.min(2, ...each));
   const orders = {
     run: (a, b) => a - b,
     many: (a, b) => photos[b][1].length - photos[a][1].length || a - b,
-    sure: (a, b) => best(photos[b][1]) - best(photos[a][1]) || a - b,
-    unsure: (a, b) => worst(photos[a][1]) - worst(photos[b][1]) || a - b,
+    sure: (a, b) => best[b] - best[a] || a - b,
+    unsure: (a, b) => worst[a] - worst[b] || a - b,
   };
   const states = {
     all: () => true,

@@ -122,7 +122,9 @@ def _failures(run: Run) -> str:
     summary = bars([Bar(code, (("theirs", float(count)),), f"{count:,}") for code, count in counts.most_common()])
     rows = [(row["status"], row["photo"], row["error"]) for row in failed]
     content = table(("code", "photo", "what was the matter"), rows, text_columns=3)
-    return f"{summary}<details{' open' if len(rows) <= 5 else ''}><summary>All of them</summary>{content}</details>\n"
+    shown = " open" if len(rows) <= 5 else ""
+    listed = f"<details{shown}><summary>All of them</summary>{content}</details>\n"
+    return f'<div class="codes">{summary}</div>{listed}'
 
 
 def _gallery(run: Run) -> str:

@@ -13,7 +13,8 @@ from wordmask import rle
 from wordmask.types import RLE
 
 GRID = 2000  # units along a photo's longer side, in which outlines are drawn
-TOLERANCE = 1.2  # units that an outline may be off
+TOLERANCE = 1.2  # units that an outline may be off, or STEP if that is more
+STEP = 0.6  # pixels: a slanting border is not drawn as stairs
 _FINE = 1000  # pixels; smaller photos are enlarged, so that the half pixel an outline runs inside its mask is not seen
 
 Contour = NDArray[np.int32]  # (P, 2), x and y in units of the grid
@@ -33,11 +34,12 @@ def outline(mask: RLE, box: tuple[int, int, int, int]) -> list[Contour]:
         box: x0, y0, x1, y1 around it in pixels of the photo, x1 and y1 exclusive.
     """
     scale, finer = GRID / max(mask.size), math.ceil(_FINE / max(mask.size))
+    tolerance = max(TOLERANCE / scale, STEP)
     inside = rle.decode_box(mask, box).astype(np.uint8)
     if finer > 1:
         inside = inside.repeat(finer, axis=0).repeat(finer, axis=1)
     found, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    simpler = (cv2.approxPolyDP(contour, TOLERANCE * finer / scale, closed=True)[:, 0] for contour in found)
+    simpler = (cv2.approxPolyDP(contour, tolerance * finer, closed=True)[:, 0] for contour in found)
     placed = (((points + 0.5) / finer + box[:2]) * scale for points in simpler if len(points) > 2)
     contours = [np.rint(points).astype(np.int32) for points in placed]
     if not contours:  # specks alone
