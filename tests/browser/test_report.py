@@ -12,11 +12,19 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from wordmask.photo_work import Writing
+from wordmask.report.data import Found, ReportPhoto, Run
+from wordmask.report.html import report_page
 
 from ..runtime.folder_runs import run
 from ..runtime.stub_segmenter import StubSegmenter, Trouble, write_photos
 
 HOSTILE = "<script>document.title = 'taken'</script>"
+SUMMARY = {
+    "settings": {"device": "cpu"},
+    "bundle": {"id": "stub", "domain": "photos", "precision": "fp32", "models": {}},
+    "totals": {"photos": 1000, "statuses": {"ok": 1000}, "instances": 2000, "images_per_second": 1.0},
+    "prompts_per_image": 2.0,
+}
 WORDS = ("red", HOSTILE, "quo\"te's", "nowhere")
 
 
@@ -167,6 +175,29 @@ def test_dark_and_narrow(chromium, out):
     opened(chromium, 0)
     assert chromium.script("return document.querySelector('#viewer').scrollWidth") <= 390
     chromium.keep("viewer-narrow")
+
+
+def test_a_thousand_photos_filter_at_once_and_load_what_is_seen(chromium, tmp_path):
+    write_photos(tmp_path, 1)
+    outline = "M10 10" + "l5 7-3 4" * 150 + "z"
+    photos = []
+    for i in range(1000):
+        objects = tuple(Found(word, 0.9 - i / 2000, 0.9, 0.9, ((50, 50, 1),), outline) for word in (0, 1 + i % 3))
+        row = {"name": f"{i:04d}", "photo": f"{i:04d}.jpg", "status": "ok", "seconds": {"clip": 0.1}}
+        photos.append(ReportPhoto(row, (1500, 2000), objects, {"thumbs": f"000.png?{i}"}))
+    (tmp_path / "report.html").write_bytes(report_page(Run(WORDS, SUMMARY, tuple(photos))))
+    chromium.open(tmp_path / "report.html")
+    assert chromium.script("return performance.timing.domComplete - performance.timing.navigationStart") < 5000
+    loaded = chromium.script("return [...document.images].filter((image) => image.naturalWidth > 0).length")
+    assert 0 < loaded < 200
+    took = chromium.script(
+        "const word = document.getElementById('word'), begin = performance.now(); word.value = '2';"
+        "word.dispatchEvent(new Event('input', {bubbles: true})); document.body.offsetHeight;"
+        "return performance.now() - begin"
+    )
+    assert chromium.one("#count").text == "333 of 1,000"
+    assert took < 500  # milliseconds; some 10 on an idle machine
+    assert chromium.complaints() == []
 
 
 def test_what_the_policy_does_not_vouch_for_does_not_run(chromium, out, tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from html import unescape
+from urllib.parse import unquote_to_bytes
 
 import cv2
 import numpy as np
@@ -109,6 +111,29 @@ def test_the_command_line_makes_it(photos, tmp_path, monkeypatch, capsys):
     assert main([*command(photos, tmp_path / "out")[3:], "--report"]) == 0
     assert f"to look at: {tmp_path / 'out' / 'report.html'}" in capsys.readouterr().out
     assert read(tmp_path / "out")[1][0]["pictures"].keys() == {"photos", "thumbs", "maps"}
+
+
+def test_addresses_lead_to_the_pictures_whatever_a_photo_is_called(tmp_path):
+    photos = write_photos(tmp_path / "photos", 3)
+    (photos / "000.png").rename(photos / os.fsdecode(b"no unicode \xff.png"))
+    (photos / "001.png").rename(photos / "100%41 #?&'\"<b>.png")
+    run(photos, tmp_path / "out", writing=REPORTING)
+    for photo in read(tmp_path / "out")[1]:
+        for address in photo["pictures"].values():
+            assert (tmp_path / "out" / os.fsdecode(unquote_to_bytes(address))).is_file()
+
+
+def test_class_maps_of_more_words_than_a_palette_has_are_shown_too(photos, tmp_path):
+    words = tuple(f"word {i}" for i in range(300))
+    run(photos, tmp_path / "out", words=words, writing=REPORTING)
+    with (
+        Image.open(tmp_path / "out" / "dense" / "000.png") as kept,
+        Image.open(tmp_path / "out" / "report_assets" / "maps" / "000.png") as shown,
+    ):
+        labels, colours = np.asarray(kept), np.asarray(shown.convert("RGBA"))
+    assert labels.dtype == np.uint16
+    assert (labels > 0).any()
+    assert ((colours[..., 3] > 0) == (labels > 0)).all()
 
 
 def test_large_photos_are_shown_smaller(tmp_path):
