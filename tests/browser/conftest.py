@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("screenshots")
+    """Where pictures of the pages are kept: the folder `screenshots` of the test run, for all of pytest's processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "screenshots"
+    folder.mkdir(exist_ok=True)
     yield folder
     sys.stderr.write(f"\nscreenshots: {folder}\n")
 

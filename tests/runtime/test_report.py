@@ -22,7 +22,7 @@ from wordmask.page import page
 from wordmask.photo_work import Writing
 from wordmask.photos import find_photos
 from wordmask.report import write_report
-from wordmask.report.outlines import GRID, grid_size, outline, svg_path
+from wordmask.report.outlines import GRID, MOST_POINTS, grid_size, outline, svg_path
 
 from .folder_runs import command, run
 from .stub_segmenter import StubSegmenter, write_photos
@@ -166,6 +166,16 @@ def test_a_mask_of_one_pixel_has_an_outline():
     mask[10, 20] = True
     (contour,) = outline(rle.encode(mask), (20, 10, 21, 11))
     assert contour.tolist() == [[20, 10], [21, 10], [21, 11], [20, 11]]
+
+
+def test_a_ragged_mask_is_drawn_roughly_its_largest_parts_first():
+    mask = np.random.default_rng(0).random((600, 800)) < 0.3
+    mask[100:400, 200:500] = True
+    contours = outline(rle.encode(mask), (0, 0, 800, 600))
+    assert sum(map(len, contours)) <= MOST_POINTS
+    filled = np.zeros(grid_size(mask.shape), np.uint8)
+    cv2.fillPoly(filled, contours, 1)
+    assert filled[300:950, 550:1200].mean() > 0.95  # the large square
 
 
 def test_a_path_goes_by_relative_steps():
