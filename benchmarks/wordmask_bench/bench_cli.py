@@ -73,7 +73,7 @@ def run_bench(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(report.to_json(), encoding="utf-8")
     if args.report:
-        args.report.write_text(page(report), encoding="utf-8")
+        args.report.write_bytes(page(report))
     return 0
 
 

@@ -58,6 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="segment photos with a list of words")
     build = commands.add_parser("build", help="make a bundle of ONNX graphs from checkpoints")
     evaluation = commands.add_parser("eval", help="measure a bundle's quality on labelled pictures")
+    comparison = commands.add_parser("compare", help="show one photo with bilinear upsampling and with LoftUp")
     bench = commands.add_parser("bench", help="measure speed and memory against PyTorch eager")
     engines = commands.add_parser("engines", help="build a bundle's TensorRT engines for this machine's GPU")
     inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
@@ -69,6 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     from wordmask.inspect import add_inspect_arguments, run_inspect
     from wordmask_bench.bench_cli import add_bench_arguments
     from wordmask_bench.cli import add_eval_arguments, run_eval
+    from wordmask_bench.compare_cli import add_compare_arguments, run_compare
     from wordmask_export.cli import add_build_arguments, add_engines_arguments
 
     add_run_arguments(run)
@@ -89,6 +91,8 @@ def make_parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=run_doctor)
     add_eval_arguments(evaluation)
     evaluation.set_defaults(command=run_eval)
+    add_compare_arguments(comparison)
+    comparison.set_defaults(command=run_compare)
     add_bench_arguments(bench)
     bench.set_defaults(command=run_bench)
     return parser

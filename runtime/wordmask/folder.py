@@ -16,6 +16,7 @@ from wordmask.journal import Journal, Row
 from wordmask.photo_work import Work, Writing, quarantine
 from wordmask.photos import Job
 from wordmask.pipeline import Queries, Segmenter
+from wordmask.report import write_report
 from wordmask.resume import Plan, prepare
 from wordmask.run_lock import run_lock
 from wordmask.summary import OutOfTimeError, Totals, bundle_facts, write_annotations, write_run
@@ -104,7 +105,10 @@ def run_folder(
                 raise
         run.journal = plan.journal.compacted(jobs)
         run.write_annotations()
-        return run.summarise(finished=True)
+        totals = run.summarise(finished=True)
+        if writing.report:
+            write_report(out, run.journal, jobs, queries.vocabulary.names, lenient=lenient)
+        return totals
 
 
 class _Run:

@@ -5,8 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 SHARDS = "annotations"  # the photos' own annotations, which annotations.json is put together from
-FILES = {"semantic": ".png", "dense": ".png", "confidence": ".png", "overlay": ".jpg", SHARDS: ".json"}
-TOTALS = ("annotations.json", "run.json")
+REPORT = "report.html"
+REPORT_PICTURES = {  # at the size a page can take
+    "report_assets/thumbs": ".jpg",
+    "report_assets/photos": ".jpg",
+    "report_assets/maps": ".png",
+    "report_assets/bilinear": ".png",
+}
+FILES = {
+    "semantic": ".png",
+    "dense": ".png",
+    "bilinear": ".png",
+    "confidence": ".png",
+    "overlay": ".jpg",
+    SHARDS: ".json",
+    **REPORT_PICTURES,
+}
+TOTALS = ("annotations.json", "run.json", REPORT)
 JOURNAL = "journal.jsonl"
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from wordmask import rle
-from wordmask.palette import voc_palette
+from wordmask.palette import class_colour, edge_colour
 from wordmask.types import Instance, Segmentation
 
 Picture = NDArray[np.uint8]
@@ -56,17 +56,11 @@ def draw(photo: Picture, result: Segmentation) -> Picture:
     return _write(picture, instances[::-1], unit)
 
 
-def _class_colour(class_index: int) -> Colour:
-    """The colour of a class: the VOC palette from 1 on, starting again after 255 classes."""
-    red, green, blue = voc_palette()[1 + class_index % 255].tolist()
-    return red, green, blue
-
-
 def _tint(photo: Picture, instances: Sequence[Instance]) -> Picture:
     colours = photo.copy()  # where masks overlap, the last one's colour, not a mixture
     for instance in instances:
         x0, y0, x1, y1 = instance.box
-        colours[y0:y1, x0:x1][rle.decode_box(instance.mask, instance.box)] = _class_colour(instance.class_index)
+        colours[y0:y1, x0:x1][rle.decode_box(instance.mask, instance.box)] = class_colour(instance.class_index)
     return np.asarray(cv2.addWeighted(photo, 1 - _OPACITY, colours, _OPACITY, 0), dtype=np.uint8)
 
 
@@ -74,8 +68,7 @@ def _outline(picture: Picture, instance: Instance, unit: float) -> None:
     x0, y0, _, _ = instance.box
     mask = rle.decode_box(instance.mask, instance.box).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    colour = _class_colour(instance.class_index)
-    bright = tuple((3 * value + 2 * 255) // 5 for value in colour)
+    bright = edge_colour(instance.class_index)
     width = max(1, round(1.5 * unit))
     for line, thickness in ((_DARK, width + 2 * round(0.6 * unit)), (bright, width)):
         cv2.drawContours(picture, contours, -1, line, thickness, cv2.LINE_AA, offset=(x0, y0))
@@ -118,7 +111,7 @@ def _write(picture: Picture, instances: Sequence[Instance], unit: float) -> Pict
         x0, y0 = _place(anchor, box, image.size, taken, round(radius + 2))
         x1, y1 = x0 + box[0], y0 + box[1]
         taken.append((x0, y0, x1, y1))
-        colour = _class_colour(instance.class_index)
+        colour = class_colour(instance.class_index)
         light = np.dot(colour, (0.299, 0.587, 0.114)) > 140
         canvas.rounded_rectangle((x0, y0, x1 - 1, y1 - 1), margin, fill=colour, outline=_WHITE if unit > 1 else None)
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wordmask import output
 from wordmask.errors import NumericError, PhotoError, WordmaskError
@@ -27,10 +30,11 @@ class Writing:
 
     overlay: bool = False
     save_dense: bool = False
+    report: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """All outputs of a photo, by the names of their folders."""
+        """The outputs without which a photo is done again, by their folders: a report shows what there is."""
         dense = ("dense", "confidence") if self.save_dense else ()
         return ("semantic", *dense, *(("overlay",) if self.overlay else ()), SHARDS)
 
@@ -76,8 +80,12 @@ class Work:
         with clock.measure("decode"):
             photo = load_unchanged(job, lenient=self.lenient)
         result = self.segmenter.segment(photo.pixels, self.queries, self.options, clock)
+        bilinear = None
+        if self.writing.report and self.segmenter.uses_loftup(self.options):
+            with clock.measure("bilinear_map"):
+                bilinear = self._bilinear(photo)
         with clock.measure("write"):
-            self._write(job, photo, result)
+            self._write(job, photo, result, bilinear)
         said = [f"{job.path}: {note}" for note in photo.notes]
         if not result.instances:
             options = self.options
@@ -96,7 +104,13 @@ class Work:
         }
         return row, tuple(said)
 
-    def _write(self, job: Job, photo: Photo, result: Segmentation) -> None:
+    def _bilinear(self, photo: Photo) -> NDArray[np.uint16]:
+        """The class map without LoftUp, to compare with; coded as Segmentation.dense."""
+        options = replace(self.options, use_loftup=False)
+        index = self.segmenter.class_map(photo.pixels, self.queries, options, Clock()).index
+        return (index.astype(np.uint16) + np.uint16(1)) * (index < len(self.queries.vocabulary.classes))
+
+    def _write(self, job: Job, photo: Photo, result: Segmentation, bilinear: NDArray[np.uint16] | None) -> None:
         words, places = len(result.words), outputs(self.out, job.name)
         shard = {
             "file_name": str(job.path),
@@ -105,8 +119,11 @@ class Work:
             "annotations": [output.coco_annotation(instance) for instance in result.instances],
         }
         contents = {"semantic": output.label_png(result.semantic, words), SHARDS: output.json_bytes(shard)}
-        if self.writing.save_dense:
+        if self.writing.save_dense or self.writing.report:
             contents["dense"] = output.label_png(result.dense, words)
+        if bilinear is not None:
+            contents["bilinear"] = output.label_png(bilinear, words)
+        if self.writing.save_dense:
             contents["confidence"] = output.confidence_png(result.confidence)
         if self.writing.overlay:
             contents["overlay"] = output.jpeg(draw(photo.pixels, result))

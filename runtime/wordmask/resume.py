@@ -16,7 +16,7 @@ from wordmask.layout import FILES, JOURNAL, TOTALS, outputs
 from wordmask.output import TEMPORARY
 from wordmask.photos import Job
 
-FREE = {"photos", "threads", "in_flight"}  # settings that may differ: they change no photo's result
+FREE = {"photos", "threads", "in_flight", "report"}  # settings that may differ: they change no photo's result
 QUARANTINE = 2  # deaths of the process at work on a photo
 ADVICE = "run with the same, give another --output, or start afresh with --restart"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wordmask.cli_arguments import background_words, class_lines, printable
 from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
+from wordmask.layout import REPORT
 from wordmask.picture_cli import check_one_picture, one_picture, run_picture
 from wordmask.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
 
@@ -103,6 +104,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, help="CPU threads (default: all cores)")
     add("--overlay", action="store_true", help="also draw the masks on the photos")
     add("--save-dense", action="store_true", help="also write the class map before SAM2 and its confidence")
+    add("--report", action="store_true", help="also write report.html, to look at the results in a browser")
     add("--lenient", action="store_true", help="take garbled JPEGs as far as they can be decoded, with a warning")
     add("--recursive", action="store_true", help="descend into folders")
     add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once (%(default)s)")
@@ -154,6 +156,8 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
         return FAILED  # whoever stopped it knows better
     done, masks = totals.statuses["ok"], totals.instances
     print(printable(f"{done} of {len(jobs)} photos, {masks} masks: {args.output}"), flush=True)
+    if args.report:
+        print(printable(f"to look at: {args.output / REPORT}"), flush=True)
     if totals.statuses["INTERNAL"]:
         return FAILED
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
@@ -220,7 +224,7 @@ def _run_folder(
             queries,
             options,
             args.output,
-            writing=Writing(overlay=args.overlay, save_dense=args.save_dense),
+            writing=Writing(overlay=args.overlay, save_dense=args.save_dense, report=args.report),
             lenient=args.lenient,
             settings=run_settings(args, queries),
             restart=args.restart and not is_successor(),

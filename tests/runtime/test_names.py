@@ -63,7 +63,7 @@ def test_longest_names_are_cut_and_still_differ(tmp_path):
     assert len(set(found)) == len(long)
     for name in found:
         for place in outputs(tmp_path, name).values():
-            place.parent.mkdir(exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(b"x")  # the file system takes it
     assert found[0] == "é" * 120 + "0"  # 241 bytes fit
     assert found[-1].startswith("x" * 200)

@@ -1,0 +1,119 @@
+"""What a report tells of each photo: its row of the journal, its annotations and its pictures, read from the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from wordmask.errors import OutputError
+from wordmask.journal import Row
+from wordmask.layout import SHARDS, outputs
+from wordmask.photos import Job
+from wordmask.report.outlines import GRID, grid_size, outline, svg_path
+from wordmask.report.pictures import Shape, make_pictures
+from wordmask.types import RLE
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object of a photo.
+
+    Attributes:
+        class_index: into the run's words.
+        score: see Instance, likewise clip_confidence and sam_iou.
+        points: x, y in units of the grid (see outlines), and the label, of each prompt point.
+        path: its outline as the d of an SVG path, in the same units.
+    """
+
+    class_index: int
+    score: float
+    clip_confidence: float
+    sam_iou: float
+    points: tuple[tuple[int, int, int], ...]
+    path: str
+
+
+@dataclass(frozen=True)
+class ReportPhoto:
+    """A photo.
+
+    Attributes:
+        row: of the journal.
+        size: height and width of its grid; None if it failed.
+        objects: in falling score.
+        pictures: addresses relative to the report, by the last part of their kind (`photos`, `thumbs`, ...).
+    """
+
+    row: Row
+    size: tuple[int, int] | None = None
+    objects: tuple[Found, ...] = ()
+    pictures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has a code in place of results."""
+        return bool(self.row["status"] != "ok")
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that a report shows.
+
+    Attributes:
+        words: the classes.
+        summary: run.json.
+        photos: in the run's order.
+    """
+
+    words: tuple[str, ...]
+    summary: Mapping[str, Any]
+    photos: tuple[ReportPhoto, ...]
+
+
+def read_photo(out: Path, job: Job, row: Row, *, lenient: bool) -> ReportPhoto:
+    """A photo of a finished run; pictures that are missing are made.
+
+    Raises:
+        OutputError: its annotations cannot be read, or a picture cannot be written.
+    """
+    if row["status"] != "ok":
+        return ReportPhoto(row)
+    path = outputs(out, job.name)[SHARDS]
+    try:
+        shard = json.loads(path.read_bytes())
+        size = shard["height"], shard["width"]
+        seen = [_object(annotation, size) for annotation in shard["annotations"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path} cannot be read ({error}): remove it and run again") from error
+    pictures = make_pictures(out, job.name, job.path, size, [shape for _, shape in seen], lenient=lenient)
+    addresses = {kind.rpartition("/")[2]: _address(place.relative_to(out)) for kind, place in pictures.items()}
+    return ReportPhoto(row, grid_size(size), tuple(found for found, _ in seen), addresses)
+
+
+def _object(annotation: Mapping[str, Any], size: tuple[int, int]) -> tuple[Found, Shape]:
+    mask = RLE((annotation["segmentation"]["size"][0], annotation["segmentation"]["size"][1]),
+               annotation["segmentation"]["counts"])  # fmt: skip
+    x, y, width, height = annotation["bbox"]
+    contours = outline(mask, (x, y, x + width, y + height))
+    scale = GRID / max(size)
+    pairs = zip(annotation["points"], annotation["point_labels"], strict=True)
+    shape = Shape(annotation["category_id"] - 1, contours)
+    found = Found(
+        class_index=shape.class_index,
+        score=annotation["score"],
+        clip_confidence=annotation["clip_confidence"],
+        sam_iou=annotation["sam_iou"],
+        points=tuple((round((px + 0.5) * scale), round((py + 0.5) * scale), label) for (px, py), label in pairs),
+        path=svg_path(contours),
+    )
+    return found, shape
+
+
+def _address(path: Path) -> str:
+    """A relative address that any file name survives, also one that is no Unicode."""
+    return quote(os.fsencode(path))
