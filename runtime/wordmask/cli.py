@@ -62,10 +62,12 @@ def make_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure speed and memory against PyTorch eager")
     engines = commands.add_parser("engines", help="build a bundle's TensorRT engines for this machine's GPU")
     inspection = commands.add_parser("inspect", help="show a bundle's graphs and TensorRT engines")
+    demo = commands.add_parser("demo", help="serve a local page to try photos and words on")
     conversion = commands.add_parser("convert", help="put a run's results into a format that other tools read")
     features = commands.add_parser("features", help="features of photos, upsampled by LoftUp")
     triton = commands.add_parser("triton", help="write a bundle as a model repository for NVIDIA Triton")
     doctor = commands.add_parser("doctor", help="look whether all that a run needs is here and works")
+    from wordmask.demo_cli import add_demo_arguments, run_demo
     from wordmask.features_cli import add_features_arguments, run_features
     from wordmask.inspect import add_inspect_arguments, run_inspect
     from wordmask_bench.bench_cli import add_bench_arguments
@@ -87,6 +89,8 @@ def make_parser() -> argparse.ArgumentParser:
     features.set_defaults(command=run_features)
     add_triton_arguments(triton)
     triton.set_defaults(command=run_triton)
+    add_demo_arguments(demo)
+    demo.set_defaults(command=run_demo)
     doctor.add_argument("--json", action="store_true", help="as JSON")
     doctor.set_defaults(command=run_doctor)
     add_eval_arguments(evaluation)

@@ -219,14 +219,22 @@ class Segmenter:
         return Queries(vocabulary, self._embedder(words), tuple(starts.tolist()))
 
     def segment(
-        self, photo: Photo, queries: Queries, options: Options, clock: Clock, *, dense: ClassMap | None = None
+        self,
+        photo: Photo,
+        queries: Queries,
+        options: Options,
+        clock: Clock,
+        *,
+        dense: ClassMap | None = None,
+        encoded: EncodedPhoto | None = None,
     ) -> Segmentation:
         """The chain on a decoded photo u8 (H, W, 3). SAM2's encoder runs beside CLIP, LoftUp and the prompts.
 
-        A class map of the photo that is known already (the background's index is the last) spares CLIP and LoftUp.
+        A class map of the photo that is known already (the background's index is the last) spares CLIP and LoftUp, an
+        encoding of it SAM2's encoder.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="sam2") as side_branch:
-            encoding = side_branch.submit(self.encode, photo, clock)
+            encoding = side_branch.submit(lambda: encoded or self.encode(photo, clock))
             dense = dense or self.class_map(photo, queries, options, clock)
             count = len(queries.vocabulary.classes)
             with clock.measure("prompts"):

@@ -1,0 +1,1 @@
+"""A page to play with: what `wordmask demo` serves. Only `page` needs Gradio."""

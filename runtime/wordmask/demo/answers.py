@@ -1,0 +1,122 @@
+"""What the page says and hands out: pure functions between its controls and a segmentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from html import escape
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask import rle
+from wordmask.demo.workbench import Answer
+from wordmask.errors import VocabularyError
+from wordmask.output import coco_annotation, coco_document, coco_image, jpeg, label_png
+from wordmask.overlay import draw
+from wordmask.palette import voc_palette
+from wordmask.types import Instance, Options, Segmentation
+
+VIEWS = ("masks", "class map", "photo")
+MOST_WORDS = 200
+_KINDS = {0: "outside", 1: "inside", 2: "box, top left", 3: "box, bottom right"}
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text: one a line, or between commas.
+
+    Raises:
+        VocabularyError: none, or more than MOST_WORDS.
+    """
+    words = [word.strip() for word in re.split(r"[\n,]", text) if word.strip()]
+    if not words:
+        raise VocabularyError("there are no words: type what to look for, one a line or with commas between")
+    if len(words) > MOST_WORDS:
+        raise VocabularyError(f"there are {len(words)} words, expected at most {MOST_WORDS}: `wordmask run` takes more")
+    return words
+
+
+def topmost(result: Segmentation, x: float, y: float) -> Instance | None:
+    """The object that is seen at a pixel: of those whose masks hold it, the one of highest score."""
+    column, row = int(x), int(y)
+    for instance in result.instances:  # in falling score
+        x0, y0, x1, y1 = instance.box
+        inside = x0 <= column < x1 and y0 <= row < y1
+        if inside and rle.decode_box(instance.mask, (column, row, column + 1, row + 1)).item():
+            return instance
+    return None
+
+
+def picture(answer: Answer, view: str, chosen: Instance | None = None) -> NDArray[np.uint8]:
+    """What one of the VIEWS shows, u8 (H, W, 3): of the masks the chosen one alone, if one is chosen."""
+    if view == "photo":
+        return answer.photo
+    if view == "class map":
+        return _class_map(answer)
+    instances = answer.result.instances if chosen is None else (chosen,)
+    return draw(answer.photo, replace(answer.result, instances=instances))
+
+
+def _class_map(answer: Answer) -> NDArray[np.uint8]:
+    """The class map before SAM2 laid over the grey photo, in the masks' colours."""
+    labels = answer.result.dense
+    grey = cv2.cvtColor(cv2.cvtColor(answer.photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    colours = voc_palette()[np.where(labels > 0, (labels - 1) % 255 + 1, 0)]  # (H, W, 3)
+    tinted = cv2.addWeighted(grey, 0.4, colours, 0.6, 0)
+    return np.where(labels[..., None] > 0, tinted, grey).astype(np.uint8, copy=False)
+
+
+def files(answer: Answer, name: str, stem: str) -> Mapping[str, bytes]:
+    """The files to download, by name, as a run writes them: COCO annotations, the label map and the overlay."""
+    result = answer.result
+    image = coco_image(1, name, (answer.photo.shape[0], answer.photo.shape[1]))
+    annotations = coco_document(result.words, [(image, map(coco_annotation, result.instances))])
+    return {
+        f"{stem}.json": b"".join(annotations),
+        f"{stem}.png": label_png(result.semantic, len(result.words)),
+        f"{stem}_overlay.jpg": jpeg(picture(answer, "masks")),
+    }
+
+
+def summary_html(answer: Answer, options: Options) -> str:
+    """How many masks there are and how long they took, or why there are none; and the decoder's notes."""
+    result = answer.result
+    if result.instances:
+        found = f"<b>{_count(len(result.instances), 'mask')}</b> from {_count(result.prompt_count, 'prompt')}"
+        stages = ((stage.replace("_", " "), seconds) for stage, seconds in result.seconds.items())
+        times = " · ".join(f"{escape(stage)} {seconds:.2f} s" for stage, seconds in stages if seconds >= 0.005)
+        lines = [f"{found}<small>{times}</small>"]
+    else:
+        best = sorted(zip(result.word_confidence, result.words, strict=True), reverse=True)[:5]
+        surest = ", ".join(f"{word} {confidence:.2f}" for confidence, word in best)
+        asked = f"a region of {options.min_region_size} pixels above {options.min_confidence:g}"
+        lines = [f"<b>Nothing found</b>: no word has {asked}.<small>most confident: {escape(surest)}</small>"]
+    return "".join(f"<p>{line}</p>" for line in (*lines, *map(escape, answer.notes)))
+
+
+def problem_html(text: str) -> str:
+    """A problem that its reader can solve."""
+    return f'<p class="problem" role="alert">{escape(text)}</p>'
+
+
+def instance_html(instance: Instance) -> str:
+    """An object's word, score and prompt."""
+    x0, y0, x1, y1 = instance.box
+    points = zip(instance.points.tolist(), instance.labels.tolist(), strict=True)
+    prompt = ", ".join(f"({x:.0f}, {y:.0f}) {_KINDS[label]}" for (x, y), label in points)
+    rows = {
+        "score": f"{instance.score:.3f} = {instance.clip_confidence:.3f} (CLIP) × {instance.sam_iou:.3f} (SAM2)",
+        "prompt": prompt,
+        "box": f"({x0}, {y0}) to ({x1}, {y1})",
+        "area": f"{instance.area:,} pixels",
+    }
+    cells = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
+    red, green, blue = voc_palette()[1 + instance.class_index % 255].tolist()
+    swatch = f'<i style="background: rgb({red} {green} {blue})"></i>'
+    return f'<article class="object"><h3>{swatch}{escape(instance.word)}</h3><dl>{cells}</dl></article>'
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,165 @@
+"""The page itself: where its controls stand, and which of them asks for what. Needs Gradio."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+
+from wordmask.demo.answers import VIEWS, problem_html
+from wordmask.demo.replies import HINT, Asked, Reply, reply
+from wordmask.demo.workbench import Workbench
+from wordmask.types import Options
+
+MOST_UPLOADED = "64mb"
+MOST_WAITING = 64
+HOUR = 3600
+CSS = Path(__file__).parents[1] / "data" / "demo.css"
+FONT = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # the reader's own: no downloads
+MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
+ONE_AT_A_TIME = {
+    "concurrency_limit": 1,
+    "concurrency_id": "segmenter",
+    "api_visibility": "private",
+    "trigger_mode": "always_last",
+}
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the reader sets, in the order in which handlers get the values."""
+
+    photo: gr.File
+    words: gr.Textbox
+    min_confidence: gr.Slider
+    min_region_size: gr.Slider
+    iou_threshold: gr.Slider
+    use_loftup: gr.Checkbox
+    view: gr.Radio
+
+    @property
+    def all(self) -> list[Any]:
+        """All of them."""
+        return list(vars(self).values())
+
+
+@contextlib.contextmanager
+def serve(workbench: Workbench, *, host: str, port: int | None, notice: str | None) -> Iterator[str]:
+    """Serves the page while the context lasts; gives its address.
+
+    Args:
+        workbench: what answers.
+        host: the address to listen at.
+        port: None takes the first free one from 7860 on.
+        notice: what readers should know of the bundle.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    page = make_page(workbench, notice)
+    page.queue(max_size=MOST_WAITING)
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        prevent_thread_lock=True,
+        quiet=True,
+        max_file_size=MOST_UPLOADED,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        theme=gr.themes.Default(primary_hue="blue", neutral_hue="zinc", font=FONT, font_mono=MONO),
+        css_paths=CSS,
+    )
+    try:
+        yield address
+    finally:
+        page.close(verbose=False)
+
+
+def make_page(workbench: Workbench, notice: str | None) -> gr.Blocks:
+    """The page: controls on the left, the picture and what is known of it on the right."""
+    with gr.Blocks(title="wordmask", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR), fill_width=True) as page:
+        gr.HTML(f"<h1>wordmask</h1>{problem_html(notice) if notice else ''}", elem_id="head")
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                photo = gr.File(label="Photo", file_types=["image"], height=130, elem_id="photo")
+                words = gr.Textbox(
+                    label="Words", placeholder="one a line, or with commas between", lines=4, max_lines=12,
+                    max_length=20_000, elem_id="words",
+                )  # fmt: skip
+                start = gr.Button("Find them", variant="primary", elem_id="start")
+                sliders = _sliders()
+                use_loftup = _loftup(workbench)
+            with gr.Column(scale=3, min_width=400):
+                view = gr.Radio(VIEWS, value=VIEWS[0], show_label=False, container=False, elem_id="view")
+                picture = gr.Image(
+                    show_label=False, format="jpeg", interactive=False, height="68vh", buttons=["fullscreen"],
+                    elem_id="picture",
+                )  # fmt: skip
+                summary = gr.HTML(HINT, elem_id="summary")
+                chosen = gr.HTML(elem_id="chosen")
+                with gr.Row():
+                    downloads = [
+                        gr.DownloadButton(label, interactive=False, size="sm", elem_id=f"download-{name}")
+                        for name, label in (
+                            ("json", "COCO JSON"),
+                            ("png", "Label map PNG"),
+                            ("overlay", "Overlay JPEG"),
+                        )
+                    ]
+        controls = Controls(photo, words, *sliders, use_loftup, view)
+        _connect(workbench, controls, start, [picture, summary, chosen, *downloads])
+    return page
+
+
+def _sliders() -> tuple[gr.Slider, gr.Slider, gr.Slider]:
+    defaults = Options()
+    return (
+        gr.Slider(0, 1, defaults.min_confidence, step=0.01, label="Confidence",
+                  info="pixels of a region are more probable than this", elem_id="min-confidence"),
+        gr.Slider(1, 5000, defaults.min_region_size, step=1, label="Region size",
+                  info="least pixels that get a prompt", elem_id="min-region-size"),
+        gr.Slider(0, 1, defaults.iou_threshold, step=0.01, label="IoU",
+                  info="masks of a word that overlap more are one", elem_id="iou-threshold"),
+    )  # fmt: skip
+
+
+def _loftup(workbench: Workbench) -> gr.Checkbox:
+    has = workbench.segmenter.uses_loftup(Options())
+    info = "sharpens CLIP's features" if has else "this bundle was built without it"
+    return gr.Checkbox(has, label="LoftUp", info=info, interactive=has, elem_id="loftup")
+
+
+def _connect(workbench: Workbench, controls: Controls, start: gr.Button, outputs: Sequence[Any]) -> None:
+    """Lets every control ask for a new answer, and a click into the picture for an object."""
+
+    def show(*values: Any) -> list[Any]:
+        return _updates(reply(workbench, Asked(*values)), outputs[0].GRADIO_CACHE)
+
+    def choose(event: gr.SelectData, *values: Any) -> list[Any]:
+        return _updates(reply(workbench, Asked(*values), tuple(event.index)), outputs[0].GRADIO_CACHE)
+
+    thresholds = (controls.min_confidence, controls.min_region_size, controls.iou_threshold)
+    moved = [control.input for control in (*thresholds, controls.use_loftup, controls.view)]
+    triggers = [controls.photo.upload, controls.photo.clear, start.click, *moved]
+    gr.on(triggers, show, controls.all, list(outputs), show_progress_on=outputs[0], **ONE_AT_A_TIME)
+    outputs[0].select(choose, controls.all, list(outputs), show_progress="hidden", **ONE_AT_A_TIME)
+
+
+def _updates(shown: Reply, folder: str) -> list[Any]:
+    """A reply as the outputs' new values; its files stand in Gradio's folder, where it finds and later clears them."""
+    paths = [save_bytes_to_cache(content, name, folder) for name, content in shown.files.items()]
+    picture = None if shown.picture is None else save_bytes_to_cache(shown.picture, "picture.jpg", folder)
+    buttons = [gr.DownloadButton(value=path, interactive=True) for path in paths] or 3 * [
+        gr.DownloadButton(value=None, interactive=False)
+    ]
+    return [picture, shown.summary, shown.chosen, *buttons]

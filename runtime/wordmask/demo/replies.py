@@ -1,0 +1,102 @@
+"""What happens when a control is moved or the picture clicked: settings in, all that the page then shows out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wordmask.demo.answers import (
+    files,
+    instance_html,
+    picture,
+    problem_html,
+    summary_html,
+    topmost,
+    words_of,
+)
+from wordmask.demo.workbench import Workbench
+from wordmask.errors import WordmaskError
+from wordmask.memory import is_out_of_memory
+from wordmask.output import jpeg
+from wordmask.types import Options
+
+HINT = "<p>Drop a photo and type the words to look for.</p>"
+CLICK = "<p>Click an object to see its prompt, word and score.</p>"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The controls' values, in the page's order.
+
+    Attributes:
+        photo: the uploaded file's path; None where there is none.
+        words: as typed.
+        min_confidence: this and the next three as in Options.
+        min_region_size: pixels.
+        iou_threshold: 0 to 1.
+        use_loftup: whether to upsample with LoftUp.
+        view: one of answers.VIEWS.
+    """
+
+    photo: str | None
+    words: str
+    min_confidence: float
+    min_region_size: int
+    iou_threshold: float
+    use_loftup: bool
+    view: str
+
+    @property
+    def options(self) -> Options:
+        """The options of a run; ValueError for a number that does not fit."""
+        return Options(
+            use_loftup=self.use_loftup,
+            min_confidence=self.min_confidence,
+            min_region_size=self.min_region_size,
+            iou_threshold=self.iou_threshold,
+        )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the page shows: a picture as JPEG or none, two pieces of HTML, and the files to download by their names."""
+
+    picture: bytes | None
+    summary: str
+    chosen: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None = None) -> Reply:
+    """Answers.
+
+    Args:
+        workbench: segments.
+        asked: what the controls say.
+        click: x and y in pixels of the photo where the picture was clicked.
+
+    Returns:
+        What to show; a photo or words that cannot be used give a reply that says so.
+    """
+    if asked.photo is None:
+        return Reply(None, HINT)
+    path = Path(asked.photo)
+    try:
+        if not asked.words.strip():
+            return Reply(jpeg(workbench.photo(path)), HINT)
+        answer = workbench.segment(path, words_of(asked.words), asked.options)
+    except (WordmaskError, ValueError) as error:
+        text = str(error).replace(repr(str(path)), path.name)  # where the server keeps it is nobody's business
+        return Reply(None, problem_html(text))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return Reply(None, problem_html("there is not enough memory for this photo: take a smaller one"))
+    chosen = topmost(answer.result, *click) if click is not None else None
+    return Reply(
+        jpeg(picture(answer, asked.view, chosen)),
+        summary_html(answer, asked.options),
+        instance_html(chosen) if chosen is not None else CLICK if answer.result.instances else "",
+        files(answer, path.name, path.stem),
+    )
