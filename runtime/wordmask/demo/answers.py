@@ -21,6 +21,8 @@ from wordmask.types import Instance, Options, Segmentation
 
 VIEWS = ("masks", "class map", "photo")
 MOST_WORDS = 200
+HINT = "<p>Drop a photo and type the words to look for.</p>"
+CLICK = "<p>Click an object to see its prompt, word and score.</p>"
 _KINDS = {0: "outside", 1: "inside", 2: "box, top left", 3: "box, bottom right"}
 
 
@@ -38,13 +40,12 @@ def words_of(text: str) -> list[str]:
     return words
 
 
-def topmost(result: Segmentation, x: float, y: float) -> Instance | None:
+def topmost(result: Segmentation, x: int, y: int) -> Instance | None:
     """The object that is seen at a pixel: of those whose masks hold it, the one of highest score."""
-    column, row = int(x), int(y)
     for instance in result.instances:  # in falling score
         x0, y0, x1, y1 = instance.box
-        inside = x0 <= column < x1 and y0 <= row < y1
-        if inside and rle.decode_box(instance.mask, (column, row, column + 1, row + 1)).item():
+        inside = x0 <= x < x1 and y0 <= y < y1
+        if inside and rle.decode_box(instance.mask, (x, y, x + 1, y + 1)).item():
             return instance
     return None
 
@@ -96,21 +97,31 @@ def summary_html(answer: Answer, options: Options) -> str:
     return "".join(f"<p>{line}</p>" for line in (*lines, *map(escape, answer.notes)))
 
 
+def head_html(notice: str | None) -> str:
+    """The page's title, and what its readers should know of the bundle."""
+    return f"<h1>wordmask</h1>{f'<p>{escape(notice)}</p>' if notice else ''}"
+
+
 def problem_html(text: str) -> str:
     """A problem that its reader can solve."""
     return f'<p class="problem" role="alert">{escape(text)}</p>'
 
 
-def instance_html(instance: Instance) -> str:
-    """An object's word, score and prompt."""
+def chosen_html(result: Segmentation, instance: Instance | None, x: int, y: int) -> str:
+    """What is known at a pixel that was clicked: the object's word, score and prompt, if one is there."""
+    label, confidence = int(result.dense[y, x]), float(result.confidence[y, x])
+    word = result.words[label - 1] if label else "none of the words"
+    here = f"{word}, {confidence:.2f}"
+    if instance is None:
+        return f"<p>No object here. Class map: {escape(here)}</p>"
     x0, y0, x1, y1 = instance.box
     points = zip(instance.points.tolist(), instance.labels.tolist(), strict=True)
-    prompt = ", ".join(f"({x:.0f}, {y:.0f}) {_KINDS[label]}" for (x, y), label in points)
     rows = {
         "score": f"{instance.score:.3f} = {instance.clip_confidence:.3f} (CLIP) × {instance.sam_iou:.3f} (SAM2)",
-        "prompt": prompt,
+        "prompt": ", ".join(f"({x:.0f}, {y:.0f}) {_KINDS[label]}" for (x, y), label in points),
         "box": f"({x0}, {y0}) to ({x1}, {y1})",
         "area": f"{instance.area:,} pixels",
+        "class map": here,
     }
     cells = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
     red, green, blue = voc_palette()[1 + instance.class_index % 255].tolist()

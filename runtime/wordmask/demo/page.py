@@ -11,13 +11,18 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from wordmask.demo.answers import VIEWS, problem_html
-from wordmask.demo.replies import HINT, Asked, Reply, reply
+from wordmask.demo.answers import HINT, VIEWS, head_html
+from wordmask.demo.replies import Asked, Reply, reply
 from wordmask.demo.workbench import Workbench
 from wordmask.types import Options
 
 MOST_UPLOADED = "64mb"
 MOST_WAITING = 64
+WORDS = "one a line, or with commas between"
+CONFIDENCE = "of each pixel, at least"
+REGION_SIZE = "in pixels, at least"
+IOU = "of a word's masks, at most"
+DOWNLOADS = ("COCO JSON", "label map", "overlay")
 HOUR = 3600
 CSS = Path(__file__).parents[1] / "data" / "demo.css"
 FONT = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # the reader's own: no downloads
@@ -76,7 +81,7 @@ def serve(workbench: Workbench, *, host: str, port: int | None, notice: str | No
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
-        theme=gr.themes.Default(primary_hue="blue", neutral_hue="zinc", font=FONT, font_mono=MONO),
+        theme=_theme(),
         css_paths=CSS,
     )
     try:
@@ -88,49 +93,44 @@ def serve(workbench: Workbench, *, host: str, port: int | None, notice: str | No
 def make_page(workbench: Workbench, notice: str | None) -> gr.Blocks:
     """The page: controls on the left, the picture and what is known of it on the right."""
     with gr.Blocks(title="wordmask", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR), fill_width=True) as page:
-        gr.HTML(f"<h1>wordmask</h1>{problem_html(notice) if notice else ''}", elem_id="head")
+        gr.HTML(head_html(notice), elem_id="head")
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 photo = gr.File(label="Photo", file_types=["image"], height=130, elem_id="photo")
-                words = gr.Textbox(
-                    label="Words", placeholder="one a line, or with commas between", lines=4, max_lines=12,
-                    max_length=20_000, elem_id="words",
-                )  # fmt: skip
+                words = gr.Textbox(label="Words", placeholder=WORDS, lines=4, max_lines=7, elem_id="words")
                 start = gr.Button("Find them", variant="primary", elem_id="start")
                 sliders = _sliders()
                 use_loftup = _loftup(workbench)
             with gr.Column(scale=3, min_width=400):
-                view = gr.Radio(VIEWS, value=VIEWS[0], show_label=False, container=False, elem_id="view")
-                picture = gr.Image(
-                    show_label=False, format="jpeg", interactive=False, height="68vh", buttons=["fullscreen"],
-                    elem_id="picture",
-                )  # fmt: skip
-                summary = gr.HTML(HINT, elem_id="summary")
-                chosen = gr.HTML(elem_id="chosen")
-                with gr.Row():
+                with gr.Row(elem_id="bar"):
+                    view = gr.Radio(VIEWS, value=VIEWS[0], show_label=False, container=False, elem_id="view")
                     downloads = [
-                        gr.DownloadButton(label, interactive=False, size="sm", elem_id=f"download-{name}")
-                        for name, label in (
-                            ("json", "COCO JSON"),
-                            ("png", "Label map PNG"),
-                            ("overlay", "Overlay JPEG"),
-                        )
+                        gr.DownloadButton(name, interactive=False, size="sm", elem_id=f"download-{i}")
+                        for i, name in enumerate(DOWNLOADS)
                     ]
+                picture = gr.Image(
+                    show_label=False, interactive=False, height="62vh", buttons=["fullscreen"], elem_id="picture"
+                )
+                with gr.Row():
+                    summary = gr.HTML(HINT, elem_id="summary")
+                    chosen = gr.HTML(elem_id="chosen")
         controls = Controls(photo, words, *sliders, use_loftup, view)
         _connect(workbench, controls, start, [picture, summary, chosen, *downloads])
     return page
 
 
 def _sliders() -> tuple[gr.Slider, gr.Slider, gr.Slider]:
-    defaults = Options()
+    options = Options()
     return (
-        gr.Slider(0, 1, defaults.min_confidence, step=0.01, label="Confidence",
-                  info="pixels of a region are more probable than this", elem_id="min-confidence"),
-        gr.Slider(1, 5000, defaults.min_region_size, step=1, label="Region size",
-                  info="least pixels that get a prompt", elem_id="min-region-size"),
-        gr.Slider(0, 1, defaults.iou_threshold, step=0.01, label="IoU",
-                  info="masks of a word that overlap more are one", elem_id="iou-threshold"),
-    )  # fmt: skip
+        gr.Slider(0, 1, options.min_confidence, step=0.01, label="Confidence", info=CONFIDENCE, elem_id="confidence"),
+        gr.Slider(1, 5000, options.min_region_size, step=1, label="Region size", info=REGION_SIZE, elem_id="region"),
+        gr.Slider(0, 1, options.iou_threshold, step=0.01, label="IoU", info=IOU, elem_id="iou"),
+    )
+
+
+def _theme() -> Any:
+    grey = {"body_text_color_subdued": "*neutral_500", "block_info_text_color": "*neutral_500"}
+    return gr.themes.Default(primary_hue="blue", neutral_hue="zinc", font=FONT, font_mono=MONO).set(**grey)
 
 
 def _loftup(workbench: Workbench) -> gr.Checkbox:
@@ -159,7 +159,6 @@ def _updates(shown: Reply, folder: str) -> list[Any]:
     """A reply as the outputs' new values; its files stand in Gradio's folder, where it finds and later clears them."""
     paths = [save_bytes_to_cache(content, name, folder) for name, content in shown.files.items()]
     picture = None if shown.picture is None else save_bytes_to_cache(shown.picture, "picture.jpg", folder)
-    buttons = [gr.DownloadButton(value=path, interactive=True) for path in paths] or 3 * [
-        gr.DownloadButton(value=None, interactive=False)
-    ]
-    return [picture, shown.summary, shown.chosen, *buttons]
+    values = paths or [None] * len(DOWNLOADS)
+    downloads = [gr.DownloadButton(value=value, interactive=value is not None) for value in values]
+    return [picture, shown.summary, shown.chosen, *downloads]

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wordmask.demo.answers import (
+    CLICK,
+    HINT,
+    chosen_html,
     files,
-    instance_html,
     picture,
     problem_html,
     summary_html,
@@ -20,9 +22,6 @@ from wordmask.errors import WordmaskError
 from wordmask.memory import is_out_of_memory
 from wordmask.output import jpeg
 from wordmask.types import Options
-
-HINT = "<p>Drop a photo and type the words to look for.</p>"
-CLICK = "<p>Click an object to see its prompt, word and score.</p>"
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,19 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
         if not is_out_of_memory(error):
             raise
         return Reply(None, problem_html("there is not enough memory for this photo: take a smaller one"))
-    chosen = topmost(answer.result, *click) if click is not None else None
+    chosen, told = None, CLICK
+    if click is not None:
+        x, y = _pixel(click, answer.photo.shape)
+        chosen = topmost(answer.result, x, y)
+        told = chosen_html(answer.result, chosen, x, y)
     return Reply(
         jpeg(picture(answer, asked.view, chosen)),
         summary_html(answer, asked.options),
-        instance_html(chosen) if chosen is not None else CLICK if answer.result.instances else "",
+        told,
         files(answer, path.name, path.stem),
     )
+
+
+def _pixel(click: tuple[float, float], shape: tuple[int, ...]) -> tuple[int, int]:
+    """The pixel that was clicked: browsers round, also beyond the edge."""
+    return min(max(int(click[0]), 0), shape[1] - 1), min(max(int(click[1]), 0), shape[0] - 1)
