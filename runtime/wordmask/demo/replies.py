@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from wordmask.demo.answers import (
     CLICK,
     HINT,
@@ -22,6 +26,8 @@ from wordmask.errors import WordmaskError
 from wordmask.memory import is_out_of_memory
 from wordmask.output import jpeg
 from wordmask.types import Options
+
+ENLARGED_TO = 1200  # pixels of the longer side, at most
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the page shows: a picture as JPEG or none, two pieces of HTML, and the files to download by their names."""
+    """What the page shows: a picture as JPEG or none, two pieces of HTML, and the files to download by their names.
+
+    The picture is the photo's size, or an integer multiple of it.
+    """
 
     picture: bytes | None
     summary: str
@@ -73,7 +82,7 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
     Args:
         workbench: segments.
         asked: what the controls say.
-        click: x and y in pixels of the photo where the picture was clicked.
+        click: x and y in pixels of the reply's picture, where it was clicked.
 
     Returns:
         What to show; a photo or words that cannot be used give a reply that says so.
@@ -83,7 +92,7 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
     path = Path(asked.photo)
     try:
         if not asked.words.strip():
-            return Reply(jpeg(workbench.photo(path)), HINT)
+            return Reply(_shown(workbench.photo(path)), HINT)
         answer = workbench.segment(path, words_of(asked.words), asked.options)
     except (WordmaskError, ValueError) as error:
         text = str(error).replace(repr(str(path)), path.name)  # where the server keeps it is nobody's business
@@ -98,13 +107,24 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
         chosen = topmost(answer.result, x, y)
         told = chosen_html(answer.result, chosen, x, y)
     return Reply(
-        jpeg(picture(answer, asked.view, chosen)),
+        _shown(picture(answer, asked.view, chosen)),
         summary_html(answer, asked.options),
         told,
         files(answer, path.name, path.stem),
     )
 
 
+def _shown(pixels: NDArray[np.uint8]) -> bytes:
+    """A picture as JPEG. Gradio enlarges none, so that small ones are enlarged here."""
+    factor = _factor(pixels.shape)
+    return jpeg(np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8))
+
+
+def _factor(shape: tuple[int, ...]) -> int:
+    return max(1, ENLARGED_TO // max(shape[:2]))
+
+
 def _pixel(click: tuple[float, float], shape: tuple[int, ...]) -> tuple[int, int]:
-    """The pixel that was clicked: browsers round, also beyond the edge."""
-    return min(max(int(click[0]), 0), shape[1] - 1), min(max(int(click[1]), 0), shape[0] - 1)
+    """The pixel of a photo that was clicked in what is shown: browsers round, also beyond the edge."""
+    x, y = (int(position) // _factor(shape) for position in click)
+    return min(max(x, 0), shape[1] - 1), min(max(y, 0), shape[0] - 1)
