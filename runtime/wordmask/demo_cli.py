@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import tempfile
 import threading
 
 from wordmask.cli_arguments import background_words
 from wordmask.run_cli import DOMAINS
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
+LOCAL = ("127.0.0.1", "localhost")
 
 
 def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,7 @@ def run_demo(args: argparse.Namespace) -> int:
     from wordmask import extras
 
     extras.need("wordmask demo", "demo", ("gradio",))
+    _check_place(args.host, args.port)
     from wordmask.demo.workbench import Workbench
     from wordmask.pipeline import Segmenter
 
@@ -53,11 +55,18 @@ def run_demo(args: argparse.Namespace) -> int:
             with serve(Workbench(segmenter, background), host=args.host, port=args.port, notice=notice) as address:
                 _announce(address, args.host)
                 threading.Event().wait()
-        except OSError as error:
-            raise ValueError(f"cannot serve at {args.host}, port {args.port or '7860 on'}: {error}") from error
         finally:
             segmenter.cancel()  # what is under way answers nobody
     return 0
+
+
+def _check_place(host: str, port: int | None) -> None:
+    """Before the models are loaded."""
+    try:
+        socket.create_server((host, port or 0)).close()
+    except (OSError, OverflowError) as error:
+        place = host if port is None else f"{host}, port {port}"
+        raise ValueError(f"cannot listen at {place} ({error}): choose another --port or --host") from error
 
 
 def _announce(address: str, host: str) -> None:

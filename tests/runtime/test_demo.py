@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -247,3 +248,12 @@ def test_without_gradio_the_command_names_its_extra(monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["demo"]) == 2
     assert "pip install 'wordmask[demo]'" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_told_before_anything_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr("wordmask.extras.need", lambda *needs: None)
+    monkeypatch.delattr("wordmask.pipeline.Segmenter")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["demo", "--port", str(port)]) == 2
+    assert f"cannot listen at 127.0.0.1, port {port}" in capsys.readouterr().err

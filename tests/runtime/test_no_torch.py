@@ -23,7 +23,8 @@ def python(code, **settings):
 
 
 def test_every_module_imports_with_torch_blocked():
-    names = [m.name for m in pkgutil.walk_packages(wordmask.__path__, "wordmask.") if not m.name.endswith("__main__")]
+    apart = ("wordmask.__main__", "wordmask.demo.page")  # the page needs Gradio
+    names = [m.name for m in pkgutil.walk_packages(wordmask.__path__, "wordmask.") if m.name not in apart]
     assert len(names) > 20
     done = python(f"import importlib\nfor name in {names!r}: importlib.import_module(name)\n")
     assert done.returncode == 0, done.stderr

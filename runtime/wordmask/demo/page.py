@@ -62,9 +62,6 @@ def serve(workbench: Workbench, *, host: str, port: int | None, notice: str | No
         host: the address to listen at.
         port: None takes the first free one from 7860 on.
         notice: what readers should know of the bundle.
-
-    Raises:
-        OSError: the port cannot be had.
     """
     page = make_page(workbench, notice)
     page.queue(max_size=MOST_WAITING)
@@ -103,13 +100,20 @@ def make_page(workbench: Workbench, notice: str | None) -> gr.Blocks:
                 use_loftup = _loftup(workbench)
             with gr.Column(scale=3, min_width=400):
                 with gr.Row(elem_id="bar"):
-                    view = gr.Radio(VIEWS, value=VIEWS[0], show_label=False, container=False, elem_id="view")
+                    view = gr.Radio(
+                        VIEWS, value=VIEWS[0], label="View", show_label=False, container=False, elem_id="view"
+                    )
                     downloads = [
                         gr.DownloadButton(name, interactive=False, size="sm", elem_id=f"download-{i}")
                         for i, name in enumerate(DOWNLOADS)
                     ]
                 picture = gr.Image(
-                    show_label=False, interactive=False, height="62vh", buttons=["fullscreen"], elem_id="picture"
+                    label="Picture",
+                    show_label=False,
+                    interactive=False,
+                    height="62vh",
+                    buttons=["fullscreen"],
+                    elem_id="picture",
                 )
                 with gr.Row():
                     summary = gr.HTML(HINT, elem_id="summary")
