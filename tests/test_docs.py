@@ -42,6 +42,7 @@ COMMANDS = {
     "compare": "parsed: has tests of its own",
     "features": "parsed: takes a bundle that is not shipped",
     "convert": "parsed: has tests of its own",
+    "demo": "parsed: serves until it is ended",
     "triton": "parsed: has tests of its own",
 }
 OTHERS = {

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wordmask import Options, Segmenter
+from wordmask import Options, Segmentation, Segmenter
 
 WORDS = ("orange zigzag", "blue zigzag", "yellow zigzag", "black striped", "black checkered")
 PATIENCE = 20  # seconds; an answer takes one or two
@@ -50,6 +50,12 @@ def segmenter() -> Segmenter:
 @pytest.fixture(scope="module")
 def scene(examples: Path) -> Path:
     return examples.parent / "scenes" / "04.png"
+
+
+@pytest.fixture(scope="module")
+def result(segmenter, scene) -> Segmentation:
+    """What the page should find."""
+    return segmenter(scene, WORDS, background=())
 
 
 class Page:
@@ -111,8 +117,7 @@ def page(chromium, server, scene) -> Page:
     return page
 
 
-def test_the_masks_are_those_of_the_segmenter(page, segmenter, scene):
-    result = segmenter(scene, WORDS, background=())
+def test_the_masks_are_those_of_the_segmenter(page, result):
     assert page.summary.startswith(f"{len(result.instances)} masks from {result.prompt_count} prompts")
     found = json.loads(page.downloaded("#download-0", "04.json"))["annotations"]
     assert [each["area"] for each in found] == [instance.area for instance in result.instances]
@@ -120,8 +125,7 @@ def test_the_masks_are_those_of_the_segmenter(page, segmenter, scene):
     page.browser.keep("demo")
 
 
-def test_a_click_into_the_picture_tells_of_the_object_there(page, segmenter, scene):
-    result = segmenter(scene, WORDS, background=())
+def test_a_click_into_the_picture_tells_of_the_object_there(page, result):
     height, width = result.semantic.shape
     for word in ("yellow zigzag", "blue zigzag"):
         instance = next(each for each in result.instances if each.word == word)

@@ -221,10 +221,11 @@ def test_a_click_beside_the_objects_tells_the_class_map(workbench, asked):
     assert "No object here. Class map: sand" in reply(workbench, nothing, (1e6, -3)).chosen
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"no photo"], ids=["empty", "cut", "text"])
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"no photo", None], ids=["empty", "cut", "text", "gone"])
 def test_a_photo_that_cannot_be_used_is_told_by_its_name(workbench, asked, tmp_path, content):
     bad = tmp_path / "<b>holiday.jpg"
-    bad.write_bytes(content)
+    if content is not None:
+        bad.write_bytes(content)
     shown = reply(workbench, replace(asked, photo=str(bad)))
     assert shown.picture is None
     assert "&lt;b&gt;holiday.jpg" in shown.summary
