@@ -32,13 +32,16 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        line = process.stdout.readline()
-        assert "http://127.0.0.1:" in line, line + process.stdout.read()
-        yield SimpleNamespace(address=line.split()[2], temporary=temporary)
-        assert list(temporary.glob("wordmask-demo-*"))
-        process.send_signal(signal.SIGINT)
-        assert "Traceback" not in process.stdout.read()
-        assert process.wait(PATIENCE) == 128 + signal.SIGINT
+        try:
+            line = process.stdout.readline()
+            assert "http://127.0.0.1:" in line
+            assert list(temporary.glob("wordmask-demo-*"))
+            yield SimpleNamespace(address=line.split()[2])
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 128 + signal.SIGINT
+            assert "Traceback" not in process.stdout.read()
+        finally:
+            process.kill()
     assert list(temporary.glob("wordmask-demo-*")) == []
 
 

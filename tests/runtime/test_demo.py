@@ -121,6 +121,11 @@ def test_only_the_stages_whose_inputs_changed_run_again(unused_workbench, runs, 
     assert ran() == (0, 0, 0)
 
 
+def test_the_summary_tells_the_times_of_what_ran(unused_workbench, asked):
+    assert "sam2 encoder" in reply(unused_workbench, asked).summary
+    assert "kept from before" in reply(unused_workbench, asked).summary
+
+
 def test_a_changed_file_of_the_same_name_is_another_photo(unused_workbench, runs, asked, scene, tmp_path):
     photo = tmp_path / "photo.png"
     for source in (scene, scene.with_name("05.png"), scene):

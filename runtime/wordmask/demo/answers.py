@@ -82,13 +82,13 @@ def files(answer: Answer, name: str, stem: str) -> Mapping[str, bytes]:
 
 
 def summary_html(answer: Answer, options: Options) -> str:
-    """How many masks there are and how long they took, or why there are none; and the decoder's notes."""
+    """How many masks there are and what they took, or why there are none; and the decoder's notes."""
     result = answer.result
     if result.instances:
         found = f"<b>{_count(len(result.instances), 'mask')}</b> from {_count(result.prompt_count, 'prompt')}"
-        stages = ((stage.replace("_", " "), seconds) for stage, seconds in result.seconds.items())
+        stages = ((stage.replace("_", " "), seconds) for stage, seconds in answer.seconds.items())
         times = " · ".join(f"{escape(stage)} {seconds:.2f} s" for stage, seconds in stages if seconds >= 0.005)
-        lines = [f"{found}<small>{times}</small>"]
+        lines = [f"{found}<small>{times or 'kept from before'}</small>"]
     else:
         best = sorted(zip(result.word_confidence, result.words, strict=True), reverse=True)[:5]
         surest = ", ".join(f"{word} {confidence:.2f}" for confidence, word in best)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -37,12 +37,14 @@ class Answer:
 
     Attributes:
         photo: u8 (H, W, 3).
-        result: its segmentation; `seconds` has the stages that were computed for this answer.
+        result: its segmentation.
+        seconds: what each stage took that ran for this answer; none if all was kept.
         notes: what the decoder said of the file.
     """
 
     photo: NDArray[np.uint8]
     result: Segmentation
+    seconds: Mapping[str, float]
     notes: tuple[str, ...]
 
 
@@ -77,24 +79,25 @@ class Workbench:
             PhotoError: as of `photo`.
             VocabularyError: no words.
         """
-        vocabulary = Vocabulary.parse(words, self._background)
+        vocabulary, clock = Vocabulary.parse(words, self._background), Clock()
         with self._lock:
             photo_id = _hash(path)
             photo = self._photo(photo_id, path)
             result = self._kept.get(
                 ("result", photo_id, vocabulary, options),
-                lambda: self._segment(photo_id, photo, vocabulary, options),
+                lambda: self._segment(photo_id, photo, vocabulary, options, clock),
                 lambda result: result.semantic.nbytes + result.dense.nbytes,
             )
-        return Answer(photo.pixels, result, photo.notes)
+        return Answer(photo.pixels, result, clock.seconds, photo.notes)
 
     def _photo(self, photo_id: bytes, path: Path) -> Photo:
         return self._kept.get(
             ("photo", photo_id), lambda: load(path, max_pixels=MOST_PIXELS), lambda photo: photo.pixels.nbytes
         )
 
-    def _segment(self, photo_id: bytes, photo: Photo, vocabulary: Vocabulary, options: Options) -> Segmentation:
-        clock = Clock()
+    def _segment(
+        self, photo_id: bytes, photo: Photo, vocabulary: Vocabulary, options: Options, clock: Clock
+    ) -> Segmentation:
         queries = self.segmenter.embed(vocabulary)
         encoded = self._kept.get(
             ("encoded", photo_id), lambda: self.segmenter.encode(photo.pixels, clock), _encoded_bytes
