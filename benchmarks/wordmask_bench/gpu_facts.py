@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from wordmask.backends.ort import import_onnxruntime
+
 DISTRIBUTIONS = (
     "numpy",
     "torch",
@@ -41,8 +43,7 @@ def facts() -> Iterator[tuple[str, Any]]:
     yield "modules", {name: _is_there(name) for name in MODULES}
     yield "nvidia_smi", nvidia_smi()
     yield "torch", _torch()
-    import onnxruntime as ort  # noqa: PLC0415
-
+    ort = import_onnxruntime()
     yield "onnxruntime", {"version": ort.__version__, "providers": ort.get_available_providers()}
     yield "tensorrt", _tensorrt()
 

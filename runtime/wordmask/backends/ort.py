@@ -124,11 +124,14 @@ class OrtGraph:
 
 
 def import_onnxruntime() -> Any:
-    """The onnxruntime module.
+    """The onnxruntime module, told to send nothing: official builds since 1.29 report sessions to Microsoft.
+
+    It heeds the environment of its first session: where somebody else has opened one before, that decided.
 
     Raises:
         MissingExtraError: it is not installed.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime as ort  # noqa: PLC0415
     except ImportError as error:
