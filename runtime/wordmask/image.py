@@ -6,9 +6,11 @@ image_header says what a file is, image_jpeg finds damage that libjpeg hides, im
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -91,18 +93,40 @@ def load(path: str | Path, *, max_pixels: int = MAX_PIXELS, lenient: bool = Fals
     Raises:
         PhotoError: EMPTY, FORMAT, TRUNCATED, DECODE, CORRUPT, TOO_LARGE, DEPTH, UNSUPPORTED, IO or OOM.
     """
-    try:
+    with _photo_errors(repr(str(path))):
         data, kind = _read(path, max_pixels)
         return _decode(data, kind, max_pixels, lenient)
+
+
+def load_bytes(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, lenient: bool = False) -> Photo:
+    """Reads a photo from the content of its file.
+
+    Args:
+        data: the file's bytes.
+        name: of the photo, for messages.
+        max_pixels, lenient: as for `load`.
+
+    Raises:
+        PhotoError: as `load` does, but for IO.
+    """
+    with _photo_errors(repr(name)):
+        return _decode(data, identify(data[:HEAD_SIZE]), max_pixels, lenient)
+
+
+@contextlib.contextmanager
+def _photo_errors(name: str) -> Iterator[None]:
+    """Turns whatever is raised inside into a PhotoError that names the photo."""
+    try:
+        yield
     except PhotoError as error:
-        raise PhotoError(error.code, f"{str(path)!r}: {error}") from error
+        raise PhotoError(error.code, f"{name}: {error}") from error
     except MemoryError as error:
-        raise PhotoError("OOM", f"{str(path)!r}: there is not enough memory to decode it") from error
+        raise PhotoError("OOM", f"{name}: there is not enough memory to decode it") from error
     except Image.DecompressionBombError as error:
-        raise PhotoError("TOO_LARGE", f"{str(path)!r}: {error}") from error
+        raise PhotoError("TOO_LARGE", f"{name}: {error}") from error
     except Exception as error:  # decoders raise what they like at damaged files
         found = f"it cannot be decoded ({type(error).__name__}: {error})"
-        raise PhotoError("DECODE", f"{str(path)!r}: {found}: copy or download it again") from error
+        raise PhotoError("DECODE", f"{name}: {found}: copy or download it again") from error
 
 
 def _read(path: str | Path, max_pixels: int) -> tuple[bytes, str]:

@@ -10,6 +10,11 @@ TOTALS = ("annotations.json", "run.json")
 JOURNAL = "journal.jsonl"
 
 
+def places(name: str) -> dict[str, str]:
+    """The places of a photo's outputs by kind, relative to the output folder, with slashes."""
+    return {kind: f"{kind}/{name}{suffix}" for kind, suffix in FILES.items()}
+
+
 def outputs(out: Path, name: str) -> dict[str, Path]:
-    """The places of a photo's outputs, by kind."""
-    return {kind: out / kind / f"{name}{suffix}" for kind, suffix in FILES.items()}
+    """The places of a photo's outputs in a folder, by kind."""
+    return {kind: out / place for kind, place in places(name).items()}

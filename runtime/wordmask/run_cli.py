@@ -97,9 +97,9 @@ def run_run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, stop: threading.Event) -> int:
-    from wordmask.folder import StoppedError
     from wordmask.photos import find_photos
     from wordmask.pipeline import Segmenter
+    from wordmask.run import StoppedError
     from wordmask.types import Options, Vocabulary
 
     options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
