@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     catch_signals()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a photo's damaged metadata can bring one a tag
     try:
-        watched = arguments is None and args.command is run_run and not is_worker()
+        watched = arguments is None and args.command is run_run and args.ray is None and not is_worker()
         status: int = supervise(sys.argv[1:], args.output) if watched else args.command(args)
     except Interrupted as interruption:
         print(f"wordmask: interrupted by {interruption}", file=sys.stderr)

@@ -10,6 +10,7 @@ from wordmask.errors import MissingExtraError
 BUILD = ("torch", "torchvision", "onnx", "onnxscript", "open_clip", "sam2", "huggingface_hub", "safetensors")
 ENGINES = ("tensorrt", "cuda.bindings", "onnx")
 POLYGRAPHY = ("polygraphy",)
+RAY = ("ray", "pyarrow", "fsspec")
 
 
 def need(command: str, extra: str, modules: Sequence[str]) -> None:
