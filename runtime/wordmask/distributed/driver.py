@@ -88,19 +88,20 @@ def _work_off(errand: Errand, crew: Crew, stop: threading.Event, plan: Plan) -> 
 
 def _answers(tasks: Sequence[Task], errand: Errand, crew: Crew) -> Iterator[Outcome | Failure]:
     """The stream of rows. An actor that dies is started again, and what it was at work on is done again."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote(crew.workers)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
-    context.max_consecutive_actor_init_deaths = crew.workers
     size = photos_a_task(len(tasks), crew.workers, errand.in_flight)
     blocks = [packed("task", tasks[first : first + size]) for first in range(0, len(tasks), size)]
+    workers = min(crew.workers, len(blocks))
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote(workers)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.max_consecutive_actor_init_deaths = workers
     rows = ray.data.from_arrow(blocks).map_batches(
         Worker,
         fn_constructor_args=(errand, ledger),
         batch_size=None,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=crew.workers, max_tasks_in_flight_per_actor=TASKS_WAITING),
+        compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=TASKS_WAITING),
         num_cpus=errand.engine.threads,
         num_gpus=crew.gpus,
     )

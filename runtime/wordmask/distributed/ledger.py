@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-HOPELESS = 10  # deaths a worker in a row, with nothing finished in between
+HOPELESS = 10  # deaths a worker in a row, with no photo finished in between
+LOADS = 3  # of the bundle a worker in a row, of which none ended
 
 
 class Ledger:
@@ -15,7 +16,7 @@ class Ledger:
 
     def __init__(self, workers: int) -> None:
         """Args: workers is how many there are."""
-        self._most = HOPELESS * workers
+        self._workers = workers
         self._under_way: set[str] = set()
         self._deaths: dict[str, int] = {}
         self._in_a_row = self._loads = 0
@@ -23,7 +24,7 @@ class Ledger:
     def load(self) -> bool:
         """A worker is about to load the bundle; False if too many began to and did not live to say so."""
         self._loads += 1
-        return self._loads <= self._most
+        return self._loads <= LOADS * self._workers
 
     def loaded(self) -> None:
         """It has."""
@@ -44,7 +45,7 @@ class Ledger:
                 self._under_way.remove(name)
                 self._deaths[name] = self._deaths.get(name, before) + 1
                 self._in_a_row += 1
-        if self._in_a_row >= self._most:
+        if self._in_a_row >= HOPELESS * self._workers:
             return None
         return [self._deaths.get(name, before) for name, before in zip(names, earlier, strict=True)]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from wordmask.distributed.remote import RemoteFolder
 from wordmask.layout import JOURNAL
 from wordmask.output import write_bytes
+from wordmask.photos import stamp
 
 PAUSE = 5.0  # seconds between copies, at least
 SHARE = 20  # of the time that a copy takes: a long journal is copied less often
@@ -21,6 +22,7 @@ class Mirror:
     def __init__(self, out: RemoteFolder, journal: Path) -> None:
         """Args: journal is the file on this machine."""
         self.out, self.journal = out, journal
+        self._copied = stamp(journal)
         self._next = time.monotonic() + PAUSE
 
     def touch(self) -> None:
@@ -32,13 +34,15 @@ class Mirror:
             self._next = end + max(PAUSE, SHARE * (end - begin))
 
     def copy(self) -> None:
-        """Copies the journal.
+        """Copies the journal if it has changed.
 
         Raises:
-            OutputError: it cannot be.
+            OutputError: it cannot be copied.
         """
-        if self.journal.exists():
+        now = stamp(self.journal)
+        if now is not None and now != self._copied:
             self.out.upload(JOURNAL, self.journal)
+            self._copied = now
 
 
 @contextlib.contextmanager
