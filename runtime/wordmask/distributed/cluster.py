@@ -23,7 +23,7 @@ class Crew:
     Attributes:
         address: of a cluster that runs, or LOCAL.
         workers: how many, each with a segmenter of its own.
-        threads: CPU threads a worker; None shares the cluster's cores among them.
+        threads: CPU threads a worker; None takes as many as there is room for.
         gpus: of a worker, which may be a part of one.
     """
 
@@ -49,15 +49,16 @@ class Crew:
         Raises:
             ClusterError: there is no room for the workers.
         """
-        cores = [int(node.get("CPU", 0)) for node in nodes]
-        threads = self.threads or max(1, min(sum(cores) // self.workers, max(cores, default=0)))
-        room = sum(self._room(node, threads) for node in nodes)
-        if room < self.workers:
-            wanted = f"{self.workers} workers of {threads} cores and {self.gpus:g} GPUs each"
-            raise ClusterError(
-                f"the cluster has room for {room} workers, not for {wanted}: ask for fewer, or start more"
-            )
-        return threads
+        most = int(max((node.get("CPU", 0) for node in nodes), default=0))
+        wishes = [self.threads] if self.threads else range(most, 0, -1)
+        for threads in wishes:
+            if sum(self._room(node, threads) for node in nodes) >= self.workers:
+                return threads
+        found = sum(self._room(node, wishes[-1]) for node in nodes) if wishes else 0
+        wanted = f"{self.workers} of {self.threads or 1} cores and {self.gpus:g} GPUs each"
+        raise ClusterError(
+            f"the cluster has room for {found} workers, not for {wanted}: ask for less, or start more nodes"
+        )
 
     def _room(self, node: dict[str, float], threads: int) -> int:
         room = int(node.get("CPU", 0) // threads)
