@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 SHARDS = "annotations"  # the photos' own annotations, which annotations.json is put together from
 FILES = {"semantic": ".png", "dense": ".png", "confidence": ".png", "overlay": ".jpg", SHARDS: ".json"}
 TOTALS = ("annotations.json", "run.json")
@@ -13,8 +11,3 @@ JOURNAL = "journal.jsonl"
 def places(name: str) -> dict[str, str]:
     """The places of a photo's outputs by kind, relative to the output folder, with slashes."""
     return {kind: f"{kind}/{name}{suffix}" for kind, suffix in FILES.items()}
-
-
-def outputs(out: Path, name: str) -> dict[str, Path]:
-    """The places of a photo's outputs in a folder, by kind."""
-    return {kind: out / place for kind, place in places(name).items()}

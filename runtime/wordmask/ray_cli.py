@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -93,5 +94,5 @@ def run_ray(
             args.tensorrt_precision,
         )
         out = store_at(args.output)
-        errand = Errand(engine, queries, options, out, writing, args.lenient, args.in_flight)
+        errand = Errand(engine, Path.cwd(), queries, options, out, writing, args.lenient, args.in_flight)
         return run_on_cluster(run, errand, crew, stop)

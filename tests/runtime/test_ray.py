@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -13,23 +15,25 @@ import pytest
 
 pytest.importorskip("ray.data", reason="the extra ray is not installed")
 
+import ray
+
+from wordmask import cli
 from wordmask.distributed.cluster import Crew, connected
-from wordmask.distributed.driver import run_on_cluster
+from wordmask.distributed.driver import photos_a_task, run_on_cluster
 from wordmask.distributed.worker import Engine, Errand
 from wordmask.errors import ClusterError
-from wordmask.folder import run_folder
 from wordmask.photo_work import Writing
 from wordmask.photos import find_photos
-from wordmask.pipeline import Segmenter
 from wordmask.run import Run, all_settings, facts
 from wordmask.store import Folder
 from wordmask.types import Options, Vocabulary
 
-from .folder_runs import results, statuses
+from .folder_runs import results, run, statuses
 from .stub_segmenter import StubSegmenter, Trouble, write_photos
 
 ROOT = Path(__file__).parents[2]
 SCENES = ROOT / "examples" / "scenes"
+WORDS = ("red", "green")
 WRITING = Writing(overlay=True, save_dense=True)
 
 
@@ -53,38 +57,36 @@ def stub(cluster, tmp_path):
     return importlib.import_module("ray_stub").StubEngine(tmp_path / "processes")
 
 
-def on_cluster(photos, out, engine, *, segmenter=None, words=("red", "green"), workers=2, tell=None, **settings):
-    """A run on the cluster, of a segmenter whose facts the driver knows."""
-    segmenter = segmenter or StubSegmenter()
-    queries, options = segmenter.embed(Vocabulary.parse(words)), Options()
-    run = Run(
+def on_cluster(
+    photos, out, engine, *, workers=2, retry_quarantined=False, tell=lambda text: None, progress=lambda done: None
+):
+    """A run on the cluster."""
+    segmenter, options = StubSegmenter(), Options()
+    queries = segmenter.embed(Vocabulary.parse(WORDS))
+    about = Run(
         find_photos([photos]),
         queries.vocabulary.names,
-        all_settings(segmenter, options, WRITING, lenient=False, others={"vocabulary": list(words)}),
+        all_settings(segmenter, options, WRITING, lenient=False, others={"vocabulary": list(WORDS)}),
         facts(segmenter, options),
         WRITING.kinds,
-        settings.pop("restart", False),
-        settings.pop("retry_quarantined", False),
-        tell or (lambda text: None),
-        settings.pop("progress", lambda done: None),
+        False,
+        retry_quarantined,
+        tell,
+        progress,
     )
-    errand = Errand(engine, queries, options, Folder(out), WRITING, False, settings.pop("in_flight", 2))
-    return run_on_cluster(run, errand, Crew("local", workers, 1), threading.Event())
+    errand = Errand(engine, Path.cwd(), queries, options, Folder(out), WRITING, False, 2)
+    return run_on_cluster(about, errand, Crew("local", workers, 1), threading.Event())
 
 
-def plainly(photos, out, *, segmenter=None, words=("red", "green")):
+def plainly(photos, out):
     """What stands in the folder after a plain run of the same."""
-    segmenter = segmenter or StubSegmenter()
-    queries = segmenter.embed(Vocabulary.parse(words))
-    settings = {"vocabulary": list(words)}
-    run_folder(segmenter, find_photos([photos]), queries, Options(), out, writing=WRITING, settings=settings)
+    run(photos, out, words=WORDS, writing=WRITING)
     return results(out)
 
 
-def test_the_outputs_are_those_of_a_plain_run_bad_photos_included(stub, tmp_path):
-    photos = write_photos(
-        tmp_path / "in", 14, {3: Trouble.NAN, 5: Trouble.BUG, 8: Trouble.OUT_OF_MEMORY_BESIDE_ANOTHER}
-    )
+def test_the_outputs_are_those_of_a_plain_run_bad_photos_included(stub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos = write_photos(Path("in"), 14, {3: Trouble.NAN, 5: Trouble.BUG, 8: Trouble.OUT_OF_MEMORY_BESIDE_ANOTHER})
     (photos / "006.png").write_bytes((photos / "006.png").read_bytes()[:60])
     told = []
     on_cluster(photos, tmp_path / "out", stub, tell=told.append)
@@ -93,17 +95,21 @@ def test_the_outputs_are_those_of_a_plain_run_bad_photos_included(stub, tmp_path
     assert "ERROR: this should not happen, please report it" in told
 
 
-def test_real_graphs_give_the_outputs_of_a_plain_run(cluster, tmp_path, monkeypatch):
-    photos, words = tmp_path / "in", ("red striped", "blue plain", "green")
+def test_the_command_joins_a_cluster_and_gives_the_outputs_of_a_plain_run(cluster, tmp_path):
+    photos = tmp_path / "in"
     photos.mkdir()
     for name in ("01.png", "03.png"):
-        (photos / name).write_bytes((SCENES / name).read_bytes())
-    segmenter = Segmenter(ROOT / "models_cache" / "tiny", threads=1)
-    folder, found = segmenter.bundle.folder, segmenter.manifest.bundle_id
-    engine = Engine(folder, None, found, "cpu", None, 1, "fp16")
-    totals = on_cluster(photos, tmp_path / "out", engine, segmenter=segmenter, words=words, workers=1)
-    assert totals.instances > 0
-    assert results(tmp_path / "out") == plainly(photos, tmp_path / "plain", segmenter=segmenter, words=words)
+        shutil.copy(SCENES / name, photos)
+    bundle = str(ROOT / "models_cache" / "tiny")
+    words = ["--vocabulary", "red striped", "blue plain", "green", "--bundle", bundle, "--threads", "1"]
+    arguments = ["run", str(photos), *words, "--overlay", "--save-dense", "--output"]
+    address = ray.get_runtime_context().gcs_address
+    joined = [sys.executable, "-m", "wordmask", *arguments, str(tmp_path / "out"), "--ray", address]
+    done = subprocess.run(joined, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 photos" in done.stdout
+    assert cli.main([*arguments, str(tmp_path / "plain")]) == 0
+    assert results(tmp_path / "out") == results(tmp_path / "plain")
 
 
 def test_a_worker_that_is_killed_loses_nothing(stub, tmp_path):
@@ -165,3 +171,8 @@ def test_a_bundle_that_a_worker_does_not_have_is_one_clear_error(cluster, tmp_pa
     with pytest.raises(ClusterError, match=told) as refusal:
         on_cluster(photos, tmp_path / "out", engine, workers=1)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("photos", "workers", "size"), [(1, 2, 1), (30, 2, 4), (30, 8, 1), (40, 8, 2), (10**6, 8, 50)])
+def test_a_task_is_small_but_there_are_not_too_many(photos, workers, size):
+    assert photos_a_task(photos, workers, in_flight=2) == size

@@ -30,6 +30,7 @@ from wordmask.summary import Totals
 from wordmask.url import Place, Url
 
 NOBODY = 0  # a process that no journal's reader watches: a photo's death is counted on the cluster
+MOST_TASKS = 20_000  # each is an object of Ray's from the beginning
 TASKS_WAITING = 2  # at each worker, so that it need not wait for the driver
 
 
@@ -111,7 +112,7 @@ def _answers(tasks: Sequence[Task], errand: Errand, crew: Crew) -> Iterator[Outc
 
 def photos_a_task(photos: int, workers: int, in_flight: int) -> int:
     """Enough to keep a worker's threads busy, few enough that all workers end together and little is done again."""
-    return max(1, min(2 * in_flight, photos // (2 * workers)))
+    return max(1, min(2 * in_flight, photos // (2 * workers)), photos // MOST_TASKS)
 
 
 def _until(stop: threading.Event, answers: Iterator[Any]) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,7 +25,6 @@ AT_ONCE = 256  # files asked for together
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")  # what file systems call the last change
 
 
-@cache
 def _open(url: Url) -> tuple[Any, str]:
     """The file system of a URL, which keeps no listings, and the path in it.
 

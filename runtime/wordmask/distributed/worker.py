@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import pickle
 import socket
 from collections.abc import Iterator, Sequence
@@ -73,9 +75,17 @@ class Engine:
 
 @dataclass(frozen=True)
 class Errand:
-    """What is the same for all workers of a run."""
+    """What is the same for all workers of a run.
+
+    Attributes:
+        engine: loads the segmenter.
+        place: the driver's working folder, which photos' paths may start from.
+        queries, options, out, writing, lenient: see Work.
+        in_flight: photos under way at once in each.
+    """
 
     engine: Engine
+    place: Path
     queries: Queries
     options: Options
     out: Store
@@ -108,6 +118,8 @@ class Worker:
         self._errand, self._ledger = errand, ledger
         self._said = _Said()
         logging.getLogger().addHandler(self._said)
+        with contextlib.suppress(OSError):  # of photos that are not there the rows will tell
+            os.chdir(errand.place)
         self._pool = ThreadPoolExecutor(errand.in_flight, "photo")
         self._work: Work | Failure
         try:
