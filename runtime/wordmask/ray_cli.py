@@ -39,7 +39,13 @@ def check_ray_arguments(args: argparse.Namespace) -> None:
             raise ValueError("--workers and --gpus-per-worker belong to --ray: add it, or leave them out")
         return
     from wordmask import extras
+    from wordmask.backends.device import parse_device
 
+    devices = (args.device, args.upsampler_device or args.device)
+    if not args.gpus_per_worker and not all(parse_device(device).on_cpu for device in devices):
+        raise ValueError(
+            f"--device {args.device} on a cluster takes GPUs: say how many with --gpus-per-worker, such as 1"
+        )
     extras.need("wordmask run --ray", "ray", extras.RAY)
 
 

@@ -163,9 +163,10 @@ def test_workers_share_the_cores_of_the_cluster(crew, threads):
         (["s3://bucket/photos", "--output", "out"], "s3://bucket/photos is a URL: it is read and written with --ray"),
         (["photos", "--output", "s3://bucket/out"], "s3://bucket/out is a URL"),
         (["photos", "--output", "out", "--workers", "2"], "--workers and --gpus-per-worker belong to --ray"),
+        (["photos", "--output", "out", "--ray", "--device", "cuda"], "say how many with --gpus-per-worker"),
         (["photos", "--output", "out", "--ray"], "pip install 'wordmask[ray]'"),
     ],
-    ids=["photos", "output", "workers", "not installed"],
+    ids=["photos", "output", "workers", "GPUs", "not installed"],
 )
 def test_what_needs_ray_says_so(arguments, told, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
