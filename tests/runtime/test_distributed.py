@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import fsspec
 
 from wordmask import cli
 from wordmask.distributed.cluster import Crew
+from wordmask.distributed.gate import Gate
 from wordmask.distributed.ledger import HOPELESS, LOADS, Ledger
 from wordmask.distributed.mirror import mirrored
 from wordmask.distributed.remote import RemoteFolder
@@ -122,6 +125,33 @@ def test_a_photo_is_blamed_for_the_deaths_at_work_on_it_alone():
     assert ledger.take(["a", "b", "c"], [0, 0, 1]) == [0, 1, 1]
     ledger.begin("c")
     assert ledger.take(["a", "b", "c"], [0, 0, 1]) == [0, 1, 2]
+
+
+def test_a_photo_that_wants_to_be_alone_waits_for_the_others_and_keeps_newcomers_out():
+    gate, log, first, second = Gate(), [], threading.Event(), threading.Event()
+
+    def together(name, begun, go_on):
+        with gate.together():
+            begun.set()
+            go_on.wait(10)
+            log.append(name)
+
+    def alone():
+        with gate.alone():
+            log.append("alone begins")
+            log.append("alone ends")
+
+    with ThreadPoolExecutor(3) as pool:
+        begun = threading.Event()
+        pool.submit(together, "before", begun, first)
+        assert begun.wait(10)
+        pool.submit(alone)
+        while not gate._alone:
+            time.sleep(0.001)
+        pool.submit(together, "after", threading.Event(), second)
+        second.set()
+        first.set()
+    assert log == ["before", "alone begins", "alone ends", "after"]
 
 
 def test_workers_that_die_without_finishing_a_photo_are_given_up():

@@ -173,6 +173,8 @@ def test_a_bundle_that_a_worker_does_not_have_is_one_clear_error(cluster, tmp_pa
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(("photos", "workers", "size"), [(1, 2, 1), (30, 2, 4), (30, 8, 1), (40, 8, 2), (10**6, 8, 50)])
-def test_a_task_is_small_but_there_are_not_too_many(photos, workers, size):
-    assert photos_a_task(photos, workers, in_flight=2) == size
+@pytest.mark.parametrize(
+    ("photos", "threads", "size"), [(1, 4, 1), (30, 4, 1), (30, 2, 3), (10**4, 8, 4), (10**6, 8, 50)]
+)
+def test_a_task_is_small_but_there_are_not_too_many(photos, threads, size):
+    assert photos_a_task(photos, threads) == size

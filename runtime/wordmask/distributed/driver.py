@@ -30,8 +30,8 @@ from wordmask.summary import Totals
 from wordmask.url import Place, Url
 
 NOBODY = 0  # a process that no journal's reader watches: a photo's death is counted on the cluster
+PHOTOS_A_TASK = 4
 MOST_TASKS = 20_000  # each is an object of Ray's from the beginning
-TASKS_WAITING = 2  # at each worker, so that it need not wait for the driver
 
 
 def store_at(out: Place) -> Folder | RemoteFolder:
@@ -89,7 +89,7 @@ def _work_off(errand: Errand, crew: Crew, stop: threading.Event, plan: Plan) -> 
 
 def _answers(tasks: Sequence[Task], errand: Errand, crew: Crew) -> Iterator[Outcome | Failure]:
     """The stream of rows. An actor that dies is started again, and what it was at work on is done again."""
-    size = photos_a_task(len(tasks), crew.workers, errand.in_flight)
+    size = photos_a_task(len(tasks), crew.workers * errand.in_flight)
     blocks = [packed("task", tasks[first : first + size]) for first in range(0, len(tasks), size)]
     workers = min(crew.workers, len(blocks))
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -102,7 +102,12 @@ def _answers(tasks: Sequence[Task], errand: Errand, crew: Crew) -> Iterator[Outc
         fn_constructor_args=(errand, ledger),
         batch_size=None,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=TASKS_WAITING),
+        compute=ray.data.ActorPoolStrategy(
+            size=workers,
+            max_concurrent_calls_per_actor=errand.in_flight,
+            enable_true_multi_threading=True,
+            max_tasks_in_flight_per_actor=errand.in_flight + 1,  # one waits, so that no thread does
+        ),
         num_cpus=errand.engine.threads,
         num_gpus=crew.gpus,
     )
@@ -110,9 +115,9 @@ def _answers(tasks: Sequence[Task], errand: Errand, crew: Crew) -> Iterator[Outc
         yield from unpacked(table, "outcome")
 
 
-def photos_a_task(photos: int, workers: int, in_flight: int) -> int:
-    """Enough to keep a worker's threads busy, few enough that all workers end together and little is done again."""
-    return max(1, min(2 * in_flight, photos // (2 * workers)), photos // MOST_TASKS)
+def photos_a_task(photos: int, threads: int) -> int:
+    """Few, so that all threads end together, rows come soon and little is done again; more in a huge run."""
+    return max(1, min(PHOTOS_A_TASK, photos // (4 * threads)), photos // MOST_TASKS)
 
 
 def _until(stop: threading.Event, answers: Iterator[Any]) -> Iterator[Any]:

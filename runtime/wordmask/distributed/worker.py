@@ -8,7 +8,6 @@ import os
 import pickle
 import socket
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -18,6 +17,7 @@ import pyarrow
 import ray
 
 from wordmask.bundle import find_bundle
+from wordmask.distributed.gate import Gate
 from wordmask.errors import BundleError, OutputError, WordmaskError
 from wordmask.manifest import FILE_NAME
 from wordmask.photo_work import Work, Writing, quarantine
@@ -111,7 +111,7 @@ class Failure:
 
 
 class Worker:
-    """An actor of Ray Data's pool."""
+    """An actor of Ray Data's pool. Called from as many threads as there may be photos under way."""
 
     def __init__(self, errand: Errand, ledger: Any) -> None:
         """Args: ledger is the actor's handle (see wordmask.distributed.ledger)."""
@@ -120,7 +120,7 @@ class Worker:
         logging.getLogger().addHandler(self._said)
         with contextlib.suppress(OSError):  # of photos that are not there the rows will tell
             os.chdir(errand.place)
-        self._pool = ThreadPoolExecutor(errand.in_flight, "photo")
+        self._gate = Gate()
         self._work: Work | Failure
         try:
             if not ray.get(ledger.load.remote()):
@@ -150,22 +150,23 @@ class Worker:
         deaths = ray.get(self._ledger.take.remote(names, earlier))
         if deaths is None:
             raise WordmaskError("the workers die again and again, with no photo finished in between")
-        jobs = [task.job for task in tasks]
-        for job, times in zip(jobs, deaths, strict=True):
-            if times >= QUARANTINE:
-                row = quarantine(job)
-                yield row, (f"{row['status']}: {row['error']}",)
-            elif times:
+        for task, times in zip(tasks, deaths, strict=True):
+            yield self._tried(task.job, times)
+
+    def _tried(self, job: Job, deaths: int) -> Outcome:
+        if deaths >= QUARANTINE:
+            row = quarantine(job)
+            return row, (f"{row['status']}: {row['error']}",)
+        if deaths:
+            with self._gate.alone():
                 row, said = self._done(job)
-                yield row, (f"{job.path}: a worker died at work on it, it was tried again", *said)
-        short_of_memory = []
-        fresh = [job for job, times in zip(jobs, deaths, strict=True) if not times]
-        for job, outcome in zip(fresh, self._pool.map(self._done, fresh), strict=True):
-            if outcome[0]["status"] == "OOM" and self._errand.in_flight > 1:
-                short_of_memory.append(job)
-            else:
-                yield outcome
-        yield from map(self._done, short_of_memory)  # alone it may fit
+            return row, (f"{job.path}: a worker died at work on it, it was tried again", *said)
+        with self._gate.together():
+            outcome = self._done(job)
+        if outcome[0]["status"] == "OOM" and self._errand.in_flight > 1:
+            with self._gate.alone():  # alone it may fit
+                outcome = self._done(job)
+        return outcome
 
     def _done(self, job: Job) -> Outcome:
         assert isinstance(self._work, Work)
