@@ -15,7 +15,7 @@ pytest.importorskip("fsspec", reason="the extra ray is not installed")
 import fsspec
 
 from wordmask import cli
-from wordmask.distributed.cluster import Crew
+from wordmask.distributed.cluster import Crew, connected
 from wordmask.distributed.gate import Gate
 from wordmask.distributed.ledger import HOPELESS, LOADS, Ledger
 from wordmask.distributed.mirror import mirrored
@@ -185,6 +185,12 @@ def test_workers_share_the_cores_of_the_cluster(crew, threads):
             crew.placed(nodes)
     else:
         assert crew.placed(nodes) == threads
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_an_address_where_nobody_answers_is_refused_at_once(address):
+    with pytest.raises(ClusterError, match=f"no cluster of Ray at '{address}'"), connected(Crew(address), 1):
+        pass
 
 
 @pytest.mark.parametrize(

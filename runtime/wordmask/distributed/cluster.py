@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,13 @@ from typing import Any
 from wordmask.errors import ClusterError
 
 LOCAL = "local"
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # else a plain run gets ten times its share of a busy machine
+}
+PATIENCE = 5.0  # seconds for a cluster to answer
 OBJECTS = 128 << 20  # bytes: rows are small, and photos and outputs do not pass through Ray
 
 
@@ -79,7 +86,8 @@ def connected(crew: Crew, cores: int) -> Iterator[list[dict[str, float]]]:
     Raises:
         ClusterError: there is no such cluster.
     """
-    for name, value in QUIET.items():
+    _check_reachable(crew.address)
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray  # noqa: PLC0415 - after its environment is set
     import ray.data  # noqa: PLC0415 - sets its logger's level, which is lowered below
@@ -100,3 +108,14 @@ def connected(crew: Crew, cores: int) -> Iterator[list[dict[str, float]]]:
     yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if own:  # after an error the process ends, and that is an end too
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raises ClusterError where nobody answers: Ray would go on asking for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(f"no cluster of Ray at {address!r} ({error}): start one with `ray start`") from error

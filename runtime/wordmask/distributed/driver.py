@@ -51,6 +51,8 @@ def run_on_cluster(run: Run, errand: Errand, crew: Crew, stop: threading.Event) 
     Raises:
         ClusterError: a worker cannot do its work.
     """
+    if errand.in_flight < 1:
+        raise ValueError(f"in_flight is {errand.in_flight}: it must be at least 1")
     out = errand.out
     work_off = partial(_work_off, errand, crew, stop)
     with run_lock(out.home), contextlib.ExitStack() as stack:
@@ -141,6 +143,7 @@ def _until(stop: threading.Event, answers: Iterator[Any]) -> Iterator[Any]:
         if kind == "end":
             return
         if kind == "error":
-            raise ClusterError(f"Ray: {value}") from value
+            lines = str(value).strip().splitlines() or [type(value).__name__]
+            raise ClusterError(f"Ray: {' ... '.join(dict.fromkeys((lines[0], lines[-1])))}") from value
         yield value
     raise StoppedError

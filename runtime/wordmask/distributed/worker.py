@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import pyarrow
 import ray
@@ -27,8 +27,6 @@ from wordmask.resume import QUARANTINE
 from wordmask.run import Outcome
 from wordmask.store import Store
 from wordmask.types import Options
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
