@@ -32,7 +32,7 @@ FENCES = {
 ELSEWHERE = ("serving.md",)  # run by tests/runtime/test_triton_docs.py, over what stands in for a server
 NOT_INSTALLED = ("fiftyone", "supervision")  # blocks that import these are compiled
 COMMANDS = {
-    "run": RUN,  # but for devices that are not here
+    "run": RUN,  # but for devices and clusters that are not here
     "inspect": RUN,
     "doctor": RUN,
     "build": "parsed: takes minutes and weights",
@@ -123,7 +123,8 @@ EXAMPLES = [(name, words) for name, words in WORDMASK if (name, words) not in SY
 
 def runs_here(words: list[str]) -> bool:
     args = make_parser().parse_args(words)
-    return COMMANDS[words[0]] == RUN and getattr(args, "device", "cpu") == "cpu"
+    local = getattr(args, "device", "cpu") == "cpu" and getattr(args, "ray", None) is None
+    return COMMANDS[words[0]] == RUN and local
 
 
 @pytest.fixture(scope="module")

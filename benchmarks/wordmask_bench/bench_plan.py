@@ -70,7 +70,7 @@ def make_plan(args: argparse.Namespace, bundle: Bundle) -> Plan:
             raise ValueError(f"--{name} is {value}: give at least 1")
     if min(args.batch) < 1:
         raise ValueError(f"--batch is {args.batch}: give numbers of windows, at least 1")
-    photos = tuple(job.path.resolve() for job in find_photos(args.images))
+    photos = tuple(job.file.resolve() for job in find_photos(args.images))
     options = parse_options(args.options)
     stages: tuple[Stage, ...] = get_args(Stage)
     loftup = bundle.manifest.loftup is not None and options.use_loftup is not False

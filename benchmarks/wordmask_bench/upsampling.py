@@ -91,7 +91,7 @@ def photos(
     """The photos of a folder."""
     queries = segmenter.embed(Vocabulary.parse(lines))
     for job in find_photos([folder]):
-        yield decode(job.path), queries, None
+        yield decode(job.file), queries, None
 
 
 def main() -> None:

@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     catch_signals()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a photo's damaged metadata can bring one a tag
     try:
-        watched = arguments is None and args.command is run_run and not is_worker() and not one_picture(args)
+        plain = args.command is run_run and args.ray is None and not one_picture(args)
+        watched = arguments is None and plain and not is_worker()
         status: int = supervise(sys.argv[1:], args.output) if watched else args.command(args)
     except Interrupted as interruption:
         print(f"wordmask: interrupted by {interruption}", file=sys.stderr)

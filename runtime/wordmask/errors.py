@@ -65,3 +65,7 @@ class PhotoError(WordmaskError, ValueError):
 
 class EngineError(WordmaskError, RuntimeError):
     """A TensorRT engine is missing, does not fit this machine, or must not be trusted."""
+
+
+class ClusterError(WordmaskError, RuntimeError):
+    """A cluster is not there, has no room, or its workers cannot do their work."""

@@ -11,6 +11,7 @@ BUILD = ("torch", "torchvision", "onnx", "onnxscript", "open_clip", "timm", "sam
 ENGINES = ("tensorrt", "cuda.bindings", "onnx")
 POLYGRAPHY = ("polygraphy",)
 SUPERVISION = ("supervision",)
+RAY = ("ray", "pyarrow", "fsspec")
 
 
 def need(command: str, extra: str, modules: Sequence[str]) -> None:

@@ -118,6 +118,11 @@ def load_bytes(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, lenient:
         return _decode(data, identify(data[:HEAD_SIZE]), max_pixels, lenient)
 
 
+def most_bytes(max_pixels: int = MAX_PIXELS) -> int:
+    """More than a file with a photo of this size can have."""
+    return 8 * max_pixels + (1 << 28)
+
+
 @contextlib.contextmanager
 def _photo_errors(name: str) -> Iterator[None]:
     """Turns whatever is raised inside into a PhotoError that names the photo."""
@@ -143,7 +148,7 @@ def _read(path: str | Path, max_pixels: int) -> tuple[bytes, str]:
             _check_regular(before)
             kind = identify(file.read(HEAD_SIZE))
             _check_header(file, kind, max_pixels)
-            if before.st_size > 8 * max_pixels + (1 << 28):
+            if before.st_size > most_bytes(max_pixels):
                 raise PhotoError("TOO_LARGE", f"the file has {before.st_size} bytes, more than any allowed photo needs")
             file.seek(0)
             data = file.read()

@@ -92,9 +92,10 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def start(self, job: Job) -> None:
-        """Notes that a photo is about to be worked on."""
-        self.append({"photo": str(job.path), "name": job.name, "status": "started", "process": os.getpid()})
+    def start(self, job: Job, *, process: int | None = None) -> None:
+        """Notes that a photo is about to be worked on, by this process if no other is named."""
+        worker = os.getpid() if process is None else process
+        self.append({"photo": str(job.path), "name": job.name, "status": "started", "process": worker})
 
     def append(self, row: Row) -> None:
         """Adds a row.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 SHARDS = "annotations"  # the photos' own annotations, which annotations.json is put together from
 REPORT = "report.html"
 REPORT_PICTURES = {  # at the size a page can take
@@ -25,6 +23,6 @@ TOTALS = ("annotations.json", "run.json", REPORT)
 JOURNAL = "journal.jsonl"
 
 
-def outputs(out: Path, name: str) -> dict[str, Path]:
-    """The places of a photo's outputs, by kind."""
-    return {kind: out / kind / f"{name}{suffix}" for kind, suffix in FILES.items()}
+def places(name: str) -> dict[str, str]:
+    """The places of a photo's outputs by kind, relative to the output folder, with slashes."""
+    return {kind: f"{kind}/{name}{suffix}" for kind, suffix in FILES.items()}

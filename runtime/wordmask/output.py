@@ -69,11 +69,6 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_files({path: [content]})
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, indented; see write_bytes."""
-    write_bytes(path, json_bytes(value, indent=1))
-
-
 def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
     """JSON in UTF-8 with a newline; a file name that is no UTF-8 keeps its bytes as escapes."""
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -14,11 +13,12 @@ from wordmask import output
 from wordmask.errors import NumericError, PhotoError, WordmaskError
 from wordmask.image import Photo
 from wordmask.journal import Row
-from wordmask.layout import SHARDS, outputs
+from wordmask.layout import SHARDS, places
 from wordmask.memory import is_out_of_memory
 from wordmask.overlay import draw
 from wordmask.photos import Job, load_unchanged
 from wordmask.pipeline import Clock, Queries, Segmenter
+from wordmask.store import Store
 from wordmask.types import Options, Segmentation
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Work:
     segmenter: Segmenter
     queries: Queries
     options: Options
-    out: Path
+    out: Store
     writing: Writing
     stop: Event
     lenient: bool
@@ -111,7 +111,7 @@ class Work:
         return (index.astype(np.uint16) + np.uint16(1)) * (index < len(self.queries.vocabulary.classes))
 
     def _write(self, job: Job, photo: Photo, result: Segmentation, bilinear: NDArray[np.uint16] | None) -> None:
-        words, places = len(result.words), outputs(self.out, job.name)
+        words, where = len(result.words), places(job.name)
         shard = {
             "file_name": str(job.path),
             "height": photo.pixels.shape[0],
@@ -127,7 +127,7 @@ class Work:
             contents["confidence"] = output.confidence_png(result.confidence)
         if self.writing.overlay:
             contents["overlay"] = output.jpeg(draw(photo.pixels, result))
-        output.write_files({places[kind]: [content] for kind, content in contents.items()})
+        self.out.write({where[kind]: [content] for kind, content in contents.items()})
 
 
 def failure_of(error: Exception) -> PhotoError | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from wordmask.errors import PhotoError
 from wordmask.image import IMAGE_SUFFIXES, Photo, load
 from wordmask.names import output_names
+from wordmask.url import Place, Url
 
 Stamp = tuple[int, int]  # bytes, and nanoseconds at the last change: what rsync and make go by
 logger = logging.getLogger(__name__)
@@ -21,20 +22,29 @@ class Job:
     """A photo of a run.
 
     Attributes:
-        path: the file.
+        path: the file, or a URL.
         name: of its outputs: a relative path without suffix, of its own.
         number: place among the run's photos, from 1; its id in the annotations.
         stamp: of the file when it was listed; None if it cannot be looked at.
     """
 
-    path: Path
+    path: Place
     name: str
     number: int
     stamp: Stamp | None
 
+    @property
+    def file(self) -> Path:
+        """The path of a photo that stands on this machine."""
+        if isinstance(self.path, Url):
+            raise ValueError(f"{self.path} is a URL: give photos of this machine")
+        return self.path
 
-def find_photos(paths: Sequence[Path], *, recursive: bool = False, apart_from: Path | None = None) -> list[Job]:
+
+def find_photos(paths: Sequence[Place], *, recursive: bool = False, apart_from: Place | None = None) -> list[Job]:
     """Lists photos: files as given, folders' image files in name order, without those inside `apart_from`.
+
+    URLs need what the extra `ray` installs.
 
     Pipes, sockets and devices in a folder are skipped with a warning.
 
@@ -42,23 +52,27 @@ def find_photos(paths: Sequence[Path], *, recursive: bool = False, apart_from: P
         FileNotFoundError: a path does not exist, or there is no photo at all.
         ValueError: a folder cannot be listed.
     """
-    found: list[tuple[Path, Path]] = []
+    found: list[tuple[Place, Path, Stamp | None]] = []
     for path in paths:
-        if path.is_dir():
-            found += [(file, file.relative_to(path)) for file in _images(path, recursive, apart_from)]
+        if isinstance(path, Url):
+            from wordmask.distributed.remote import list_photos  # noqa: PLC0415
+
+            found += list_photos(path, recursive=recursive, apart_from=apart_from)
+        elif path.is_dir():
+            files = _images(path, recursive, apart_from)
+            found += [(file, file.relative_to(path), stamp(file)) for file in files]
         elif path.exists() or path.is_symlink():
-            found.append((path, Path(path.name)))
+            found.append((path, Path(path.name), stamp(path)))
         else:
             raise FileNotFoundError(f"{path} does not exist")
     if not found:
         raise FileNotFoundError(f"no photos in {', '.join(map(str, paths))}")
-    names = output_names([short for _, short in found])
-    files = (path for path, _ in found)
-    return [Job(path, name, i, stamp(path)) for i, (path, name) in enumerate(zip(files, names, strict=True), start=1)]
+    names = output_names([short for _, short, _ in found])
+    return [Job(path, name, i, seen) for i, ((path, _, seen), name) in enumerate(zip(found, names, strict=True), 1)]
 
 
-def _images(folder: Path, recursive: bool, apart_from: Path | None) -> Iterator[Path]:
-    results = apart_from.absolute() if apart_from else None
+def _images(folder: Path, recursive: bool, apart_from: Place | None) -> Iterator[Path]:
+    results = apart_from.absolute() if isinstance(apart_from, Path) else None
     try:
         files = sorted(folder.rglob("*") if recursive else folder.iterdir())
     except OSError as error:
@@ -95,6 +109,10 @@ def load_unchanged(job: Job, *, lenient: bool = False) -> Photo:
     Raises:
         PhotoError: see wordmask.image.load; IO if it is another one by now.
     """
+    if isinstance(job.path, Url):
+        from wordmask.distributed.remote import load_photo  # noqa: PLC0415
+
+        return load_photo(job, lenient=lenient)
     before = stamp(job.path)
     photo = load(job.path, lenient=lenient)
     if not before == stamp(job.path) == job.stamp:

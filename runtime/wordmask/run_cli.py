@@ -14,7 +14,9 @@ from wordmask.cli_arguments import background_words, class_lines, printable
 from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
 from wordmask.layout import REPORT
 from wordmask.picture_cli import check_one_picture, one_picture, run_picture
+from wordmask.ray_cli import RAY_GRACE, add_ray_arguments, check_ray_arguments, ray_head, run_ray
 from wordmask.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
+from wordmask.url import parse_place
 
 if TYPE_CHECKING:
     from wordmask.photos import Job
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask run`."""
     add = parser.add_argument
-    add("photos", nargs="*", type=Path, metavar="PHOTO_OR_FOLDER")
-    add("--image", action="append", type=Path, default=[], metavar="PHOTO", help="the same, as an option")
+    add("photos", nargs="*", type=parse_place, metavar="PHOTO_OR_FOLDER")
+    add("--image", action="append", type=parse_place, default=[], metavar="PHOTO", help="the same, as an option")
     add(
         "--vocabulary",
         nargs="+",
@@ -38,7 +40,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--output",
         required=True,
-        type=Path,
+        type=parse_place,
         metavar="OUT",
         help="folder for the results; a name ending in .png takes one photo's masks drawn on it",
     )
@@ -110,10 +112,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once (%(default)s)")
     add("--restart", action="store_true", help="clear an earlier run's results in OUT instead of continuing it")
     add("--retry-quarantined", action="store_true", help="try photos again that ended the process twice")
+    add_ray_arguments(parser)
 
 
 def run_run(args: argparse.Namespace) -> int:
     """Runs `wordmask run`; gives the exit status."""
+    check_ray_arguments(args)
     stop = threading.Event()
     if is_worker():
         obey(stop)
@@ -123,27 +127,22 @@ def run_run(args: argparse.Namespace) -> int:
             return working.result()
         except Interrupted as interruption:
             stop.set()
-            if not wait([working], GRACE).done:
+            ended = wait([working], GRACE if args.ray is None else RAY_GRACE).done
+            if not ended or args.ray is not None:  # leaving a cluster in order takes seconds
                 print(f"wordmask: interrupted by {interruption}", file=sys.stderr, flush=True)
                 os._exit(interruption.status)
             raise
 
 
 def _run(args: argparse.Namespace, stop: threading.Event) -> int:
-    from wordmask.folder import StoppedError
-    from wordmask.pipeline import Segmenter
+    from wordmask.run import StoppedError
     from wordmask.types import Options, Vocabulary
 
     options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
     jobs = _jobs(args)
-    segmenter = Segmenter(
-        _bundle(args),
-        device=args.device,
-        upsampler_device=args.upsampler_device,
-        threads=args.threads,
-        tensorrt_precision=args.tensorrt_precision,
-    )
+    bundle = _bundle(args)
+    segmenter = ray_head(args, bundle) if args.ray is not None else _segmenter(args, bundle)
     segmenter.uses_loftup(options)
     domain = segmenter.manifest.domain
     if domain != "photos":
@@ -161,6 +160,18 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     if totals.statuses["INTERNAL"]:
         return FAILED
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
+
+
+def _segmenter(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:
+    from wordmask.pipeline import Segmenter
+
+    return Segmenter(
+        bundle,
+        device=args.device,
+        upsampler_device=args.upsampler_device,
+        threads=args.threads,
+        tensorrt_precision=args.tensorrt_precision,
+    )
 
 
 DOMAINS = {
@@ -217,16 +228,31 @@ def _run_folder(
     def tell(text: str) -> None:
         tqdm.write(printable(text), file=sys.stderr)
 
+    writing = Writing(overlay=args.overlay, save_dense=args.save_dense, report=args.report)
+    settings = run_settings(args, queries)
     with bar:
+        if args.ray is not None:
+            return run_ray(
+                segmenter,
+                jobs,
+                queries,
+                options,
+                args,
+                writing=writing,
+                settings=settings,
+                stop=stop,
+                tell=tell,
+                progress=progress,
+            )
         return run_folder(
             segmenter,
             jobs,
             queries,
             options,
             args.output,
-            writing=Writing(overlay=args.overlay, save_dense=args.save_dense, report=args.report),
+            writing=writing,
             lenient=args.lenient,
-            settings=run_settings(args, queries),
+            settings=settings,
             restart=args.restart and not is_successor(),
             retry_quarantined=args.retry_quarantined and not is_successor(),
             in_flight=args.in_flight,

@@ -8,16 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from wordmask.errors import OutputError
 from wordmask.journal import Journal, Row
-from wordmask.layout import SHARDS
+from wordmask.layout import SHARDS, places
 from wordmask.manifest import Manifest
-from wordmask.output import coco_document, coco_image, write_files, write_json
+from wordmask.output import coco_document, coco_image, json_bytes
 from wordmask.photos import Job
 from wordmask.prompts import reduction
+from wordmask.store import Store
 
 SAM_GRIDS = (32 * 32, 64 * 64)  # points of SAM's automatic mask generator: its default, and the dense one
 
@@ -56,7 +56,7 @@ class OutOfTimeError(Exception):
 
 
 def write_annotations(
-    out: Path, words: Sequence[str], journal: Journal, jobs: Iterable[Job], *, until: float | None = None
+    out: Store, words: Sequence[str], journal: Journal, jobs: Iterable[Job], *, until: float | None = None
 ) -> None:
     """annotations.json, with ids that follow the jobs' order.
 
@@ -72,31 +72,32 @@ def write_annotations(
         OutputError: it cannot be written, or a photo's annotations cannot be read.
     """
 
+    done = [job for job in jobs if job.name in journal.finished and journal.finished[job.name].status == "ok"]
+
     def photos() -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        for job in jobs:
-            entry = journal.finished.get(job.name)
+        names = [places(job.name)[SHARDS] for job in done]
+        for job, name, content in zip(done, names, out.read(names), strict=True):
             if until is not None and time.monotonic() > until:
                 raise OutOfTimeError
-            if entry is not None and entry.status == "ok":
-                found = _read(out / SHARDS / f"{job.name}.json")
-                yield coco_image(job.number, str(job.path), (found["height"], found["width"])), found["annotations"]
+            found = _parsed(content, f"{out}/{name}")
+            yield coco_image(job.number, str(job.path), (found["height"], found["width"])), found["annotations"]
 
-    write_files({out / "annotations.json": coco_document(words, photos())})
+    out.write({"annotations.json": coco_document(words, photos())})
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parsed(content: bytes, name: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        found: dict[str, Any] = json.loads(content)
         sizes, objects = (found["height"], found["width"]), found["annotations"]
         if not (all(type(size) is int for size in sizes) and all(isinstance(each, dict) for each in objects)):
             raise ValueError("no annotations of a photo")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise OutputError(f"{str(path)!r} cannot be read ({error!r}): remove it and run again") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OutputError(f"{name!r} cannot be read ({error!r}): remove it and run again") from error
     return found
 
 
 def write_run(
-    out: Path,
+    out: Store,
     settings: dict[str, Any],
     bundle: dict[str, Any],
     totals: Totals,
@@ -135,7 +136,7 @@ def write_run(
         "prompts_per_image": round(prompts, 2),
         "prompt_reduction": {f"against_{grid}_points": round(reduction(prompts, grid), 4) for grid in SAM_GRIDS},
     }
-    write_json(out / "run.json", summary)
+    out.write({"run.json": [json_bytes(summary, indent=1)]})
 
 
 def bundle_facts(manifest: Manifest, *, loftup: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from wordmask.errors import OutputError, ResumeError
 from wordmask.journal import Journal, note_death
 from wordmask.photos import Job
 from wordmask.resume import prepare
+from wordmask.store import Folder
 from wordmask.summary import Totals
 
 from .fuzzing import fuzz
@@ -128,7 +129,7 @@ ok = json.dumps({"photo": "in/a.jpg", "name": "a", "status": "ok"})
 def test_a_run_goes_on_from_any_journal_or_is_refused(case: Case, folder: Path) -> None:
     out = lay_out(folder, case)
     try:
-        plan = prepare(out, JOBS, SETTINGS, ["semantic"], retry_quarantined=case[2])
+        plan = prepare(Folder(out), JOBS, SETTINGS, ["semantic"], retry_quarantined=case[2])
     except (ResumeError, OutputError) as error:
         assert str(error).replace(str(out), "").isprintable(), repr(str(error))
         return

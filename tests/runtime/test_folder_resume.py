@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from wordmask.errors import OutputError, ResumeError
-from wordmask.folder import StoppedError
 from wordmask.output import TEMPORARY
 from wordmask.photo_work import Writing
+from wordmask.run import StoppedError
 from wordmask.run_lock import run_lock
 from wordmask.types import Options
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from wordmask.errors import OutputError
 from wordmask.journal import Row
-from wordmask.layout import SHARDS, outputs
+from wordmask.layout import SHARDS, places
 from wordmask.photos import Job
 from wordmask.report.outlines import GRID, grid_size, outline, svg_path
 from wordmask.report.pictures import Shape, make_pictures
@@ -83,14 +83,14 @@ def read_photo(out: Path, job: Job, row: Row, *, lenient: bool) -> ReportPhoto:
     """
     if row["status"] != "ok":
         return ReportPhoto(row)
-    path = outputs(out, job.name)[SHARDS]
+    path = out / places(job.name)[SHARDS]
     try:
         shard = json.loads(path.read_bytes())
         size = shard["height"], shard["width"]
         seen = [_object(annotation, size) for annotation in shard["annotations"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{path} cannot be read ({error}): remove it and run again") from error
-    pictures = make_pictures(out, job.name, job.path, size, [shape for _, shape in seen], lenient=lenient)
+    pictures = make_pictures(out, job.name, job.file, size, [shape for _, shape in seen], lenient=lenient)
     addresses = {kind.rpartition("/")[2]: _address(place.relative_to(out)) for kind, place in pictures.items()}
     return ReportPhoto(row, grid_size(size), tuple(found for found, _ in seen), addresses)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from wordmask.errors import PhotoError
 from wordmask.image import load
-from wordmask.layout import REPORT_PICTURES, outputs
+from wordmask.layout import REPORT_PICTURES, places
 from wordmask.output import encode, write_files
 from wordmask.palette import class_colour, edge_colour, voc_palette
 from wordmask.report.outlines import GRID, Contour
@@ -40,7 +40,7 @@ def make_pictures(
 
     Args:
         out: the run's folder.
-        name: of the photo's outputs.
+        name: of the photo's places.
         photo: the file.
         size: height and width it had in the run.
         shapes: its masks, in falling score.
@@ -53,20 +53,20 @@ def make_pictures(
     Raises:
         OutputError: one cannot be written.
     """
-    places = outputs(out, name)
-    missing = {kind for kind in REPORT_PICTURES if not places[kind].is_file()}
+    paths = {kind: out / place for kind, place in places(name).items()}
+    missing = {kind for kind in REPORT_PICTURES if not paths[kind].is_file()}
     made: dict[Path, list[bytes]] = {}
     if missing & {"report_assets/photos", "report_assets/thumbs"}:
         pixels = _decoded(photo, size, lenient)
         if pixels is not None:
             shown = _shrunk(pixels, PHOTO_SIDE)
-            made[places["report_assets/photos"]] = [_jpeg(shown)]
-            made[places["report_assets/thumbs"]] = [_jpeg(_thumbnail(shown, shapes))]
+            made[paths["report_assets/photos"]] = [_jpeg(shown)]
+            made[paths["report_assets/thumbs"]] = [_jpeg(_thumbnail(shown, shapes))]
     for kind, source in (("report_assets/maps", "dense"), ("report_assets/bilinear", "bilinear")):
-        if kind in missing and places[source].is_file():
-            made[places[kind]] = [_map(places[source])]
+        if kind in missing and paths[source].is_file():
+            made[paths[kind]] = [_map(paths[source])]
     write_files(made)
-    return {kind: places[kind] for kind in REPORT_PICTURES if kind not in missing or places[kind] in made}
+    return {kind: paths[kind] for kind in REPORT_PICTURES if kind not in missing or paths[kind] in made}
 
 
 def _decoded(photo: Path, size: tuple[int, int], lenient: bool) -> Picture | None:

@@ -1,0 +1,29 @@
+"""Places that are no paths of this machine, such as s3://bucket/folder: read and written through fsspec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True)
+class Url:
+    """The name of a file or folder somewhere."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def suffix(self) -> str:
+        """Of the last part, as a path's."""
+        return PurePosixPath(self.text).suffix
+
+
+Place = Path | Url
+
+
+def parse_place(text: str) -> Place:
+    """A URL where there is a scheme, else a path."""
+    return Url(text.rstrip("/")) if "://" in text else Path(text)
