@@ -85,36 +85,41 @@ def _positive_points(regions: Regions, k: int, count: int) -> Integers:
     """(P, 2) x and y, P from 1 to count."""
     if count == 1 and regions.has_centroid[k]:
         return regions.centroid[k, None]
-    distance = _distance(regions.crop(k, 1))
+    distance = _squared_distance(regions.crop(k, 1))
     corner: Integers = regions.boxes[k, :2] - 1
     if regions.has_centroid[k]:
         first = regions.centroid[k] - corner
     else:
         row, column = divmod(int(np.argmax(distance)), distance.shape[1])
         first = np.array((column, row))
-    points = _spread(first, distance >= distance.max() / 2, count) if count > 1 else first[None]
+    points = _spread(first, distance >= distance.max() / 4, count) if count > 1 else first[None]
     return points + corner
 
 
 def _negative_points(regions: Regions, k: int, other: NDArray[np.integer], count: int) -> Integers:
     """(P, 2) x and y, P from 0 to count; other is the class map, negative where it is not confident."""
     reach = NEGATIVE_DISTANCE + max(NEGATIVE_DISTANCE, int(regions.size[k] ** 0.5 / 2))
-    distance = _distance(1 - regions.crop(k, reach))
+    distance = _squared_distance(1 - regions.crop(k, reach))
     x, y = (regions.boxes[k, :2] - reach).tolist()  # the crop's corner, possibly beyond the photo
     inside = distance[max(0, -y) : other.shape[0] - y, max(0, -x) : other.shape[1] - x]
     x, y = max(0, x), max(0, y)
     classes = other[y : y + inside.shape[0], x : x + inside.shape[1]]
-    usable = (inside >= NEGATIVE_DISTANCE) & (inside <= reach)
+    usable = (inside >= NEGATIVE_DISTANCE**2) & (inside <= reach**2)
     usable &= (classes >= 0) & (classes != regions.class_index[k])
     if not usable.any():
         return np.empty((0, 2), dtype=np.int64)
-    row, column = divmod(int(np.argmin(np.where(usable, inside, np.inf))), inside.shape[1])
+    row, column = divmod(int(np.argmin(np.where(usable, inside, inside.max() + 1))), inside.shape[1])
     return np.add(_spread(np.array((column, row)), usable, count), (x, y))
 
 
-def _distance(mask: NDArray[np.uint8]) -> Floats:
-    """Distance of each pixel to the nearest zero, in pixels."""
-    return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), dtype=np.float32)
+def _squared_distance(mask: NDArray[np.uint8]) -> Integers:
+    """Square of each pixel's distance to the nearest zero, in pixels.
+
+    OpenCV's root may differ in its last digit from call to call, by what other threads do, and equal distances would no
+    longer tie; their squares are whole numbers.
+    """
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.rint(np.square(distance, dtype=np.float64)).astype(np.int64)
 
 
 def _spread(first: Integers, usable: BoolMask, count: int) -> Integers:

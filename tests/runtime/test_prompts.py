@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -238,6 +239,23 @@ def test_the_result_is_the_same_every_time() -> None:
     maps = random_map(3, 3, (200, 300))
     one, two = (found(*maps, points_per_region=3, negative_points=2, boxes=True) for _ in range(2))
     assert [prompt.points.tolist() for prompt in one] == [prompt.points.tolist() for prompt in two]
+
+
+def test_the_last_digit_of_a_distance_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV's distances differ in it while other threads are busy; equal ones must go on to tie."""
+    ring = disc(60, 50, 40) & ~disc(60, 50, 20)
+    maps = drawn((ring, 0), (disc(60, 50, 15), 1))
+    options = {"points_per_region": 3, "negative_points": 3}
+    expected = [prompt.points.tolist() for prompt in found(*maps, **options)]
+    exact, rng = cv2.distanceTransform, np.random.default_rng(0)
+
+    def trembling(*args: Any) -> Floats:
+        distance = exact(*args)
+        return np.where(rng.random(distance.shape) < 0.5, distance, np.nextafter(distance, np.float32(np.inf)))
+
+    monkeypatch.setattr(cv2, "distanceTransform", trembling)
+    for _ in range(5):
+        assert [prompt.points.tolist() for prompt in found(*maps, **options)] == expected
 
 
 def test_maps_of_different_shapes_are_refused() -> None:
