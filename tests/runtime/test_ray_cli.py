@@ -81,7 +81,7 @@ def test_a_run_from_and_to_s3_can_be_interrupted_and_continued_from_another_mach
     assert status == 130, said
     assert "interrupted by SIGINT" in said
     assert "Traceback" not in said
-    assert seconds < 8  # 2 s on a free machine
+    assert seconds < 12  # 5 s on a free machine
     assert json.loads(s3.cat("bucket/out/run.json"))["finished"] is False
     assert b'"ok"' in s3.cat("bucket/out/journal.jsonl")
 
