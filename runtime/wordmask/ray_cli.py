@@ -12,7 +12,6 @@ from wordmask.picture_cli import one_picture
 from wordmask.url import Url
 
 if TYPE_CHECKING:
-    from wordmask.distributed.head import Head
     from wordmask.photo_work import Writing
     from wordmask.photos import Job
     from wordmask.pipeline import Queries, Segmenter
@@ -54,11 +53,11 @@ def check_ray_arguments(args: argparse.Namespace) -> None:
     extras.need("wordmask run --ray", "ray", extras.RAY)
 
 
-def ray_head(args: argparse.Namespace, bundle: Any) -> Head:
+def ray_head(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:
     """What the driver needs of the bundle."""
-    from wordmask.distributed.head import Head
+    from wordmask.distributed.head import open_head
 
-    return Head(bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
+    return open_head(bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
 
 
 def run_ray(

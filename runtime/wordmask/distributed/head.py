@@ -8,27 +8,21 @@ from pathlib import Path
 from wordmask.backends.device import parse_device
 from wordmask.backends.late import LateGraph
 from wordmask.backends.load import load_graph
-from wordmask.bundle import open_bundle, user_cache
+from wordmask.bundle import open_bundle
 from wordmask.pipeline import Segmenter
-from wordmask.words import WordEmbedder
 
 
-class Head(Segmenter):
-    """Embeds words, on this machine's processor, and knows what the workers' segmenters will do. Takes no photo."""
+def open_head(name: str | Path | None, *, device: str, upsampler_device: str | None, threads: int | None) -> Segmenter:
+    """A segmenter that embeds words, on this machine's processor, and knows what the workers' will do. Takes no photo.
 
-    def __init__(
-        self, name: str | Path | None, *, device: str, upsampler_device: str | None, threads: int | None
-    ) -> None:
-        """Args: see Segmenter; the devices are the workers'.
+    Args: see Segmenter; the devices are the workers'.
 
-        Raises:
-            BundleError: the bundle is missing or damaged.
-            DeviceError: a device's name is none.
-        """
-        self.bundle = open_bundle(name)
-        manifest, cpu = self.manifest, parse_device("cpu")
-        places = parse_device(device), parse_device(upsampler_device or device)
-        self._tiles_on_cpu = "loftup" in manifest.graphs and places[1].on_cpu
-        text = LateGraph(partial(load_graph, self.bundle, "clip_text", cpu, threads=threads))
-        merges, cache = self.bundle.path(manifest.clip.merges), user_cache() / "words" / manifest.bundle_id
-        self._embedder = WordEmbedder(text, merges, manifest.clip, cache)
+    Raises:
+        BundleError: the bundle is missing or damaged.
+        DeviceError: a device's name is none.
+    """
+    bundle, cpu = open_bundle(name), parse_device("cpu")
+    places = parse_device(device), parse_device(upsampler_device or device)
+    text = LateGraph(partial(load_graph, bundle, "clip_text", cpu, threads=threads))
+    on_cpu = "loftup" in bundle.manifest.graphs and places[1].on_cpu
+    return Segmenter.from_graphs(bundle, {"clip_text": text}, on_cpu=on_cpu, threads=threads)
