@@ -19,6 +19,7 @@ from wordmask.classmap import classify, stitch
 from wordmask.encoder import encode_windows
 from wordmask.folder import run_folder
 from wordmask.image import decode
+from wordmask.instances import make_instances
 from wordmask.masks import paint, upsample
 from wordmask.photos import Job, stamp
 from wordmask.pipeline import Clock, Segmenter
@@ -150,7 +151,12 @@ class Engine:
         if name == "sam2_decoder":
             return lambda: self.segmenter.decode(encoded, prompts)
         low_res, iou = self.segmenter.decode(encoded, prompts)
-        return lambda: paint(self.segmenter._instances(prompts, low_res, iou, vocabulary, size, options), size)
+        objects = functools.partial(
+            make_instances,
+            iou_threshold=options.iou_threshold,
+            mask_threshold=self.segmenter.manifest.sam2.mask_threshold,
+        )
+        return lambda: paint(objects(prompts, low_res, iou, vocabulary.names, size), size)
 
 
 def extract_then_grid(

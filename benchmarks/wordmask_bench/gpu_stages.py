@@ -6,7 +6,7 @@ outputs come from rows fed alone, so that a batch that mixes its rows shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -133,7 +133,7 @@ def _prompts(side: int) -> Arrays:
     }
 
 
-def graphs_of(segmenter: Segmenter) -> dict[str, Graph]:
+def graphs_of(segmenter: Segmenter) -> Mapping[str, Graph]:
     """The graphs that a segmenter has loaded, by name."""
     return segmenter._graphs
 

@@ -9,15 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Graph
-from wordmask.backends.device import parse_device
 from wordmask.backends.late import LateGraph
-from wordmask.backends.load import load_graph
 from wordmask.backends.ort import default_threads
 from wordmask.bundle import Bundle, open_bundle, user_cache
 from wordmask.classmap import ClassMap, classify, join
@@ -28,27 +26,20 @@ from wordmask.dense_features import upsampled_features
 from wordmask.encoder import encode_photo
 from wordmask.errors import BundleError
 from wordmask.image import check_rgb, decode
+from wordmask.instances import make_instances
+from wordmask.loading import LoadedGraphs, load_graphs
 from wordmask.manifest import Clip, Manifest
-from wordmask.masks import drop_duplicates, paint, upsample
+from wordmask.masks import paint
 from wordmask.memory import with_less
 from wordmask.pamr import load_pamr, refined_bands
 from wordmask.preprocess import Photo, resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
-from wordmask.rle import encode_box
 from wordmask.similarities import Similarities, Words
-from wordmask.types import EncodedPhoto, Floats, Instance, Options, Prompt, Segmentation, Vocabulary
-from wordmask.upsampler import Tiling
+from wordmask.types import EncodedPhoto, Floats, Options, Prompt, Segmentation, Vocabulary
 from wordmask.words import WordEmbedder, default_background
 
 if TYPE_CHECKING:
     from wordmask.engines import Precision
-
-STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
-LATE = ("clip_text", "loftup_features")  # loaded when they are first used
-UPSAMPLERS = ("loftup", "loftup_features")
-GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
-CPU_TILE = 64  # most pixels of a tile's side: its activations stay in the caches
-GPU_TILE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +71,6 @@ class Clock:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-
-class OnCpu(NamedTuple):
-    """Whether a processor runs CLIP, and LoftUp."""
-
-    clip: bool
-    loftup: bool
 
 
 class Segmenter:
@@ -124,22 +108,14 @@ class Segmenter:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        manifest = self.bundle.manifest
-        devices = dict.fromkeys(manifest.graphs, parse_device(device))
-        if upsampler_device is not None:
-            devices |= {name: parse_device(upsampler_device) for name in UPSAMPLERS if name in devices}
-        self._threads = threads or default_threads()
-        home = replace(self.bundle, folder=self.bundle.folder.absolute())  # for what is read later, from another folder
-        places = {name: place for name, place in devices.items() if name in STAGES}
-        workers = self._threads if all(place.on_cpu for place in places.values()) else 1
-        with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
-            load = partial(load_graph, home, threads=threads, tensorrt_precision=tensorrt_precision)
-            loading = {name: pool.submit(load, name, place) for name, place in places.items() if name not in LATE}
-            graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
-        graphs |= {name: LateGraph(partial(load, name, devices[name])) for name in LATE if name in devices}
-        on_cpu = OnCpu(devices["clip_image"].on_cpu, "loftup" in devices and devices["loftup"].on_cpu)
-        kept = ("features",) if devices["clip_image"] == devices.get("loftup") else ()
-        self._take(graphs, on_cpu, kept)
+        loaded = load_graphs(
+            self.bundle,
+            device=device,
+            upsampler_device=upsampler_device,
+            threads=threads,
+            tensorrt_precision=tensorrt_precision,
+        )
+        self._take(loaded, threads)
 
     @classmethod
     def from_graphs(
@@ -149,26 +125,22 @@ class Segmenter:
 
         Args:
             bundle: whose manifest tells what the graphs are, and which holds the tokenizer's merges.
-            graphs: by the names in STAGES; without `loftup` where the bundle has none.
+            graphs: by the names in wordmask.loading.STAGES; without `loftup` where the bundle has none.
             on_cpu: a processor runs them: they are fed small tiles and single windows, which fit its caches.
             threads: CPU threads of the arithmetic around the graphs; all cores by default.
         """
         segmenter = cls.__new__(cls)
-        segmenter.bundle, segmenter._threads = bundle, threads or default_threads()
-        segmenter._take(dict(graphs), OnCpu(on_cpu, on_cpu), ())
+        segmenter.bundle = bundle
+        segmenter._take(LoadedGraphs(graphs, on_cpu, on_cpu), threads)
         return segmenter
 
-    def _take(self, graphs: dict[str, Graph], on_cpu: OnCpu, kept: tuple[str, ...]) -> None:
-        """Settles how the graphs are fed; kept are outputs of CLIP that LoftUp reads where they are."""
+    def _take(self, loaded: LoadedGraphs, threads: int | None) -> None:
+        self._loaded, self._graphs, self._threads = loaded, loaded.graphs, threads or default_threads()
         self._pamr = LateGraph(partial(load_pamr, self._threads))
-        self._graphs, self._kept, self._tiles_on_cpu = graphs, kept, on_cpu.loftup
-        wishes = [graphs[name].rows for name in ("clip_image", "loftup") if name in graphs]
-        default = 1 if on_cpu.clip else GPU_WINDOWS
-        self._windows_a_run = min((wish for wish in wishes if wish), default=default)
         manifest = self.manifest
         merges = self.bundle.path(manifest.clip.merges).absolute()  # it is read later, maybe from another folder
         cache = user_cache() / "words" / manifest.bundle_id
-        self._embedder = WordEmbedder(graphs["clip_text"], merges, manifest.clip, cache)
+        self._embedder = WordEmbedder(self._graphs["clip_text"], merges, manifest.clip, cache)
 
     @property
     def manifest(self) -> Manifest:
@@ -243,7 +215,15 @@ class Segmenter:
         with clock.measure("sam2_decoder"):
             low_res, iou = self.decode(encoded, prompts)
         with clock.measure("masks"):
-            instances = self._instances(prompts, low_res, iou, queries.vocabulary, encoded.size, options)
+            instances = make_instances(
+                prompts,
+                low_res,
+                iou,
+                queries.vocabulary.names,
+                encoded.size,
+                iou_threshold=options.iou_threshold,
+                mask_threshold=self.manifest.sam2.mask_threshold,
+            )
             semantic = paint(instances, encoded.size)
         return Segmentation(
             words=queries.vocabulary.names,
@@ -319,13 +299,13 @@ class Segmenter:
         """Similarities f32 (C, h, w) of a photo's pixels with the words' probes, windows joined."""
         resized = resize_for_clip(photo, constants)
         return with_less(
-            lambda windows: self._similarities(resized, words, options, clock, windows), self._windows_a_run
+            lambda windows: self._similarities(resized, words, options, clock, windows), self._loaded.windows_a_run
         )
 
     def _similarities(self, resized: Photo, words: Words, options: Options, clock: Clock, windows_a_run: int) -> Floats:
         """Of the pixels of a resized photo with the words' probes: f32 (C, H, W)."""
         clip = self._graphs["clip_image"]
-        dense = DenseBranch(clip, self.manifest.clip, windows_a_run, self._threads, self._kept)
+        dense = DenseBranch(clip, self.manifest.clip, windows_a_run, self._threads, self._loaded.kept)
         if not self.uses_loftup(options):
             return dense.bilinear(resized, words, clock.measure)
         selective, whole_photo = self.upsample(options) == "selective", options.upsample_scope == "image"
@@ -337,12 +317,11 @@ class Segmenter:
     def _loftup(self, options: Options, windows_a_run: int) -> Upsampler:
         constants = self.manifest.loftup
         assert constants is not None  # uses_loftup
-        side = CPU_TILE if self._tiles_on_cpu else GPU_TILE
-        return Upsampler(self._graphs["loftup"], constants, Tiling(side, 1 if self._tiles_on_cpu else windows_a_run))
+        return Upsampler(self._graphs["loftup"], constants, self._loaded.tiling(windows_a_run))
 
     def upsample(self, options: Options) -> Literal["full", "selective"]:
         """Where LoftUp is evaluated with these options, if it is."""
-        return options.upsample or ("selective" if self._tiles_on_cpu else "full")
+        return options.upsample or ("selective" if self._loaded.loftup_on_cpu else "full")
 
     def uses_loftup(self, options: Options) -> bool:
         """Whether LoftUp will run with these options.
@@ -378,12 +357,11 @@ class Segmenter:
         resized = resize_for_clip(photo, self.manifest.clip)
 
         def run(windows: int) -> Floats:
-            tiling = Tiling(CPU_TILE, 1) if self._tiles_on_cpu else Tiling(GPU_TILE, windows)
-            loftup = Upsampler(graph, constants, tiling)
+            loftup = Upsampler(graph, constants, self._loaded.tiling(windows))
             return upsampled_features(resized, clip, self.manifest.clip, loftup, windows)
 
         with clock.measure("features"):
-            return with_less(run, self._windows_a_run)
+            return with_less(run, self._loaded.windows_a_run)
 
     def refined(self, similarities: Floats, photo: Photo) -> Iterator[Floats]:
         """Similarities f32 (Q, h, w) of a photo u8 (H, W, 3), refined by its colours (see wordmask.pamr).
@@ -393,46 +371,3 @@ class Segmenter:
         """
         resized = resize_for_clip(photo, self.manifest.clip)
         return refined_bands(self._pamr, similarities, resized, (photo.shape[0], photo.shape[1]))
-
-    def _instances(
-        self,
-        prompts: Sequence[Prompt],
-        low_res: Floats,
-        iou: Floats,
-        vocabulary: Vocabulary,
-        size: tuple[int, int],
-        options: Options,
-    ) -> tuple[Instance, ...]:
-        """Duplicates dropped, the rest at full resolution, in falling score."""
-        threshold = self.manifest.sam2.mask_threshold
-        class_index = np.array([prompt.class_index for prompt in prompts], np.int64)
-        confidence = np.array([prompt.confidence for prompt in prompts], np.float32)
-        kept = drop_duplicates(low_res, class_index, confidence, size, options.iou_threshold, mask_threshold=threshold)
-        found = []
-        for i in kept.tolist():
-            placed = upsample(low_res[i], size, mask_threshold=threshold)
-            if placed is not None:
-                found.append(_instance(prompts[i], float(iou[i]), *placed, vocabulary, size))
-        return tuple(sorted(found, key=lambda instance: -instance.score))
-
-
-def _instance(
-    prompt: Prompt,
-    iou: float,
-    mask: NDArray[np.bool_],
-    box: tuple[int, int, int, int],
-    vocabulary: Vocabulary,
-    size: tuple[int, int],
-) -> Instance:
-    return Instance(
-        word=vocabulary.names[prompt.class_index],
-        class_index=prompt.class_index,
-        mask=encode_box(mask, box[0], box[1], size),
-        box=box,
-        area=int(np.count_nonzero(mask)),
-        clip_confidence=prompt.confidence,
-        sam_iou=iou,
-        score=prompt.confidence * iou,
-        points=prompt.points,
-        labels=prompt.labels,
-    )

@@ -35,7 +35,7 @@ class Serving:
 
     Attributes:
         schema: of this file.
-        graphs: by their names in wordmask.pipeline.STAGES.
+        graphs: by their names in wordmask.loading.STAGES.
         on_cpu: a processor runs them.
         in_flight: photos under way at once in one process of the Python model.
         workers: such processes on the machine; they share its cores.

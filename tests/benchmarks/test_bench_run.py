@@ -18,6 +18,7 @@ from wordmask.bundle import open_bundle
 from wordmask.cli import main
 from wordmask.errors import BundleError
 from wordmask.image import decode
+from wordmask.instances import make_instances
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.baseline import Masks
 from wordmask_bench.bench_eager import EagerSide
@@ -113,7 +114,11 @@ def test_duplicates_are_dropped_by_the_rules_of_the_runtime(sides, photo):
     picture = decode(photo).copy()
     prompts = grid_prompts(picture.shape[:2], 2 * POINTS, 2)
     low_res, iou = engine.segmenter.decode(engine.segmenter.encode(picture), prompts)
-    ours = engine.segmenter._instances(prompts, low_res, iou, WORDS, picture.shape[:2], engine.setup.options)
+    limits = {
+        "iou_threshold": engine.setup.options.iou_threshold,
+        "mask_threshold": engine.segmenter.manifest.sam2.mask_threshold,
+    }
+    ours = make_instances(prompts, low_res, iou, WORDS.names, picture.shape[:2], **limits)
     found = eager._masks(picture, prompts)
     _, theirs = keep_masks(found, prompts, WORDS.names, engine.setup.options.iou_threshold)
     assert 0 < len(ours) <= len(prompts)

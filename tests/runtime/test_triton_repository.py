@@ -23,8 +23,8 @@ from wordmask.bundle import Bundle, open_bundle
 from wordmask.cli import main
 from wordmask.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Request, Sidecar, Target
 from wordmask.errors import DeviceError, EngineError, OutputError
+from wordmask.loading import STAGES
 from wordmask.manifest import File
-from wordmask.pipeline import STAGES
 from wordmask.triton_repository import EngineChoice, Layout, write_repository
 from wordmask.triton_settings import read_serving
 from wordmask_export.profiles import profiles

@@ -1,0 +1,73 @@
+"""A bundle's graphs on their devices, and how many windows and pixels they are fed there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from wordmask.backends import Graph
+from wordmask.backends.device import parse_device
+from wordmask.backends.late import LateGraph
+from wordmask.backends.load import load_graph
+from wordmask.backends.ort import default_threads
+from wordmask.bundle import Bundle
+from wordmask.upsampler import Tiling
+
+if TYPE_CHECKING:
+    from wordmask.engines import Precision
+
+STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
+LATE = ("clip_text", "loftup_features")  # loaded when they are first used
+UPSAMPLERS = ("loftup", "loftup_features")
+GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
+CPU_TILE = 64  # most pixels of a tile's side: its activations stay in the caches
+GPU_TILE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedGraphs:
+    """Graphs by name, and how they are fed.
+
+    Attributes:
+        graphs: those of STAGES that the bundle has, and of LATE.
+        clip_on_cpu: a processor runs CLIP. loftup_on_cpu: and LoftUp.
+        kept: outputs of CLIP that may stay on its device, because LoftUp reads them there.
+    """
+
+    graphs: Mapping[str, Graph]
+    clip_on_cpu: bool
+    loftup_on_cpu: bool
+    kept: tuple[str, ...] = ()
+
+    @property
+    def windows_a_run(self) -> int:
+        """Windows that go through CLIP and LoftUp together: the fewest that one of them wishes."""
+        wishes = [self.graphs[name].rows for name in ("clip_image", "loftup") if name in self.graphs]
+        return min((wish for wish in wishes if wish), default=1 if self.clip_on_cpu else GPU_WINDOWS)
+
+    def tiling(self, windows: int) -> Tiling:
+        """The tiles LoftUp takes, of as many windows at once where a GPU runs it."""
+        return Tiling(CPU_TILE, 1) if self.loftup_on_cpu else Tiling(GPU_TILE, windows)
+
+
+def load_graphs(
+    bundle: Bundle, *, device: str, upsampler_device: str | None, threads: int | None, tensorrt_precision: Precision
+) -> LoadedGraphs:
+    """Loads a bundle's graphs; see wordmask.pipeline.Segmenter."""
+    devices = dict.fromkeys(bundle.manifest.graphs, parse_device(device))
+    if upsampler_device is not None:
+        devices |= {name: parse_device(upsampler_device) for name in UPSAMPLERS if name in devices}
+    home = replace(bundle, folder=bundle.folder.absolute())  # for what is read later, from another folder
+    places = {name: place for name, place in devices.items() if name in STAGES and name not in LATE}
+    workers = (threads or default_threads()) if all(place.on_cpu for place in places.values()) else 1
+    load = partial(load_graph, home, threads=threads, tensorrt_precision=tensorrt_precision)
+    with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
+        loading = {name: pool.submit(load, name, place) for name, place in places.items()}
+        graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
+    graphs |= {name: LateGraph(partial(load, name, devices[name])) for name in LATE if name in devices}
+    clip, loftup = devices["clip_image"], devices.get("loftup")
+    kept = ("features",) if clip == loftup else ()
+    return LoadedGraphs(graphs, clip.on_cpu, loftup is not None and loftup.on_cpu, kept)
