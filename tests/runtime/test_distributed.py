@@ -139,6 +139,7 @@ def test_a_photo_that_wants_to_be_alone_waits_for_the_others_and_keeps_newcomers
     def alone():
         with gate.alone():
             log.append("alone begins")
+            time.sleep(0.05)  # long enough for a newcomer to come in
             log.append("alone ends")
 
     with ThreadPoolExecutor(3) as pool:

@@ -24,7 +24,9 @@ class Gate:
         try:
             yield
         finally:
-            self._leave()
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -33,14 +35,9 @@ class Gate:
             self._changed.wait_for(lambda: not self._alone)
             self._alone = True  # nobody else comes in
             self._changed.wait_for(lambda: self._inside == 0)
-            self._inside = 1
         try:
             yield
         finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        with self._changed:
-            self._inside -= 1
-            self._alone = self._alone and self._inside > 0
-            self._changed.notify_all()
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
