@@ -8,6 +8,7 @@ torch.compile.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,7 @@ from wordmask_bench.bench_side import (
     random_tiles,
     repeated,
 )
+from wordmask_bench.bench_smooth import smooth_class_map, smooth_logits, smooth_masks
 from wordmask_bench.gpu_eager import STAGES, Eager, Tensors
 
 
@@ -54,6 +56,8 @@ class EagerSide:
         self.use_loftup = models.loftup is not None and setup.options.use_loftup is not False
         if setup.variant == "compile":
             compile_chain(self.chain)
+        constants = self.manifest.sam2
+        self._mask_form = (constants.mask_size, constants.mask_threshold)
         classes = [*setup.vocabulary.classes, setup.vocabulary.background]
         self.class_of = np.repeat(np.arange(len(classes)), [len(words) for words in classes])
 
@@ -81,10 +85,15 @@ class EagerSide:
             photo = decode(path).copy()
         with clock.measure("class_map"):
             index, confidence = self._class_map(photo)
+        size, grid = (photo.shape[0], photo.shape[1]), self.setup.grid
+        if grid is not None:
+            index, confidence = smooth_class_map(size, grid, len(words))
         with clock.measure("prompts"):
             extract_prompts(index, confidence, len(words), options)
         with clock.measure("sam2"):
             masks = self._masks(photo, prompts)
+        if grid is not None:
+            masks = replace(masks, masks=smooth_masks(size, grid, *self._mask_form))
         with clock.measure("masks"):
             semantic, instances = keep_masks(masks, prompts, words, options.iou_threshold)
         with clock.measure("write"):
@@ -186,6 +195,9 @@ class EagerSide:
         """Masks brought to the photo's size, duplicates dropped, the rest encoded and painted."""
         with self.eager.mode():
             low_res = self._low_res(self._encode(photo), photo, prompts).float()
+        if self.setup.grid is not None:
+            smooth = smooth_logits((photo.shape[0], photo.shape[1]), self.setup.grid, self._mask_form[0])
+            low_res = torch.from_numpy(smooth).to(self.chain.device)
         iou = np.ones(len(prompts), np.float32)
 
         def run() -> object:

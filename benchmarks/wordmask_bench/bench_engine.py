@@ -13,19 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import pipeline
-from wordmask.backends import to_host
+from wordmask.backends import Graph, to_host
 from wordmask.bundle import open_bundle
 from wordmask.classmap import classify, stitch
+from wordmask.decoder import decode_prompts
 from wordmask.encoder import encode_windows
 from wordmask.folder import run_folder
 from wordmask.image import decode
 from wordmask.instances import make_instances
+from wordmask.manifest import Sam2
 from wordmask.masks import paint, upsample
 from wordmask.photos import Job, stamp
 from wordmask.pipeline import Clock, Segmenter
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.prompts import extract_prompts
-from wordmask.types import Floats, Options, Prompt
+from wordmask.types import EncodedPhoto, Floats, Options, Prompt
 from wordmask.upsampler import upsample_logits
 from wordmask_bench.bench_side import (
     Photo,
@@ -37,6 +39,7 @@ from wordmask_bench.bench_side import (
     random_tiles,
     repeated,
 )
+from wordmask_bench.bench_smooth import smooth_class_map, smooth_logits
 
 
 class Engine:
@@ -60,6 +63,7 @@ class Engine:
         )
         if setup.grid is not None:  # the chain is else the product's own, unchanged
             vars(pipeline)["extract_prompts"] = functools.partial(extract_then_grid, setup.grid)
+            vars(pipeline)["decode_prompts"] = functools.partial(decode_then_smooth, setup.grid)
 
     def windows(self, choice: Windows) -> None:
         """See Side."""
@@ -95,11 +99,11 @@ class Engine:
         """See Side."""
         photo = decode(path)
         dense = self.segmenter.class_map(photo, self.queries, self.setup.options, Clock()).index
-        low_res, _ = self.segmenter.decode(self.segmenter.encode(photo), prompts)
+        graph, constants = self.segmenter._graphs["sam2_decoder"], self.segmenter.manifest.sam2
+        low_res, _ = decode_prompts(graph, self.segmenter.encode(photo), prompts, constants)
         masks = np.zeros((len(prompts), *photo.shape[:2]), np.bool_)
-        threshold = self.segmenter.manifest.sam2.mask_threshold
         for mask, logits in zip(masks, low_res, strict=True):
-            placed = upsample(logits, (photo.shape[0], photo.shape[1]), mask_threshold=threshold)
+            placed = upsample(logits, (photo.shape[0], photo.shape[1]), mask_threshold=constants.mask_threshold)
             if placed is not None:
                 inside, (x0, y0, x1, y1) = placed
                 mask[y0:y1, x0:x1] = inside
@@ -162,6 +166,20 @@ class Engine:
 def extract_then_grid(
     points: int, class_map: NDArray[np.integer[Any]], confidence: Floats, n_classes: int, options: Options
 ) -> list[Prompt]:
-    """Prompts are extracted as always, for the time it takes; a grid takes their place."""
-    extract_prompts(class_map, confidence, n_classes, options)
-    return grid_prompts((class_map.shape[0], class_map.shape[1]), points, n_classes)
+    """Extracts prompts from a smooth class map, for the time it takes, and gives a grid in their place."""
+    size = (class_map.shape[0], class_map.shape[1])
+    extract_prompts(*smooth_class_map(size, points, n_classes), n_classes, options)
+    return grid_prompts(size, points, n_classes)
+
+
+def decode_then_smooth(
+    points: int,
+    graph: Graph,
+    encoded: EncodedPhoto,
+    prompts: Sequence[Prompt],
+    constants: Sam2,
+    rows: int | None = None,
+) -> tuple[Floats, Floats]:
+    """Decodes the grid's prompts, and gives smooth masks in place of those of random weights."""
+    _, iou = decode_prompts(graph, encoded, prompts, constants, rows)
+    return smooth_logits(encoded.size, points, constants.mask_size), iou

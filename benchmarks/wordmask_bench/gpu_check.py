@@ -42,6 +42,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--resume", action="store_true", help="keep the steps that an earlier check in this folder got through")
     add("--minutes", type=float, default=MINUTES, help="no step is started, or goes on, after that (%(default)s)")
     add("--photo", type=Path, default=EXAMPLES / "coffee.jpg", help="that is timed as a whole (%(default)s)")
+    add("--photos", type=int, default=32, help="copies of it in the folder that is timed (%(default)s)")
     add("--scenes", type=int, default=24, help="held-out scenes (%(default)s)")
     add("--max-batch", type=int, default=8, help="of the engines (%(default)s)")
     add("--max-prompts", type=int, default=32, help="of the engines (%(default)s)")
@@ -64,6 +65,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         sam2=args.sam2,
         small=args.small,
         photo=args.photo,
+        photos=args.photos,
         scenes=args.scenes,
         max_batch=args.max_batch,
         max_prompts=args.max_prompts,
@@ -146,6 +148,14 @@ def figures_of(step: str, settings: Settings) -> Figures:
     kind, _, name = step.partition("-")
     if kind == "tiny":
         return tiny_device(settings, VARIANTS[name])
+    if kind == "folder":
+        from wordmask_bench.gpu_folder import folder_device  # noqa: PLC0415
+
+        return folder_device(settings, VARIANTS[name])
+    if kind == "options":
+        from wordmask_bench.gpu_options import options_device  # noqa: PLC0415
+
+        return options_device(settings, VARIANTS[name])
     from wordmask_bench.gpu_full import full_device  # noqa: PLC0415
 
     return full_device(settings, VARIANTS[name])

@@ -49,8 +49,10 @@ VARIANTS = {
 
 FACTS, TINY, FULL = "facts", "tiny-reference", "full-reference"
 MINUTES = 8.0
-LIMITS = {FACTS: 90.0, TINY: 150.0, FULL: 300.0, "tiny": 150.0, "full": 240.0}  # seconds a step, of MINUTES
-FIRST = (TINY, "tiny-cpu", "tiny-cuda", "tiny-tensorrt-fp16", FULL, "full-cpu", "full-tensorrt-fp16", "full-cuda")
+# seconds a step may take, of MINUTES
+LIMITS = {FACTS: 90.0, TINY: 150.0, FULL: 300.0, "tiny": 150.0, "full": 240.0, "folder": 150.0, "options": 150.0}
+FIRST = (TINY, "tiny-cpu", "tiny-cuda", "tiny-tensorrt-fp16", FULL, "full-cpu", "full-tensorrt-fp16", "full-cuda",
+         "folder-cpu", "folder-tensorrt-fp16", "folder-cuda", "options-cuda")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Settings:
         full: the full-size bundle; None builds one with random weights.
         clip, sam2: models of that bundle, names or configuration files.
         small: build it with windows of 64 pixels.
-        photo: the whole photo that is timed.
+        photo: the whole photo that is timed. photos: how many of it a folder holds.
         scenes: held-out scenes to judge quality by.
         max_batch, max_prompts: of the engines.
         effort: of timing.
@@ -76,6 +78,7 @@ class Settings:
     sam2: str
     small: bool
     photo: Path
+    photos: int
     scenes: int
     max_batch: int
     max_prompts: int
@@ -112,8 +115,10 @@ def plan(devices: Sequence[str], only: Sequence[str] | None, minutes: float = MI
     """
     more = max(1.0, minutes / MINUTES)
     steps = [Step(name, None, LIMITS[name] * more) for name in (TINY, FULL)]
-    for kind in ("tiny", "full"):
+    for kind in ("tiny", "full", "folder"):
         steps += [Step(f"{kind}-{name}", VARIANTS[name], LIMITS[kind] * more) for name in dict.fromkeys(devices)]
+    if "cuda" in devices:
+        steps.append(Step("options-cuda", VARIANTS["cuda"], LIMITS["options"] * more))
     steps.sort(key=lambda step: FIRST.index(step.name) if step.name in FIRST else len(FIRST))
     wanted = [step for step in steps if not only or any(fnmatch.fnmatch(step.name, pattern) for pattern in only)]
     return [Step(FACTS, None, LIMITS[FACTS] * more), *wanted]

@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 from wordmask import pipeline
 from wordmask.bundle import open_bundle
 from wordmask.cli import main
+from wordmask.decoder import decode_prompts
 from wordmask.errors import BundleError
 from wordmask.image import decode
 from wordmask.instances import make_instances
@@ -59,7 +60,8 @@ def photo(examples, tmp_path_factory):
 def sides(setup, tmp_path_factory):
     """wordmask's side and two forms of PyTorch's, with the same words."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "extract_prompts", pipeline.extract_prompts)  # the engine's side puts a grid there
+        for name in ("extract_prompts", "decode_prompts"):  # the engine's side puts a grid and smooth masks there
+            patch.setattr(pipeline, name, vars(pipeline)[name])
         engine = Engine(setup)
         eager = EagerSide(replace(setup, variant="eager"))
         words = tmp_path_factory.mktemp("words") / "words.npy"
@@ -113,7 +115,8 @@ def test_duplicates_are_dropped_by_the_rules_of_the_runtime(sides, photo):
     engine, eager = sides
     picture = decode(photo).copy()
     prompts = grid_prompts(picture.shape[:2], 2 * POINTS, 2)
-    low_res, iou = engine.segmenter.decode(engine.segmenter.encode(picture), prompts)
+    graph, constants = engine.segmenter._graphs["sam2_decoder"], engine.segmenter.manifest.sam2
+    low_res, iou = decode_prompts(graph, engine.segmenter.encode(picture), prompts, constants)
     limits = {
         "iou_threshold": engine.setup.options.iou_threshold,
         "mask_threshold": engine.segmenter.manifest.sam2.mask_threshold,
