@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from wordmask import output
 from wordmask.image import decode
-from wordmask.manifest import read_manifest
-from wordmask.pipeline import Clock
+from wordmask.manifest_reading import read_manifest
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.prompts import extract_prompts
+from wordmask.timing import Clock
 from wordmask.types import Prompt
 from wordmask_bench.baseline import EagerChain, Masks
 from wordmask_bench.bench_masks import keep_masks

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import pipeline
+from wordmask.arrays import Floats
 from wordmask.backends import to_host
 from wordmask.bundle import open_bundle
 from wordmask.classmap import classify, stitch
@@ -20,12 +21,13 @@ from wordmask.encoder import encode_windows
 from wordmask.folder import run_folder
 from wordmask.image import decode
 from wordmask.instances import make_instances
+from wordmask.job import Job, stamp
 from wordmask.masks import paint, upsample
-from wordmask.photos import Job, stamp
-from wordmask.pipeline import Clock, Segmenter
+from wordmask.pipeline import Segmenter
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.prompts import extract_prompts
-from wordmask.types import Floats, Options, Prompt
+from wordmask.timing import Clock
+from wordmask.types import Options, Prompt
 from wordmask.upsampler import upsample_logits
 from wordmask_bench.bench_side import (
     Photo,

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import get_args
 
 from wordmask.bundle import Bundle
-from wordmask.cli_arguments import background_words, class_lines
 from wordmask.errors import ManifestError
 from wordmask.photos import find_photos
 from wordmask.strict import parse_as
 from wordmask.types import Options, Vocabulary
+from wordmask.word_lists import background_words, class_lines
 from wordmask_bench.bench_machine import available_cores
 from wordmask_bench.bench_side import ModelFiles, Setup, Stage, Variant, Windows
 from wordmask_bench.timing import Effort

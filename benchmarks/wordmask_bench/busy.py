@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wordmask.cli_arguments import class_lines
 from wordmask.folder import IN_FLIGHT, run_folder
 from wordmask.photos import find_photos
 from wordmask.pipeline import Segmenter
 from wordmask.types import Options, Vocabulary
+from wordmask.word_lists import class_lines
 
 
 class Clocked:

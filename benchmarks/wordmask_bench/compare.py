@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.pipeline import Clock, Queries, Segmenter
+from wordmask.arrays import BoolMask, Floats
+from wordmask.pipeline import Segmenter
 from wordmask.prompts import extract_prompts
-from wordmask.types import BoolMask, Floats, Options, Segmentation
+from wordmask.queries import Queries
+from wordmask.timing import Clock
+from wordmask.types import Options, Segmentation
 
 REACH = 16  # pixels from a border that its band is looked for in: a patch of CLIP
 SMALL = 32 * 32  # pixels: COCO's bound of small objects

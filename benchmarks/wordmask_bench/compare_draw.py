@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from wordmask.arrays import BoolMask, Floats
 from wordmask.overlay import draw
 from wordmask.palette import voc_palette
-from wordmask.types import BoolMask, Floats
 from wordmask_bench.compare import SMALL, Comparison, Side
 
 Picture = NDArray[np.uint8]

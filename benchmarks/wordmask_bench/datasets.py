@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wordmask.image import IMAGE_SUFFIXES
-from wordmask.words import read_class_lines
+from wordmask.word_lists import read_class_lines
 from wordmask_bench.datasets_errors import DatasetError
 from wordmask_bench.datasets_labels import Coding
 from wordmask_bench.datasets_layouts import missing

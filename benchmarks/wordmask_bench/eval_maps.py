@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.classmap import ClassMap
-from wordmask.pipeline import Clock, Queries, Segmenter
+from wordmask.pipeline import Segmenter
+from wordmask.queries import Queries
+from wordmask.timing import Clock
 from wordmask.types import Options
 from wordmask_bench.datasets import Dataset
 from wordmask_bench.eval_protocol import Prediction, predict, vocabulary

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.pipeline import Queries
+from wordmask.arrays import BoolMask, Floats
+from wordmask.queries import Queries
 from wordmask.resize import bilinear
-from wordmask.types import BoolMask, Floats, Vocabulary
+from wordmask.types import Vocabulary
 from wordmask_bench.datasets_protocol import Protocol, Synonyms
 
 STRIP_BYTES = 1 << 25  # of one strip's probabilities

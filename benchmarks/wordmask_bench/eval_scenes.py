@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.masks import upsample
-from wordmask.pipeline import Clock, Segmenter
+from wordmask.pipeline import Segmenter
+from wordmask.timing import Clock
 from wordmask.types import Options, Prompt, Vocabulary
 from wordmask_bench.evaluation import Confusion, boundary, deepest_point, iou, is_small, mean
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from wordmask import image_jpeg_fast, rle
+from wordmask.arrays import BoolMask
 from wordmask.image import decode
-from wordmask.types import BoolMask
 
 SIZE = (1200, 1800)
 BOXES = ((60, 80), (200, 300), (600, 900), SIZE)

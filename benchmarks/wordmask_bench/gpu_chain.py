@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.pipeline import Clock, Segmenter
+from wordmask.pipeline import Segmenter
+from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.eval_scenes import WORDS, Report, to_dict
 from wordmask_bench.evaluation import Confusion, mean

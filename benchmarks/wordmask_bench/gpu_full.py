@@ -10,8 +10,9 @@ from typing import Any
 
 from wordmask.backends import Values
 from wordmask.image import decode
-from wordmask.pipeline import Clock, Segmenter
+from wordmask.pipeline import Segmenter
 from wordmask.prompts import extract_prompts
+from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.gpu_eager import Eager, Tensors, choice_of, load_chain
 from wordmask_bench.gpu_plan import Settings, Variant

@@ -14,13 +14,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Photo
 from wordmask.backends import Graph
 from wordmask.backends.ort import OrtGraph
 from wordmask.bundle import Bundle
 from wordmask.engines import ROWS
 from wordmask.manifest import Graph as GraphEntry
 from wordmask.pipeline import Segmenter
-from wordmask.preprocess import Photo, cut_windows, resize_for_clip, resize_for_sam2
+from wordmask.preprocess import cut_windows, resize_for_clip, resize_for_sam2
 from wordmask.text import Tokenizer
 from wordmask.upsampler import window_inputs
 from wordmask_export.parity import batch_error, relative_error, worst_iou

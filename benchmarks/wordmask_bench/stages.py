@@ -23,8 +23,9 @@ import cv2
 import numpy as np
 
 from wordmask import classmap, masks, prompts, rle
+from wordmask.arrays import Floats
 from wordmask.preprocess import resize_for_sam2, window_starts
-from wordmask.types import Floats, Instance, Options
+from wordmask.types import Instance, Options
 from wordmask_bench.scenes import generate
 
 CLASSES, WINDOW = 20, 224

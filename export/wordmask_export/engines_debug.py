@@ -7,7 +7,8 @@ from pathlib import Path
 
 from wordmask.engines import Precision, Profile, shape_of
 from wordmask.errors import MissingExtraError
-from wordmask.manifest import Graph, read_manifest
+from wordmask.manifest import Graph
+from wordmask.manifest_reading import read_manifest
 from wordmask_export.engines import Choice, typed_graph
 from wordmask_export.engines_debug_inputs import RealInputs
 from wordmask_export.profiles import profiles

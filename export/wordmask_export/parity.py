@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.backends.ort import OrtGraph
-from wordmask.manifest import Loftup, Manifest
-from wordmask.manifest_features import AnyManifest
+from wordmask.manifest import AnyManifest, Loftup, Manifest
 from wordmask.preprocess import resize_for_sam2
 from wordmask.text import Tokenizer
 from wordmask.upsampler import HALO, window_inputs

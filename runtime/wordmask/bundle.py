@@ -9,8 +9,8 @@ from pathlib import Path
 
 from wordmask.bundle_files import check_file
 from wordmask.errors import BundleError
-from wordmask.manifest import FILE_NAME, File, Manifest, read_manifest
-from wordmask.manifest_features import AnyManifest, FeaturesManifest, read_any_manifest
+from wordmask.manifest import AnyManifest, FeaturesManifest, File, Manifest
+from wordmask.manifest_reading import FILE_NAME, read_any_manifest, read_manifest
 
 DEFAULT_NAME, SHIPPED_NAME = "default", "tiny"
 

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Floats
 from wordmask.resize import source_positions
 from wordmask.similarities import PART_BYTES, Mixing, Similarities
-from wordmask.types import Floats
 
 TILE_ROWS = 96  # of the photo: the most that a thread takes at a time
 BLOCK_BYTES = 1 << 20  # of probabilities held at once by a thread: about its second-level cache

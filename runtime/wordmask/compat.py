@@ -13,6 +13,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Floats
 from wordmask.compat_masks import (
     GuidedMask,
     GuidedPrompt,
@@ -24,8 +25,9 @@ from wordmask.compat_masks import (
 from wordmask.dense_features import enlarge
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.image import check_rgb
-from wordmask.pipeline import Clock, Queries
-from wordmask.types import Floats, Options, Vocabulary
+from wordmask.queries import Queries
+from wordmask.timing import Clock
+from wordmask.types import Options, Vocabulary
 
 __all__ = [
     "GuidedMask",

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import masks
+from wordmask.arrays import BoolMask, Floats
 from wordmask.bundle import find_bundle, open_bundle
 from wordmask.checkpoint_bundle import bundle_of_checkpoint
 from wordmask.image import check_rgb
-from wordmask.manifest import read_manifest
+from wordmask.manifest_reading import read_manifest
 from wordmask.pipeline import Segmenter
 from wordmask.prompts import extract_prompts
-from wordmask.types import BoolMask, Floats, Options, Prompt
+from wordmask.types import Options, Prompt
 
 Point = tuple[int, int]
 _loaded: weakref.WeakValueDictionary[tuple[str, str, str], Segmenter] = weakref.WeakValueDictionary()

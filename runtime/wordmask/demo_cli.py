@@ -8,8 +8,8 @@ import socket
 import tempfile
 import threading
 
-from wordmask.cli_arguments import background_words
 from wordmask.run_cli import DOMAINS
+from wordmask.word_lists import background_words
 
 LOCAL = ("127.0.0.1", "localhost")
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import BoolMask, Floats, Photo
 from wordmask.backends import Graph, Value, to_host
 from wordmask.classmap import stitch
 from wordmask.encoder import encode_windows
 from wordmask.feature_map import stitch_features
 from wordmask.manifest import Clip, Loftup
-from wordmask.preprocess import Photo, cut_windows
+from wordmask.preprocess import cut_windows
 from wordmask.resize import bilinear
 from wordmask.selection import undecided
 from wordmask.similarities import Words
-from wordmask.types import BoolMask, Floats
 from wordmask.upsampler import Tiling, upsample_logits
 
 MARGIN, BORDER = 3.0, 16  # of selective upsampling, see undecided; what others give: benchmarks/NOTES.md

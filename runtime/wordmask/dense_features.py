@@ -12,13 +12,13 @@ import tempfile
 
 import numpy as np
 
+from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph, to_host
 from wordmask.dense import Upsampler
 from wordmask.encoder import encode_windows
 from wordmask.manifest import Clip
-from wordmask.preprocess import Photo, cut_windows
+from wordmask.preprocess import cut_windows
 from wordmask.resize import bilinear
-from wordmask.types import Floats
 from wordmask.upsampler import Canvas
 
 IN_MEMORY = 1 << 30  # bytes of an array that is simply kept in memory

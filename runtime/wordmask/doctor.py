@@ -20,7 +20,7 @@ from typing import Any, Literal
 from wordmask.bundle import open_any_bundle, search_path, user_cache
 from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
 from wordmask.inspection import FITS, Machine, engines, find_machine
-from wordmask.manifest import FILE_NAME
+from wordmask.manifest_reading import FILE_NAME
 
 State = Literal["ok", "note", "warning", "problem"]
 

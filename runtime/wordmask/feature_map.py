@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.types import Floats
+from wordmask.arrays import Floats
 
 
 def stitch_features(

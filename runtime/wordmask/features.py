@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wordmask.arrays import Floats, Photo
 from wordmask.backends import to_host
 from wordmask.backends.device import parse_device
 from wordmask.backends.load import load_graph
@@ -21,8 +22,7 @@ from wordmask.bundle import AnyBundle, FeaturesBundle, open_any_bundle
 from wordmask.encoder import encode_windows
 from wordmask.errors import BundleError
 from wordmask.feature_map import stitch_features
-from wordmask.preprocess import Photo, cut_windows
-from wordmask.types import Floats
+from wordmask.preprocess import cut_windows
 from wordmask.upsampler import Canvas
 
 CPU_TILE, GPU_TILE = 64, 512  # pixels of a tile's side

@@ -10,11 +10,12 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from wordmask.job import Job
 from wordmask.journal import Journal
 from wordmask.layout import JOURNAL
 from wordmask.photo_work import Work, Writing
-from wordmask.photos import Job
-from wordmask.pipeline import Queries, Segmenter
+from wordmask.pipeline import Segmenter
+from wordmask.queries import Queries
 from wordmask.report import write_report
 from wordmask.resume import Plan
 from wordmask.run import Outcome, Run, StoppedError, all_settings, carry_out, facts

@@ -10,7 +10,8 @@ from typing import Any
 
 from wordmask.engines import FOLDER, ROWS, Profile, Sidecar, Target, read_plan, read_sidecar
 from wordmask.errors import DeviceError, EngineError, MissingExtraError
-from wordmask.manifest_features import AnyManifest, read_any_manifest
+from wordmask.manifest import AnyManifest
+from wordmask.manifest_reading import read_any_manifest
 
 RTX = "rtx-"  # what TensorRT-RTX built; see wordmask.backends.ort_rtx
 FITS = "fits"

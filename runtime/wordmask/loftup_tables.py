@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Floats
 from wordmask.manifest import Loftup
-from wordmask.types import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,24 +1,16 @@
 """manifest.json, the contract between the exporters and the runtime.
 
-Every fact about a model that the runtime needs stands here; the parser is strict and names the field that is wrong.
+Every fact about a model that the runtime needs stands here. manifest_reading reads it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
-
-from wordmask.errors import ManifestError
-from wordmask.manifest_check import check_contents
-from wordmask.strict import load_json, parse_as, read_json, show
+from typing import Any, ClassVar, Literal, Protocol
 
 SCHEMA = 2
-FILE_NAME = "manifest.json"
-Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -163,55 +155,50 @@ def bundle_id(manifest: Contents) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Reads and checks the manifest of a bundle folder.
+@dataclass(frozen=True)
+class Backbone:
+    """A photo's encoder; sizes in pixels.
 
-    Raises:
-        ManifestError: missing, not JSON, unknown schema or field, wrong type or value, a bundle id that does not fit,
-            or a bundle for features only.
+    Attributes:
+        name: as `wordmask build --backbone` has it.
+        dim: channels of the features.
+        patch: side of a patch.
+        window: side of the square it takes.
     """
-    return read_with(folder, parse_pipeline)
+
+    name: str
+    dim: int
+    patch: int
+    window: int
 
 
-def read_with(folder: Path, parse: Callable[[Any], Parsed]) -> Parsed:
-    """Reads a bundle folder's manifest; errors of `parse`, which is given its JSON, get the path in front."""
-    path = folder / FILE_NAME
-    try:
-        raw = read_json(path)
-    except ManifestError as error:
-        raise ManifestError(f"{error}; build or copy the bundle again") from error
-    try:
-        return parse(raw)
-    except ManifestError as error:
-        raise ManifestError(f"{path}: {error}") from error
+@dataclass(frozen=True)
+class FeaturesManifest:
+    """All of such a bundle's manifest.json; see Manifest."""
+
+    schema: int
+    kind: Literal["features"]
+    bundle_id: str
+    domain: Literal["photos", "synthetic", "random"]
+    precision: Literal["fp32", "fp16"]
+    graphs: dict[str, Graph]
+    models: dict[str, Model]
+    backbone: Backbone
+    loftup: Loftup
+    parity: dict[str, float] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+
+    def files(self) -> tuple[File, ...]:
+        """Every file of the bundle but the manifest."""
+        return tuple(self.graphs.values())
+
+    def sealed(self) -> FeaturesManifest:
+        """The same manifest with its bundle id filled in."""
+        return replace(self, bundle_id=bundle_id(self))
+
+    def to_json(self) -> str:
+        """The text of manifest.json."""
+        return json_of(self)
 
 
-def parse(text: str) -> Manifest:
-    """Parses the text of a manifest; see read_manifest."""
-    return parse_pipeline(load_json(text))
-
-
-def parse_pipeline(raw: Any) -> Manifest:
-    """Parses the JSON of a manifest; see read_manifest."""
-    check_schema(raw)
-    if isinstance(raw, dict) and "kind" in raw:
-        raise ManifestError(f"kind is {show(raw['kind'])}: such a bundle has no words; `wordmask features` takes it")
-    manifest = parse_as(Manifest, raw, "manifest")
-    assert isinstance(manifest, Manifest)
-    check_contents(manifest)
-    check_id(manifest, manifest.bundle_id)
-    return manifest
-
-
-def check_schema(raw: Any) -> None:
-    """Raises ManifestError if a manifest's JSON is of another version."""
-    if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
-        found = show(raw.get("schema"))
-        advice = "build the bundle again, or take the wordmask that made it"
-        raise ManifestError(f"schema is {found}, this version of wordmask reads {SCHEMA}: {advice}")
-
-
-def check_id(manifest: Contents, found: str) -> None:
-    """Raises ManifestError if a manifest's bundle id is another one."""
-    if found != bundle_id(manifest):
-        raise ManifestError("bundle_id does not fit the contents: the manifest was edited or mixed from two builds")
+AnyManifest = Manifest | FeaturesManifest

@@ -13,8 +13,7 @@ from wordmask.errors import ManifestError
 from wordmask.strict import member, show
 
 if TYPE_CHECKING:
-    from wordmask.manifest import Clip, File, Graph, Loftup, Manifest, Sam2, Tensor
-    from wordmask.manifest_features import FeaturesManifest
+    from wordmask.manifest import Clip, FeaturesManifest, File, Graph, Loftup, Manifest, Sam2, Tensor
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import resize, rle
-from wordmask.types import BoolMask, Floats, Instance
+from wordmask.arrays import BoolMask, Floats
+from wordmask.types import Instance
 
 Box = tuple[int, int, int, int]
 

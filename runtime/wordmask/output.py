@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wordmask.arrays import Floats
 from wordmask.errors import OutputError
 from wordmask.palette import voc_palette
-from wordmask.types import Floats, Instance, Segmentation
+from wordmask.types import Instance, Segmentation
 
 PALETTE_WORDS = 255  # more do not fit a palette PNG
 TEMPORARY = ".wordmask-part-"  # begins the name of a file that is not complete

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Floats
 from wordmask.backends import Graph
 from wordmask.backends.ort import OrtGraph
 from wordmask.manifest import Graph as Entry
 from wordmask.manifest import Tensor
 from wordmask.resize import bilinear
-from wordmask.types import Floats
 
 FILE = Path(__file__).parent / "data" / "pamr.onnx"
 GUIDANCE, LOGITS, REFINED = "guidance", "logits", "refined"

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Floats
 from wordmask.resize import source_positions
-from wordmask.types import Floats
 
 CHUNK_ROWS = 64  # rows of the upsampled map that are projected at once
 GAP = 8  # white pixels between the pictures

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from wordmask import output
 from wordmask.errors import NumericError, PhotoError, WordmaskError
 from wordmask.image import Photo
+from wordmask.job import Job
 from wordmask.journal import Row
 from wordmask.layout import SHARDS, places
 from wordmask.memory import is_out_of_memory
 from wordmask.overlay import draw
-from wordmask.photos import Job, load_unchanged
-from wordmask.pipeline import Clock, Queries, Segmenter
+from wordmask.photos import load_unchanged
+from wordmask.pipeline import Segmenter
+from wordmask.queries import Queries
 from wordmask.store import Store
+from wordmask.timing import Clock
 from wordmask.types import Options, Segmentation
 
 logger = logging.getLogger(__name__)

@@ -5,40 +5,15 @@ from __future__ import annotations
 import logging
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from wordmask.errors import PhotoError
 from wordmask.image import IMAGE_SUFFIXES, Photo, load
+from wordmask.job import Job, Stamp, stamp
 from wordmask.names import output_names
 from wordmask.url import Place, Url
 
-Stamp = tuple[int, int]  # bytes, and nanoseconds at the last change: what rsync and make go by
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A photo of a run.
-
-    Attributes:
-        path: the file, or a URL.
-        name: of its outputs: a relative path without suffix, of its own.
-        number: place among the run's photos, from 1; its id in the annotations.
-        stamp: of the file when it was listed; None if it cannot be looked at.
-    """
-
-    path: Place
-    name: str
-    number: int
-    stamp: Stamp | None
-
-    @property
-    def file(self) -> Path:
-        """The path of a photo that stands on this machine."""
-        if isinstance(self.path, Url):
-            raise ValueError(f"{self.path} is a URL: give photos of this machine")
-        return self.path
 
 
 def find_photos(paths: Sequence[Place], *, recursive: bool = False, apart_from: Place | None = None) -> list[Job]:
@@ -92,15 +67,6 @@ def _would_block(file: Path) -> bool:
     except OSError:
         return False  # reading it will say why
     return any(is_kind(mode) for is_kind in (stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISCHR, stat.S_ISBLK))
-
-
-def stamp(path: Path) -> Stamp | None:
-    """Identifies a file's content; None if it cannot be looked at."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def load_unchanged(job: Job, *, lenient: bool = False) -> Photo:

@@ -11,8 +11,9 @@ from wordmask.cli_arguments import printable
 from wordmask.exit_status import OK, SOME_PHOTOS_FAILED
 
 if TYPE_CHECKING:
-    from wordmask.photos import Job
-    from wordmask.pipeline import Queries, Segmenter
+    from wordmask.job import Job
+    from wordmask.pipeline import Segmenter
+    from wordmask.queries import Queries
     from wordmask.types import Options
 
 
@@ -38,7 +39,7 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     from wordmask.errors import PhotoError
     from wordmask.overlay import draw
     from wordmask.photos import load_unchanged
-    from wordmask.pipeline import Clock
+    from wordmask.timing import Clock
 
     try:
         photo = load_unchanged(job, lenient=args.lenient)

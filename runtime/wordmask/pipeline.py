@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
 from wordmask.backends.late import LateGraph
 from wordmask.backends.ort import default_threads
@@ -32,45 +31,19 @@ from wordmask.manifest import Clip, Manifest
 from wordmask.masks import paint
 from wordmask.memory import with_less
 from wordmask.pamr import load_pamr, refined_bands
-from wordmask.preprocess import Photo, resize_for_clip, resize_for_sam2
+from wordmask.preprocess import resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
+from wordmask.queries import Queries
 from wordmask.similarities import Similarities, Words
-from wordmask.types import EncodedPhoto, Floats, Options, Prompt, Segmentation, Vocabulary
-from wordmask.words import WordEmbedder, default_background
+from wordmask.timing import Clock
+from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation, Vocabulary
+from wordmask.word_lists import default_background
+from wordmask.words import WordEmbedder
 
 if TYPE_CHECKING:
     from wordmask.engines import Precision
 
-
-@dataclass(frozen=True, eq=False)
-class Queries:
-    """A vocabulary as the class map needs it.
-
-    Attributes:
-        vocabulary: what was asked for.
-        embeddings: f32 (Q, D), of unit length, of all words and synonyms, the background's at the end.
-        class_starts: the index of each class's first word.
-    """
-
-    vocabulary: Vocabulary
-    embeddings: Floats
-    class_starts: tuple[int, ...]
-
-
-class Clock:
-    """Seconds a stage, of one photo."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Adds the time spent inside to the stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+__all__ = ["Clock", "Queries", "Segmenter"]  # the first two are handed on
 
 
 class Segmenter:

@@ -6,12 +6,10 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from wordmask.arrays import Photo
 from wordmask.manifest import Clip
-
-Photo = NDArray[np.uint8]
 
 
 class Windowing(Protocol):

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import BoolMask, Floats
 from wordmask.regions import Integers, Regions, find_regions
-from wordmask.types import BoolMask, Floats, Options, Prompt
+from wordmask.types import Options, Prompt
 
 NEGATIVE_DISTANCE = 10  # pixels between a region and its nearest negative point
 _MOST_CANDIDATES = 1 << 14

@@ -12,9 +12,10 @@ from wordmask.picture_cli import one_picture
 from wordmask.url import Url
 
 if TYPE_CHECKING:
+    from wordmask.job import Job
     from wordmask.photo_work import Writing
-    from wordmask.photos import Job
-    from wordmask.pipeline import Queries, Segmenter
+    from wordmask.pipeline import Segmenter
+    from wordmask.queries import Queries
     from wordmask.summary import Totals
     from wordmask.types import Options
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.types import BoolMask, Floats, Options
+from wordmask.arrays import BoolMask, Floats
+from wordmask.types import Options
 
 Integers = NDArray[np.int64]
 

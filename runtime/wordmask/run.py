@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from wordmask.errors import OutputError
+from wordmask.job import Job
 from wordmask.journal import Journal, Row
 from wordmask.manifest import Manifest
 from wordmask.photo_work import Writing, quarantine
-from wordmask.photos import Job
 from wordmask.resume import Plan, prepare
 from wordmask.store import Store
 from wordmask.summary import OutOfTimeError, Totals, bundle_facts, write_annotations, write_run

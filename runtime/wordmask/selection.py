@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from wordmask.arrays import BoolMask, Floats
 from wordmask.similarities import Mixing, Similarities
-from wordmask.types import BoolMask, Floats
 
 
 def undecided(

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.types import Floats
+from wordmask.arrays import Floats
 
 MOST_WORDS = 512  # whose maps are kept; TensorRT engines are built for as many (wordmask_export.profiles)
 PART_BYTES = 32 << 20  # of similarities with all words that are made at once

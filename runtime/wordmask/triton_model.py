@@ -21,7 +21,7 @@ from wordmask.backends.trt_buckets import Buckets
 from wordmask.bundle import Bundle
 from wordmask.bundle_files import check_file
 from wordmask.errors import PhotoError
-from wordmask.manifest import read_manifest
+from wordmask.manifest_reading import read_manifest
 from wordmask.photo_work import failure_of
 from wordmask.pipeline import Segmenter
 from wordmask.triton_request import OPTIONS, PHOTO, WORDS, Question, RequestError, answer

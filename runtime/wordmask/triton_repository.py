@@ -20,8 +20,8 @@ from wordmask.bundle import Bundle
 from wordmask.engines import Precision, Profile, Target, find_engine, read_plan
 from wordmask.errors import OutputError
 from wordmask.loading import STAGES
-from wordmask.manifest import FILE_NAME as MANIFEST
 from wordmask.manifest import Graph, Manifest
+from wordmask.manifest_reading import FILE_NAME as MANIFEST
 from wordmask.triton_config import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
 from wordmask.triton_settings import FILE_NAME as SETTINGS
 from wordmask.triton_settings import SCHEMA, Served, Serving

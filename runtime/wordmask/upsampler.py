@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import BoolMask, Floats
 from wordmask.backends import Graph, Value, to_host
 from wordmask.loftup_tables import Tables, tables
 from wordmask.manifest import Loftup
-from wordmask.types import BoolMask, Floats
 
 HALO = 2  # pixels that two 3x3 convolutions see beyond a tile
 SCORE_BYTES = 256 << 20  # attention scores that a tile may take

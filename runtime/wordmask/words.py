@@ -12,36 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Floats
 from wordmask.backends import Graph
-from wordmask.errors import VocabularyError
 from wordmask.manifest import Clip
 from wordmask.text import Tokenizer
-from wordmask.types import Floats
 
 BATCH = 64  # prompts a run
 WORDS_AT_ONCE = 256  # all their prompts' embeddings are held; once done they are kept, should the process end
 logger = logging.getLogger(__name__)
-
-
-def default_background() -> tuple[str, ...]:
-    """Words for what fills a photo around its objects; they take its pixels unless asked for."""
-    return tuple((Path(__file__).parent / "data" / "background.txt").read_text(encoding="utf-8").split())
-
-
-def read_class_lines(path: Path) -> list[str]:
-    """The lines of a word list: one class a line, commas between synonyms; empty lines are skipped.
-
-    Raises:
-        VocabularyError: the file cannot be read or holds no word.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise VocabularyError(f"{path}: cannot be read as a list of words ({error}); one class a line") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise VocabularyError(f"{path}: holds no words: one class a line")
-    return lines
 
 
 class WordEmbedder:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from wordmask.errors import BundleError
 from wordmask.palette import voc_palette
-from wordmask.pipeline import Queries
+from wordmask.queries import Queries
 from wordmask.resize import bilinear
 from wordmask_bench.datasets import CITYSCAPES_IDS
 from wordmask_bench.datasets_protocol import PROTOCOLS, class_names

@@ -12,7 +12,8 @@ from PIL import Image
 from wordmask.classmap import ClassMap
 from wordmask.cli import main
 from wordmask.errors import BundleError
-from wordmask.pipeline import Clock, Segmenter
+from wordmask.pipeline import Segmenter
+from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 from wordmask_bench import cli, eval_dataset
 from wordmask_bench.datasets import DATASETS, DatasetError, open_dataset

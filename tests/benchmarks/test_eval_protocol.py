@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wordmask.pipeline import Queries
+from wordmask.queries import Queries
 from wordmask.resize import bilinear
 from wordmask_bench import eval_protocol
 from wordmask_bench.datasets import DatasetError

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from wordmask import rle
-from wordmask.types import RLE
+from wordmask.rle import RLE
 from wordmask_bench import scenes
 from wordmask_bench.scenes_outline import coverage, place
 from wordmask_bench.scenes_shapes import SHAPES

@@ -20,7 +20,7 @@ import pytest
 from wordmask.cli import main
 from wordmask.engines import FOLDER, PLAN, Range, Target, find_engine, read_plan, sidecars
 from wordmask.errors import BundleError, DeviceError, EngineError
-from wordmask.manifest import read_manifest
+from wordmask.manifest_reading import read_manifest
 from wordmask.similarities import MOST_WORDS
 
 onnx = pytest.importorskip("onnx")

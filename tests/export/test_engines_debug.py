@@ -16,7 +16,7 @@ import pytest
 from wordmask.backends.ort import OrtGraph
 from wordmask.engines import FOLDER, Target, sidecars
 from wordmask.errors import EngineError
-from wordmask.manifest import read_manifest
+from wordmask.manifest_reading import read_manifest
 
 onnx = pytest.importorskip("onnx")
 polygraphy_json = pytest.importorskip("polygraphy.json")

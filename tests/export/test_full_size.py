@@ -14,7 +14,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from wordmask.cli import main
-from wordmask.manifest import read_manifest
+from wordmask.manifest_reading import read_manifest
 
 pytestmark = pytest.mark.full_size
 

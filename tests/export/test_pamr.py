@@ -9,9 +9,9 @@ from wordmask import Options, Segmenter, pamr
 from wordmask.classmap import classify
 from wordmask.image import decode
 from wordmask.pamr import load_pamr, refined_bands
-from wordmask.pipeline import Clock
 from wordmask.preprocess import resize_for_clip
 from wordmask.resize import bilinear
+from wordmask.timing import Clock
 from wordmask.types import Vocabulary
 
 STEPS, DISTANCES = 10, (8, 16)  # SCLIP's

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from wordmask.engines import SIDECAR, Range, Request, Sidecar, Target, read_sidecar
 from wordmask.errors import EngineError, ManifestError
-from wordmask.manifest import FILE_NAME, File, parse, read_manifest
+from wordmask.manifest import File
+from wordmask.manifest_reading import FILE_NAME, parse, read_manifest
 
 from .fuzzing import fuzz
 

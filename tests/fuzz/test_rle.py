@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from wordmask import rle
-from wordmask.types import RLE, BoolMask
+from wordmask.arrays import BoolMask
+from wordmask.rle import RLE
 
 from .fuzzing import fuzz
 

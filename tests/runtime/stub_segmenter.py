@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from wordmask.errors import DeviceError, NumericError
-from wordmask.pipeline import Queries
+from wordmask.queries import Queries
 from wordmask.rle import encode
 from wordmask.types import Instance, Segmentation
 

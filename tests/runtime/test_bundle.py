@@ -12,7 +12,8 @@ import pytest
 from wordmask.backends.ort import OrtGraph, execution_provider
 from wordmask.bundle import find_bundle, open_bundle
 from wordmask.errors import BundleError, DeviceError, NumericError
-from wordmask.manifest import Graph, Tensor, read_manifest
+from wordmask.manifest import Graph, Tensor
+from wordmask.manifest_reading import read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 

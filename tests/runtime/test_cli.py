@@ -19,8 +19,8 @@ from wordmask.cli_arguments import printable
 from wordmask.output import TEMPORARY
 from wordmask.palette import voc_palette
 from wordmask.photos import find_photos
+from wordmask.rle import RLE
 from wordmask.rle import decode as decode_rle
-from wordmask.types import RLE
 
 
 def run(bundle, out, *arguments, words=("cat", "cup, mug")):

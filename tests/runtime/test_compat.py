@@ -20,9 +20,9 @@ from wordmask.encoder import encode_windows
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.image import decode
 from wordmask.masks import drop_duplicates, upsample
-from wordmask.pipeline import Clock
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.rle import decode as decode_rle
+from wordmask.timing import Clock
 from wordmask.upsampler import window_inputs
 
 WORDS = ["red dotted", "green striped", "brown tiled", "white grainy"]

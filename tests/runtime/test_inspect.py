@@ -14,7 +14,8 @@ from wordmask.cli import main
 from wordmask.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Range, Request, Sidecar, Target
 from wordmask.errors import DeviceError
 from wordmask.inspection import show_buckets, show_ranges
-from wordmask.manifest import File, read_manifest
+from wordmask.manifest import File
+from wordmask.manifest_reading import read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 HERE = Target("11.4.0.106", "sm_90")

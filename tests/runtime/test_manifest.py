@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from wordmask.errors import ManifestError
-from wordmask.manifest import Manifest, Tensor, bundle_id, parse, read_manifest
-from wordmask.manifest_features import Backbone, FeaturesManifest, read_any_manifest
+from wordmask.manifest import Backbone, FeaturesManifest, Manifest, Tensor, bundle_id
+from wordmask.manifest_reading import parse, read_any_manifest, read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 

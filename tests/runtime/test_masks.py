@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from wordmask import masks, resize, rle
+from wordmask.arrays import BoolMask, Floats
 from wordmask.resize import bilinear
-from wordmask.types import BoolMask, Floats, Instance
+from wordmask.types import Instance
 
 SIZES = [(300, 410), (410, 300), (64, 64), (50, 37), (997, 61)]
 

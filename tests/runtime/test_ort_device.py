@@ -21,7 +21,7 @@ from wordmask.backends.ort_rtx import MODULE, PROVIDER, EngineCache
 from wordmask.bundle import find_bundle
 from wordmask.engines import FOLDER, PLAN, read_plan, sidecars
 from wordmask.errors import BundleError, DeviceError, EngineError
-from wordmask.manifest import read_manifest
+from wordmask.manifest_reading import read_manifest
 
 
 @pytest.fixture(scope="module")

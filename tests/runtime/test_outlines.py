@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from wordmask.arrays import BoolMask
 from wordmask.convert.contours import contours, joined, simplified
 from wordmask.convert.outlines import outlines
-from wordmask.types import BoolMask
 
 coco = pytest.importorskip("pycocotools.mask")
 

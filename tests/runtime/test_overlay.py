@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from wordmask import masks, overlay, rle
+from wordmask.arrays import BoolMask
 from wordmask.palette import voc_palette
-from wordmask.types import BoolMask, Instance, Segmentation
+from wordmask.types import Instance, Segmentation
 
 Picture = NDArray[np.uint8]
 SIZE = (300, 400)

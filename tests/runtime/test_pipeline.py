@@ -9,9 +9,9 @@ from PIL import Image
 from wordmask import Options, Segmenter
 from wordmask.errors import BundleError
 from wordmask.image import decode
-from wordmask.pipeline import Clock
 from wordmask.prompts import extract_prompts
 from wordmask.rle import decode as decode_rle
+from wordmask.timing import Clock
 from wordmask.types import Prompt, Vocabulary
 
 WORDS = ["cat", "cup, mug", "truck", "spoon"]
@@ -135,7 +135,7 @@ def test_a_bundle_without_loftup_says_so(small_choice, small_protocol, small_bun
     import dataclasses
     import shutil
 
-    from wordmask.manifest import read_manifest
+    from wordmask.manifest_reading import read_manifest
 
     shutil.copytree(small_bundle, tmp_path / "b")
     manifest = read_manifest(small_bundle)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from wordmask.arrays import BoolMask, Floats
 from wordmask.prompts import extract_prompts, reduction
-from wordmask.types import BoolMask, Floats, Options, Prompt
+from wordmask.types import Options, Prompt
 
 ClassMap = NDArray[np.int64]
 BACKGROUND = 3  # the first index that is no class in the drawn maps

@@ -7,7 +7,7 @@ import pytest
 
 from wordmask.backends.ort import OrtGraph
 from wordmask.loftup_tables import linspace, tables
-from wordmask.manifest import read_manifest
+from wordmask.manifest_reading import read_manifest
 from wordmask.upsampler import HALO, SCORE_BYTES, Canvas, Tiling, upsample_logits
 
 WHOLE = Tiling(side=512, batch=8)

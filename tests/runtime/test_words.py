@@ -10,9 +10,10 @@ import pytest
 from wordmask import words
 from wordmask.backends.ort import OrtGraph
 from wordmask.errors import VocabularyError
-from wordmask.manifest import read_manifest
+from wordmask.manifest_reading import read_manifest
 from wordmask.types import Vocabulary
-from wordmask.words import WordEmbedder, default_background, read_class_lines
+from wordmask.word_lists import default_background, read_class_lines
+from wordmask.words import WordEmbedder
 
 
 class Counting:

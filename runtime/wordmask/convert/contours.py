@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.types import BoolMask
+from wordmask.arrays import BoolMask
 
 Points = NDArray[np.int64]  # (n, 2), columns and rows of pixels; the last is joined to the first
 _AT_ONCE = 1 << 20  # distances held in memory

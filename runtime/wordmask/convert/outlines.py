@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.types import BoolMask
+from wordmask.arrays import BoolMask
 
 Ring = NDArray[np.int64]  # (n, 2), x and y of the corners; the last is joined to the first
 

@@ -20,7 +20,8 @@ from wordmask.classmap import ClassMap
 from wordmask.demo.recent import Recent
 from wordmask.errors import PhotoError
 from wordmask.image import Photo, load
-from wordmask.pipeline import Clock, Segmenter
+from wordmask.pipeline import Segmenter
+from wordmask.timing import Clock
 from wordmask.types import EncodedPhoto, Options, Segmentation, Vocabulary
 
 MOST_BYTES = 1 << 30  # kept between requests: about five photos of 12 megapixels

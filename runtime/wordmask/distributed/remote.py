@@ -18,7 +18,7 @@ import fsspec
 from wordmask.bundle import user_cache
 from wordmask.errors import OutputError, PhotoError
 from wordmask.image import IMAGE_SUFFIXES, Photo, load_bytes, most_bytes
-from wordmask.photos import Job, Stamp
+from wordmask.job import Job, Stamp
 from wordmask.url import Place, Url
 
 AT_ONCE = 256  # files asked for together

@@ -19,10 +19,11 @@ import ray
 from wordmask.bundle import find_bundle
 from wordmask.distributed.gate import Gate
 from wordmask.errors import BundleError, OutputError, WordmaskError
-from wordmask.manifest import FILE_NAME
+from wordmask.job import Job
+from wordmask.manifest_reading import FILE_NAME
 from wordmask.photo_work import Work, Writing, quarantine
-from wordmask.photos import Job
-from wordmask.pipeline import Queries, Segmenter
+from wordmask.pipeline import Segmenter
+from wordmask.queries import Queries
 from wordmask.resume import QUARANTINE
 from wordmask.run import Outcome
 from wordmask.store import Store

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import rle
-from wordmask.types import RLE
+from wordmask.rle import RLE
 
 GRID = 2000  # units along a photo's longer side, in which outlines are drawn
 TOLERANCE = 1.2  # units that an outline may be off, or STEP if that is more
