@@ -13,11 +13,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from wordmask.image import decode
 from wordmask.overlay import draw
+from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
+from wordmask.text.word_lists import background_words, class_lines
 from wordmask.types import Options
-from wordmask.word_lists import background_words, class_lines
 from wordmask_bench.compare_draw import Picture, painted, sheet
 
 TITLES = ("photo", "class map, bilinear", "class map, LoftUp", "masks")

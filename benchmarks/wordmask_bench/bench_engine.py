@@ -19,10 +19,10 @@ from wordmask.bundle import open_bundle
 from wordmask.classmap import classify, stitch
 from wordmask.encoder import encode_windows
 from wordmask.folder import run_folder
-from wordmask.image import decode
 from wordmask.instances import make_instances
-from wordmask.job import Job, stamp
 from wordmask.masks import paint, upsample
+from wordmask.photo.job import Job, stamp
+from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.prompts import extract_prompts

@@ -13,8 +13,8 @@ from wordmask.bundle import Bundle
 from wordmask.errors import ManifestError
 from wordmask.photos import find_photos
 from wordmask.strict import parse_as
+from wordmask.text.word_lists import background_words, class_lines
 from wordmask.types import Options, Vocabulary
-from wordmask.word_lists import background_words, class_lines
 from wordmask_bench.bench_machine import available_cores
 from wordmask_bench.bench_side import ModelFiles, Setup, Stage, Variant, Windows
 from wordmask_bench.timing import Effort

@@ -21,8 +21,8 @@ from typing import Any
 from wordmask.folder import IN_FLIGHT, run_folder
 from wordmask.photos import find_photos
 from wordmask.pipeline import Segmenter
+from wordmask.text.word_lists import class_lines
 from wordmask.types import Options, Vocabulary
-from wordmask.word_lists import class_lines
 
 
 class Clocked:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wordmask.arrays import BoolMask, Floats
 from wordmask.pipeline import Segmenter
 from wordmask.prompts import extract_prompts
-from wordmask.queries import Queries
+from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Options, Segmentation
 

@@ -28,11 +28,11 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Runs `wordmask compare`; gives the exit status."""
-    from wordmask.image import decode
     from wordmask.output import write_bytes
+    from wordmask.photo.reading import decode
     from wordmask.pipeline import Segmenter
+    from wordmask.text.word_lists import background_words, class_lines
     from wordmask.types import Options, Vocabulary
-    from wordmask.word_lists import background_words, class_lines
     from wordmask_bench.compare import compare, table
 
     kind = args.output.suffix.lower()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wordmask.image import IMAGE_SUFFIXES
-from wordmask.word_lists import read_class_lines
+from wordmask.photo.reading import IMAGE_SUFFIXES
+from wordmask.text.word_lists import read_class_lines
 from wordmask_bench.datasets_errors import DatasetError
 from wordmask_bench.datasets_labels import Coding
 from wordmask_bench.datasets_layouts import missing

@@ -13,7 +13,7 @@ from threading import Lock
 
 import numpy as np
 
-from wordmask.image import decode
+from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.preprocess import window_starts
 from wordmask.types import Options

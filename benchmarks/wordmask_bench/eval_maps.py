@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wordmask.classmap import ClassMap
 from wordmask.pipeline import Segmenter
-from wordmask.queries import Queries
+from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Options
 from wordmask_bench.datasets import Dataset

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import BoolMask, Floats
-from wordmask.queries import Queries
 from wordmask.resize import bilinear
+from wordmask.text.queries import Queries
 from wordmask.types import Vocabulary
 from wordmask_bench.datasets_protocol import Protocol, Synonyms
 

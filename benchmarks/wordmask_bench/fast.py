@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from wordmask import image_jpeg_fast, rle
+from wordmask import rle
 from wordmask.arrays import BoolMask
-from wordmask.image import decode
+from wordmask.photo import jpeg_fast
+from wordmask.photo.reading import decode
 
 SIZE = (1200, 1800)
 BOXES = ((60, 80), (200, 300), (600, 900), SIZE)
@@ -75,7 +76,7 @@ def main() -> None:
     for path in args.photos:
         with tempfile.TemporaryDirectory() as folder:
             for name, version in versions(path, Path(folder)).items():
-                found = compare(partial(decode, version), image_jpeg_fast, "simplejpeg", args.rounds)
+                found = compare(partial(decode, version), jpeg_fast, "simplejpeg", args.rounds)
                 print(f"{path.name}, {name}: {found}")  # noqa: T201
     for size in BOXES:
         mask, x0, y0 = blob(size), (SIZE[1] - size[1]) // 2, (SIZE[0] - size[0]) // 2

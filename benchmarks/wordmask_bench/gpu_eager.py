@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wordmask.image import decode
 from wordmask.manifest import Manifest
+from wordmask.photo.reading import decode
 from wordmask.prompts import extract_prompts
 from wordmask.types import Options
 from wordmask.upsampler import HALO

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wordmask.backends import Values
-from wordmask.image import decode
+from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.prompts import extract_prompts
 from wordmask.timing import Clock

@@ -22,7 +22,7 @@ from wordmask.engines import ROWS
 from wordmask.manifest import Graph as GraphEntry
 from wordmask.pipeline import Segmenter
 from wordmask.preprocess import cut_windows, resize_for_clip, resize_for_sam2
-from wordmask.text import Tokenizer
+from wordmask.text.tokenizer import Tokenizer
 from wordmask.upsampler import window_inputs
 from wordmask_export.parity import batch_error, relative_error, worst_iou
 

@@ -17,8 +17,8 @@ import numpy as np
 import wordmask_export
 from wordmask.backends.ort import default_threads
 from wordmask.bundle import find_bundle, open_bundle
-from wordmask.image import decode
 from wordmask.manifest_reading import FILE_NAME
+from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask_bench.eval_scenes import evaluate
 from wordmask_bench.gpu_chain import agreement, quality, scene_maps

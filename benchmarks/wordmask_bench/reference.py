@@ -40,7 +40,7 @@ SECTIONS = (
     ("Between the pipeline's steps", "wordmask.pipeline", ("Queries", "Clock")),
     ("Class maps", "wordmask.classmap", ("ClassMap",)),
     ("Masks", "wordmask.rle", ("decode", "decode_box", "encode", "area")),
-    ("Photos", "wordmask.image", ("decode", "load", "Photo")),
+    ("Photos", "wordmask.photo", ("decode", "load", "Photo")),
     ("Pictures of results", "wordmask.overlay", ("draw",)),
     ("Prompts", "wordmask.prompts", ("extract_prompts",)),
     ("Bundles", "wordmask.bundle", ("find_bundle", "open_bundle", "Bundle")),

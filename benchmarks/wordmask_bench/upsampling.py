@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.image import decode
+from wordmask.photo.reading import decode
 from wordmask.photos import find_photos
 from wordmask.pipeline import Segmenter
-from wordmask.queries import Queries
+from wordmask.text.queries import Queries
+from wordmask.text.word_lists import class_lines
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
-from wordmask.word_lists import class_lines
 from wordmask_bench.eval_scenes import FIRST_SEED, WORDS, Tally, scene_words
 from wordmask_bench.scenes import Scene, generate
 

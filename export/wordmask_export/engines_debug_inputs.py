@@ -14,7 +14,7 @@ from wordmask.backends.ort import OrtGraph
 from wordmask.engines import Profile
 from wordmask.manifest import Manifest
 from wordmask.preprocess import cut_windows, resize_for_clip, resize_for_sam2
-from wordmask.text import Tokenizer
+from wordmask.text.tokenizer import Tokenizer
 from wordmask.upsampler import window_inputs
 
 Arrays = dict[str, NDArray[Any]]

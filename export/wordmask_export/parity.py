@@ -20,7 +20,7 @@ from PIL import Image
 from wordmask.backends.ort import OrtGraph
 from wordmask.manifest import AnyManifest, Loftup, Manifest
 from wordmask.preprocess import resize_for_sam2
-from wordmask.text import Tokenizer
+from wordmask.text.tokenizer import Tokenizer
 from wordmask.upsampler import HALO, window_inputs
 from wordmask_export import clip_csa
 from wordmask_export.graphs import ClipImage, Protocol

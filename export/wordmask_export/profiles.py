@@ -9,7 +9,7 @@ from wordmask.engines import ROWS, Profile, Range
 from wordmask.manifest import Graph, Manifest
 
 PROMPTS = (8, 16, 32, 64)  # buckets of N
-TEXTS = 64  # prompts the runtime embeds in one run; see wordmask.words
+TEXTS = 64  # prompts the runtime embeds in one run; see wordmask.text.embedder
 POINTS = Range(1, 1, 16)
 WORDS = Range(1, 32, 512)
 TILE, HALO = 32, 4  # pixels: the least side of a tile of LoftUp's guidance, and what its two convolutions see beyond it

@@ -24,8 +24,8 @@ from wordmask.compat_masks import (
 )
 from wordmask.dense_features import enlarge
 from wordmask.errors import BundleError, VocabularyError
-from wordmask.image import check_rgb
-from wordmask.queries import Queries
+from wordmask.photo.reading import check_rgb
+from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 

@@ -14,8 +14,8 @@ from wordmask import masks
 from wordmask.arrays import BoolMask, Floats
 from wordmask.bundle import find_bundle, open_bundle
 from wordmask.checkpoint_bundle import bundle_of_checkpoint
-from wordmask.image import check_rgb
 from wordmask.manifest_reading import read_manifest
+from wordmask.photo.reading import check_rgb
 from wordmask.pipeline import Segmenter
 from wordmask.prompts import extract_prompts
 from wordmask.types import Options, Prompt

@@ -9,7 +9,7 @@ import tempfile
 import threading
 
 from wordmask.run_cli import DOMAINS
-from wordmask.word_lists import background_words
+from wordmask.text.word_lists import background_words
 
 LOCAL = ("127.0.0.1", "localhost")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from wordmask.bundle import AnyBundle
     from wordmask.features import FeatureMaps, Featurizer
-    from wordmask.job import Job
+    from wordmask.photo.job import Job
 
 BACKBONES = ("clip", "dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
 SUFFIXES = (".npz", ".png")

@@ -10,18 +10,18 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from wordmask.job import Job
 from wordmask.journal import Journal
 from wordmask.layout import JOURNAL
+from wordmask.photo.job import Job
 from wordmask.photo_work import Work, Writing
 from wordmask.pipeline import Segmenter
-from wordmask.queries import Queries
 from wordmask.report import write_report
 from wordmask.resume import Plan
 from wordmask.run import Outcome, Run, StoppedError, all_settings, carry_out, facts
 from wordmask.run_lock import run_lock
 from wordmask.store import Folder
 from wordmask.summary import Totals
+from wordmask.text.queries import Queries
 from wordmask.types import Options
 
 IN_FLIGHT = 2  # photos under way at once

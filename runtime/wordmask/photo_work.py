@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from wordmask import output
 from wordmask.errors import NumericError, PhotoError, WordmaskError
-from wordmask.image import Photo
-from wordmask.job import Job
 from wordmask.journal import Row
 from wordmask.layout import SHARDS, places
 from wordmask.memory import is_out_of_memory
 from wordmask.overlay import draw
+from wordmask.photo.job import Job
+from wordmask.photo.reading import Photo
 from wordmask.photos import load_unchanged
 from wordmask.pipeline import Segmenter
-from wordmask.queries import Queries
 from wordmask.store import Store
+from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Options, Segmentation
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wordmask.errors import PhotoError
-from wordmask.image import IMAGE_SUFFIXES, Photo, load
-from wordmask.job import Job, Stamp, stamp
 from wordmask.names import output_names
-from wordmask.url import Place, Url
+from wordmask.photo.job import Job, Stamp, stamp
+from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load
+from wordmask.photo.url import Place, Url
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def load_unchanged(job: Job, *, lenient: bool = False) -> Photo:
     """Decodes the photo that was listed.
 
     Raises:
-        PhotoError: see wordmask.image.load; IO if it is another one by now.
+        PhotoError: see wordmask.photo.load; IO if it is another one by now.
     """
     if isinstance(job.path, Url):
         from wordmask.distributed.remote import load_photo  # noqa: PLC0415

@@ -11,9 +11,9 @@ from wordmask.cli_arguments import printable
 from wordmask.exit_status import OK, SOME_PHOTOS_FAILED
 
 if TYPE_CHECKING:
-    from wordmask.job import Job
+    from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
-    from wordmask.queries import Queries
+    from wordmask.text.queries import Queries
     from wordmask.types import Options
 
 

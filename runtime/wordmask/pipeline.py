@@ -24,21 +24,21 @@ from wordmask.dense import DenseBranch, Upsampler
 from wordmask.dense_features import upsampled_features
 from wordmask.encoder import encode_photo
 from wordmask.errors import BundleError
-from wordmask.image import check_rgb, decode
 from wordmask.instances import make_instances
 from wordmask.loading import LoadedGraphs, load_graphs
 from wordmask.manifest import Clip, Manifest
 from wordmask.masks import paint
 from wordmask.memory import with_less
 from wordmask.pamr import load_pamr, refined_bands
+from wordmask.photo.reading import check_rgb, decode
 from wordmask.preprocess import resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
-from wordmask.queries import Queries
 from wordmask.similarities import Similarities, Words
+from wordmask.text.embedder import WordEmbedder
+from wordmask.text.queries import Queries
+from wordmask.text.word_lists import default_background
 from wordmask.timing import Clock
 from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation, Vocabulary
-from wordmask.word_lists import default_background
-from wordmask.words import WordEmbedder
 
 if TYPE_CHECKING:
     from wordmask.engines import Precision

@@ -8,15 +8,15 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from wordmask.photo.url import Url
 from wordmask.picture_cli import one_picture
-from wordmask.url import Url
 
 if TYPE_CHECKING:
-    from wordmask.job import Job
+    from wordmask.photo.job import Job
     from wordmask.photo_work import Writing
     from wordmask.pipeline import Segmenter
-    from wordmask.queries import Queries
     from wordmask.summary import Totals
+    from wordmask.text.queries import Queries
     from wordmask.types import Options
 
 RAY_GRACE = 5.0  # seconds between a signal and the end of the process: what is done may have to be written far away

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask.errors import OutputError, ResumeError
-from wordmask.job import Job
 from wordmask.journal import Entry, Journal
 from wordmask.layout import FILES, JOURNAL, TOTALS, places
+from wordmask.photo.job import Job
 from wordmask.store import Store
 
 FREE = {"photos", "threads", "in_flight", "report"}  # settings that may differ: they change no photo's result

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from wordmask.errors import OutputError
-from wordmask.job import Job
 from wordmask.journal import Journal, Row
 from wordmask.manifest import Manifest
+from wordmask.photo.job import Job
 from wordmask.photo_work import Writing, quarantine
 from wordmask.resume import Plan, prepare
 from wordmask.store import Store

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 from wordmask.cli_arguments import printable
 from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
 from wordmask.layout import REPORT
+from wordmask.photo.url import parse_place
 from wordmask.picture_cli import check_one_picture, one_picture, run_picture
 from wordmask.ray_cli import RAY_GRACE, add_ray_arguments, check_ray_arguments, ray_head, run_ray
 from wordmask.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
-from wordmask.url import parse_place
-from wordmask.word_lists import background_words, class_lines
+from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:
-    from wordmask.job import Job
+    from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
-    from wordmask.queries import Queries
     from wordmask.summary import Totals
+    from wordmask.text.queries import Queries
     from wordmask.types import Options
 
 

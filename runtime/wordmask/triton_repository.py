@@ -22,10 +22,10 @@ from wordmask.errors import OutputError
 from wordmask.loading import STAGES
 from wordmask.manifest import Graph, Manifest
 from wordmask.manifest_reading import FILE_NAME as MANIFEST
+from wordmask.text.embedder import BATCH as PROMPTS_OF_WORDS
 from wordmask.triton_config import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
 from wordmask.triton_settings import FILE_NAME as SETTINGS
 from wordmask.triton_settings import SCHEMA, Served, Serving
-from wordmask.words import BATCH as PROMPTS_OF_WORDS
 
 VERSION = "1"
 CONFIG, MODEL = "config.pbtxt", "model.py"

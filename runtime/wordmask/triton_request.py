@@ -8,13 +8,13 @@ from typing import Any
 
 from wordmask import output
 from wordmask.errors import BundleError, ManifestError, WordmaskError
-from wordmask.image import load_bytes
+from wordmask.photo.reading import load_bytes
 from wordmask.pipeline import Segmenter
-from wordmask.queries import Queries
 from wordmask.strict import load_json, parse_as
+from wordmask.text.queries import Queries
+from wordmask.text.word_lists import default_background
 from wordmask.timing import Clock
 from wordmask.types import Options, Segmentation, Vocabulary
-from wordmask.word_lists import default_background
 
 PHOTO, WORDS, OPTIONS = "photo", "words", "options"  # inputs
 ANNOTATIONS, SEMANTIC, REPORT = "annotations", "semantic", "report"  # outputs

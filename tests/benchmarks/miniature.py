@@ -13,8 +13,8 @@ from PIL import Image
 
 from wordmask.errors import BundleError
 from wordmask.palette import voc_palette
-from wordmask.queries import Queries
 from wordmask.resize import bilinear
+from wordmask.text.queries import Queries
 from wordmask_bench.datasets import CITYSCAPES_IDS
 from wordmask_bench.datasets_protocol import PROTOCOLS, class_names
 

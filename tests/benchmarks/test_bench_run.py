@@ -17,8 +17,8 @@ from wordmask import pipeline
 from wordmask.bundle import open_bundle
 from wordmask.cli import main
 from wordmask.errors import BundleError
-from wordmask.image import decode
 from wordmask.instances import make_instances
+from wordmask.photo.reading import decode
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.baseline import Masks
 from wordmask_bench.bench_eager import EagerSide

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wordmask.queries import Queries
 from wordmask.resize import bilinear
+from wordmask.text.queries import Queries
 from wordmask_bench import eval_protocol
 from wordmask_bench.datasets import DatasetError
 from wordmask_bench.datasets_protocol import PROTOCOLS, Protocol, class_names, parse_classes

@@ -216,7 +216,7 @@ def test_mixed_rows_show_and_fail() -> None:
 
 
 def test_cases_survive_the_file(small_bundle: Path, examples: Path, tmp_path: Path) -> None:
-    from wordmask.image import decode
+    from wordmask.photo.reading import decode
 
     bundle = open_bundle(small_bundle)
     photos = [decode(examples / name) for name in ("chelsea.jpg", "coffee.jpg")]

@@ -127,7 +127,7 @@ def test_the_largest_bucket_is_what_was_asked_for(most, buckets):
 
 
 def test_the_text_bucket_is_the_runtimes_own_batch():
-    from wordmask.words import BATCH
+    from wordmask.text.embedder import BATCH
 
     found = profiles(read_manifest(TINY), max_batch=1, max_prompts=8)
     assert found["clip_text"][0]["T"].maximum == BATCH

@@ -7,8 +7,8 @@ import pytest
 
 from wordmask import Options, Segmenter, pamr
 from wordmask.classmap import classify
-from wordmask.image import decode
 from wordmask.pamr import load_pamr, refined_bands
+from wordmask.photo.reading import decode
 from wordmask.preprocess import resize_for_clip
 from wordmask.resize import bilinear
 from wordmask.timing import Clock

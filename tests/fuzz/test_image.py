@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from wordmask.errors import PhotoError
-from wordmask.image import load
-from wordmask.image_header import check_png
-from wordmask.image_jpeg_layout import read_layout
-from wordmask.image_kind import HEAD_SIZE, identify
+from wordmask.photo.header import check_png
+from wordmask.photo.jpeg_markers import read_layout
+from wordmask.photo.kind import HEAD_SIZE, identify
+from wordmask.photo.reading import load
 
 from .fuzzing import fuzz
 

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from wordmask.errors import OutputError, ResumeError
-from wordmask.job import Job
 from wordmask.journal import Journal, note_death
+from wordmask.photo.job import Job
 from wordmask.resume import prepare
 from wordmask.store import Folder
 from wordmask.summary import Totals

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from wordmask.errors import BundleError, VocabularyError
-from wordmask.text import Tokenizer
+from wordmask.text.tokenizer import Tokenizer
 from wordmask.types import Vocabulary
 
 from .fuzzing import MINUTES, fuzz

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
-from wordmask.image import decode
+from wordmask.photo.reading import decode
 
 Pixels = NDArray[np.uint8]
 

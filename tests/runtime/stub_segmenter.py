@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from wordmask.errors import DeviceError, NumericError
-from wordmask.queries import Queries
 from wordmask.rle import encode
+from wordmask.text.queries import Queries
 from wordmask.types import Instance, Segmentation
 
 

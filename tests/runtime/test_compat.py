@@ -18,8 +18,8 @@ from wordmask.compat import (
 from wordmask.dense_features import enlarge
 from wordmask.encoder import encode_windows
 from wordmask.errors import BundleError, VocabularyError
-from wordmask.image import decode
 from wordmask.masks import drop_duplicates, upsample
+from wordmask.photo.reading import decode
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.rle import decode as decode_rle
 from wordmask.timing import Clock

@@ -21,8 +21,8 @@ from wordmask.distributed.ledger import HOPELESS, LOADS, Ledger
 from wordmask.distributed.mirror import mirrored
 from wordmask.distributed.remote import RemoteFolder
 from wordmask.errors import ClusterError, OutputError, PhotoError
+from wordmask.photo.url import Url, parse_place
 from wordmask.photos import find_photos, load_unchanged
-from wordmask.url import Url, parse_place
 
 from .stub_segmenter import write_photos
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask import image, image_jpeg_fast, rle
+from wordmask import rle
 from wordmask.errors import PhotoError
-from wordmask.image_jpeg_layout import read_layout
+from wordmask.photo import jpeg_fast, reading
+from wordmask.photo.jpeg_markers import read_layout
 
 from .photos import JPEG_VARIANTS, encoded, exif, photo
 
@@ -20,7 +21,7 @@ SIZES = ((90, 120), (1, 1), (17, 3), (37, 53), (1, 65))
 
 def outcome(path, *, lenient=False):
     try:
-        found = image.load(path, lenient=lenient)
+        found = reading.load(path, lenient=lenient)
     except PhotoError as error:
         return error.code, str(error), b""
     return found.notes, found.pixels.shape, found.pixels.tobytes()
@@ -32,9 +33,9 @@ def alike(monkeypatch):
     fast = pytest.importorskip("simplejpeg")
 
     def compare(path, **options) -> bool:
-        monkeypatch.setattr(image_jpeg_fast, "simplejpeg", fast)
+        monkeypatch.setattr(jpeg_fast, "simplejpeg", fast)
         with_it = outcome(path, **options)
-        monkeypatch.setattr(image_jpeg_fast, "simplejpeg", None)
+        monkeypatch.setattr(jpeg_fast, "simplejpeg", None)
         return with_it == outcome(path, **options)
 
     return compare
@@ -99,12 +100,12 @@ def test_simplejpeg_decodes_what_is_whole_and_leaves_the_rest(write, monkeypatch
     def refuse(*arguments):
         raise AssertionError("left to Pillow")
 
-    monkeypatch.setattr(image, "decode_jpeg", refuse)
+    monkeypatch.setattr(reading, "decode_jpeg", refuse)
     for options in JPEG_VARIANTS:
         data = encoded(photo(), "JPEG", **options)
-        assert image.load(write(data)).pixels.shape == (90, 120, 3)
+        assert reading.load(write(data)).pixels.shape == (90, 120, 3)
         with pytest.raises(PhotoError, match="left to Pillow"):
-            image.load(write(data[: len(data) // 2]))
+            reading.load(write(data[: len(data) // 2]))
 
 
 @pytest.mark.parametrize("shape", [(60, 80), (1, 1), (1, 50), (50, 1), (300, 200)])

@@ -8,8 +8,8 @@ from PIL import Image
 
 from wordmask.cli import main
 from wordmask.features import Featurizer, resize
-from wordmask.image import decode
 from wordmask.pca import GAP, principal, sampled, side_by_side
+from wordmask.photo.reading import decode
 from wordmask.upsampler import window_inputs
 
 

@@ -25,7 +25,7 @@ from wordmask.folder import run_folder
 from wordmask.photo_work import Writing
 from wordmask.photos import find_photos
 from wordmask.types import Vocabulary
-from wordmask.word_lists import read_class_lines
+from wordmask.text.word_lists import read_class_lines
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask.image import check_rgb, decode, load
-from wordmask.image_jpeg_layout import read_layout
+from wordmask.photo.jpeg_markers import read_layout
+from wordmask.photo.reading import check_rgb, decode, load
 
 from .photos import JPEG_VARIANTS, encoded, photo, refused
 

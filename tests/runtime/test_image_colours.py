@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask.image import decode
-from wordmask.image_jpeg_layout import read_layout
+from wordmask.photo.jpeg_markers import read_layout
+from wordmask.photo.reading import decode
 
 from .photos import encoded, photo, png, refused
 

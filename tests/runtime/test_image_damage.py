@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from wordmask.errors import PhotoError
-from wordmask.image import decode, load
-from wordmask.image_jpeg_layout import read_layout
+from wordmask.photo.jpeg_markers import read_layout
+from wordmask.photo.reading import decode, load
 
 from .photos import JPEG_VARIANTS, encoded, photo, refused
 

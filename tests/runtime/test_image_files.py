@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from wordmask import image as module
 from wordmask.cli import main
 from wordmask.errors import PhotoError
-from wordmask.image import IMAGE_SUFFIXES, decode
+from wordmask.photo import reading as module
+from wordmask.photo.reading import IMAGE_SUFFIXES, decode
 
 from .photos import encoded, photo, refused
 

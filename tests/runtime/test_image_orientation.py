@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wordmask.image import decode
+from wordmask.photo.reading import decode
 
 from .photos import Pixels, encoded, exif, photo
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from wordmask import image as module
-from wordmask.image import decode
-from wordmask.image_jpeg_layout import read_layout
+from wordmask.photo import reading as module
+from wordmask.photo.jpeg_markers import read_layout
+from wordmask.photo.reading import decode
 
 from .photos import encoded, photo, png, refused
 

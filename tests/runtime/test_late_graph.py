@@ -64,7 +64,7 @@ def test_known_words_need_neither_the_text_tower_nor_the_tokenizer(tmp_path, mon
     monkeypatch.setenv("WORDMASK_CACHE", str(tmp_path))
     words = Vocabulary.parse(["red striped"])
     first = Segmenter("tiny", threads=1).embed(words).embeddings
-    monkeypatch.setattr("wordmask.words.Tokenizer", None)
+    monkeypatch.setattr("wordmask.text.embedder.Tokenizer", None)
     later = Segmenter("tiny", threads=1)
     np.testing.assert_array_equal(later.embed(words).embeddings, first)
     assert not later._graphs["clip_text"].is_loaded

@@ -13,7 +13,7 @@ from wordmask import Options, Segmenter, dense, similarities
 from wordmask.folder import run_folder
 from wordmask.photo_work import Writing
 from wordmask.photos import find_photos
-from wordmask.queries import Queries
+from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Vocabulary
 

@@ -13,7 +13,7 @@ from wordmask.backends.openvino import OpenVinoGraph, import_openvino
 from wordmask.backends.ort import OrtGraph
 from wordmask.bundle import find_bundle, open_bundle
 from wordmask.errors import BundleError, DeviceError, MissingExtraError, NumericError
-from wordmask.image import decode
+from wordmask.photo.reading import decode
 
 pytest.importorskip("openvino")
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from wordmask import Options, Segmenter
 from wordmask.errors import BundleError
-from wordmask.image import decode
+from wordmask.photo.reading import decode
 from wordmask.prompts import extract_prompts
 from wordmask.rle import decode as decode_rle
 from wordmask.timing import Clock

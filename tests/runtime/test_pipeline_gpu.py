@@ -13,8 +13,8 @@ from wordmask.backends.ort import OrtGraph
 from wordmask.bundle import find_bundle
 from wordmask.engines import FOLDER, PLAN, SIDECAR
 from wordmask.errors import DeviceError, EngineError
-from wordmask.image import decode
 from wordmask.manifest_reading import read_manifest
+from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
 from wordmask.types import Vocabulary
 from wordmask_export.profiles import profiles

@@ -10,8 +10,8 @@ from PIL import Image
 
 from wordmask import Options, Segmenter
 from wordmask.cli import main, make_parser
-from wordmask.image import decode
 from wordmask.overlay import draw
+from wordmask.photo.reading import decode
 
 WORDS = ["red dotted", "green striped"]
 OLD = """--image photo.jpg --vocabulary person car --use-loftup --min-confidence 0.6 --min-region-size 50

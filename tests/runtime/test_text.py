@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from wordmask.errors import BundleError
-from wordmask.text import Tokenizer
+from wordmask.text.tokenizer import Tokenizer
 
 GOLDEN = Path(__file__).parents[1] / "data" / "tokens.json"
 TINY_MERGES = "#version: 0.2\na b\nab c</w>\nt h\n"
@@ -163,7 +163,7 @@ def test_malformed_merges_are_refused(tmp_path: Path, content: bytes, message: s
 
 
 def test_a_merges_file_is_unpacked_to_a_limit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wordmask.text._MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("wordmask.text.tokenizer._MOST_BYTES", 1 << 20)
     path = tmp_path / "merges.gz"
     path.write_bytes(gzip.compress(b"#version\n" + bytes(16 << 20)))
     tracemalloc.start()
@@ -182,6 +182,6 @@ def test_too_small_sizes_are_refused(tiny: Path) -> None:
 
 
 def test_importing_the_module_loads_neither_ftfy_nor_regex() -> None:
-    code = "import sys, wordmask.text; print(sorted({'ftfy', 'regex', 'torch'} & set(sys.modules)))"
+    code = "import sys, wordmask.text.tokenizer; print(sorted({'ftfy', 'regex', 'torch'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -7,13 +7,13 @@ import logging
 import numpy as np
 import pytest
 
-from wordmask import words
 from wordmask.backends.ort import OrtGraph
 from wordmask.errors import VocabularyError
 from wordmask.manifest_reading import read_manifest
+from wordmask.text import embedder as words
+from wordmask.text.embedder import WordEmbedder
+from wordmask.text.word_lists import default_background, read_class_lines
 from wordmask.types import Vocabulary
-from wordmask.word_lists import default_background, read_class_lines
-from wordmask.words import WordEmbedder
 
 
 class Counting:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from wordmask.classmap import ClassMap
 from wordmask.demo.recent import Recent
 from wordmask.errors import PhotoError
-from wordmask.image import Photo, load
+from wordmask.photo.reading import Photo, load
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock
 from wordmask.types import EncodedPhoto, Options, Segmentation, Vocabulary

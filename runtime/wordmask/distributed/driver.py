@@ -22,12 +22,12 @@ from wordmask.distributed.remote import RemoteFolder
 from wordmask.distributed.worker import Errand, Failure, Task, Worker, packed, unpacked
 from wordmask.errors import ClusterError, OutputError
 from wordmask.folder import HEARTBEAT
+from wordmask.photo.url import Place, Url
 from wordmask.resume import Plan
 from wordmask.run import Outcome, Run, StoppedError, carry_out
 from wordmask.run_lock import run_lock
 from wordmask.store import Folder
 from wordmask.summary import Totals
-from wordmask.url import Place, Url
 
 NOBODY = 0  # a process that no journal's reader watches: a photo's death is counted on the cluster
 PHOTOS_A_TASK = 4

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wordmask.distributed.remote import RemoteFolder
-from wordmask.job import stamp
 from wordmask.layout import JOURNAL
 from wordmask.output import write_bytes
+from wordmask.photo.job import stamp
 
 PAUSE = 5.0  # seconds between copies, at least
 SHARE = 20  # of the time that a copy takes: a long journal is copied less often

@@ -13,29 +13,14 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-
 from wordmask.bundle import user_cache
 from wordmask.errors import OutputError, PhotoError
-from wordmask.image import IMAGE_SUFFIXES, Photo, load_bytes, most_bytes
-from wordmask.job import Job, Stamp
-from wordmask.url import Place, Url
+from wordmask.photo.job import Job, Stamp
+from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load_bytes, most_bytes
+from wordmask.photo.url import Place, Url, open_url
 
 AT_ONCE = 256  # files asked for together
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")  # what file systems call the last change
-
-
-def _open(url: Url) -> tuple[Any, str]:
-    """The file system of a URL, which keeps no listings, and the path in it.
-
-    Raises:
-        ValueError: nothing here knows this kind of URL, or it lacks what it needs.
-    """
-    try:
-        files, path = fsspec.core.url_to_fs(str(url), use_listings_cache=False)
-    except (ImportError, ValueError) as error:
-        raise ValueError(f"{url} cannot be used: {error}") from error
-    return files, path
 
 
 def list_photos(url: Url, *, recursive: bool, apart_from: Place | None) -> list[tuple[Place, Path, Stamp | None]]:
@@ -48,7 +33,7 @@ def list_photos(url: Url, *, recursive: bool, apart_from: Place | None) -> list[
         FileNotFoundError: there is nothing.
         ValueError: it cannot be listed.
     """
-    files, root = _open(url)
+    files, root = open_url(url)
     try:
         found = files.find(root, maxdepth=None if recursive else 1, detail=True)
     except FileNotFoundError:
@@ -60,8 +45,8 @@ def list_photos(url: Url, *, recursive: bool, apart_from: Place | None) -> list[
     if list(found) == [root]:
         return [(url, Path(PurePosixPath(root).name), _stamp(found[root]))]
     results = None
-    if isinstance(apart_from, Url) and _open(apart_from)[0] is files:
-        results = f"{_open(apart_from)[1]}/"
+    if isinstance(apart_from, Url) and open_url(apart_from)[0] is files:
+        results = f"{open_url(apart_from)[1]}/"
     short = {path: PurePosixPath(path).relative_to(root) for path in found}
     return [
         (Url(files.unstrip_protocol(path)), Path(short[path]), _stamp(found[path]))
@@ -84,14 +69,14 @@ def load_photo(job: Job, *, lenient: bool = False) -> Photo:
     """Decodes the photo that was listed.
 
     Raises:
-        PhotoError: see wordmask.image.load_bytes; IO if it cannot be read or is another one by now.
+        PhotoError: see wordmask.photo.reading.load_bytes; IO if it cannot be read or is another one by now.
     """
     assert isinstance(job.path, Url)
     url = job.path
     if job.stamp is not None and job.stamp[0] > most_bytes():
         found = f"the file has {job.stamp[0]} bytes, more than any allowed photo needs"
         raise PhotoError("TOO_LARGE", f"{str(url)!r}: {found}")
-    files, path = _open(url)
+    files, path = open_url(url)
     try:
         data = files.cat_file(path)
         after = _stamp(files.info(path))
@@ -118,7 +103,7 @@ class RemoteFolder:
         return user_cache() / "runs" / hashlib.sha256(str(self.url).encode()).hexdigest()[:16]
 
     def _path(self, name: str) -> str:
-        return f"{_open(self.url)[1]}/{name}" if name else _open(self.url)[1]
+        return f"{open_url(self.url)[1]}/{name}" if name else open_url(self.url)[1]
 
     def write(self, contents: Mapping[str, Iterable[bytes]]) -> None:
         """See wordmask.store."""
@@ -135,7 +120,7 @@ class RemoteFolder:
             OutputError: it cannot be written.
         """
         with self._output_errors("write", name):
-            _open(self.url)[0].put_file(str(file), self._path(name))
+            open_url(self.url)[0].put_file(str(file), self._path(name))
 
     def read(self, names: Iterable[str]) -> Iterator[bytes]:
         """See wordmask.store."""
@@ -143,7 +128,7 @@ class RemoteFolder:
         while some := list(islice(rest, AT_ONCE)):
             paths = [self._path(name) for name in some]
             with self._output_errors("read", some[0]):
-                contents = _open(self.url)[0].cat(paths)
+                contents = open_url(self.url)[0].cat(paths)
             yield from (contents[path] for path in paths)
 
     def inventory(self, folders: Iterable[str]) -> Callable[[str], bool]:
@@ -153,7 +138,7 @@ class RemoteFolder:
 
     def _listed(self, folder: str) -> list[str]:
         with self._output_errors("list", folder), contextlib.suppress(FileNotFoundError):
-            listed: list[str] = _open(self.url)[0].find(self._path(folder), maxdepth=None if folder else 1)
+            listed: list[str] = open_url(self.url)[0].find(self._path(folder), maxdepth=None if folder else 1)
             return listed
         return []
 
@@ -164,7 +149,7 @@ class RemoteFolder:
         paths = [self._path(name) for name in wanted if there(name)]
         if paths:
             with self._output_errors("remove", "outputs of an earlier run"):
-                _open(self.url)[0].rm(paths)
+                open_url(self.url)[0].rm(paths)
 
     def tidy(self, folders: Sequence[str]) -> None:
         """Nothing is ever left unfinished."""

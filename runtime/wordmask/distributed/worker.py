@@ -19,14 +19,14 @@ import ray
 from wordmask.bundle import find_bundle
 from wordmask.distributed.gate import Gate
 from wordmask.errors import BundleError, OutputError, WordmaskError
-from wordmask.job import Job
 from wordmask.manifest_reading import FILE_NAME
+from wordmask.photo.job import Job
 from wordmask.photo_work import Work, Writing, quarantine
 from wordmask.pipeline import Segmenter
-from wordmask.queries import Queries
 from wordmask.resume import QUARANTINE
 from wordmask.run import Outcome
 from wordmask.store import Store
+from wordmask.text.queries import Queries
 from wordmask.types import Options
 
 

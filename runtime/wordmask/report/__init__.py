@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wordmask.job import Job
 from wordmask.journal import Journal
 from wordmask.layout import REPORT
 from wordmask.output import write_bytes
+from wordmask.photo.job import Job
 from wordmask.report.data import Run, read_photo
 from wordmask.report.html import report_page
 

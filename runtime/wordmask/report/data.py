@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from wordmask.errors import OutputError
-from wordmask.job import Job
 from wordmask.journal import Row
 from wordmask.layout import SHARDS, places
+from wordmask.photo.job import Job
 from wordmask.report.outlines import GRID, grid_size, outline, svg_path
 from wordmask.report.pictures import Shape, make_pictures
 from wordmask.rle import RLE

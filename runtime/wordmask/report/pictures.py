@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
-from wordmask.image import load
 from wordmask.layout import REPORT_PICTURES, places
 from wordmask.output import encode, write_files
 from wordmask.palette import class_colour, edge_colour, voc_palette
+from wordmask.photo.reading import load
 from wordmask.report.outlines import GRID, Contour
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most

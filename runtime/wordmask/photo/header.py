@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from wordmask.errors import PhotoError
-from wordmask.image_kind import PNG_SIGNATURE, unsupported
+from wordmask.photo.kind import PNG_SIGNATURE, unsupported
 
 
 def open_header(file: IO[bytes], kind: str, max_pixels: int) -> ImageFile.ImageFile:

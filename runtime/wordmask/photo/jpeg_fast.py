@@ -1,7 +1,7 @@
 """Decodes whole JPEGs with simplejpeg, where it is installed (the extra `fast`).
 
 It drives libjpeg-turbo as Pillow does, but straight into an array, and takes any warning of libjpeg for an error. What
-it decodes without a warning, image_jpeg finds whole too, with the same pixels; anything else is left to image_jpeg,
+it decodes without a warning, `jpeg` finds whole too, with the same pixels; anything else is left to `jpeg`,
 which says what is wrong. So a photo's pixels and codes do not depend on what is installed.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import JpegImagePlugin
 
 from wordmask.errors import PhotoError
-from wordmask.image_jpeg_layout import PROGRESSIVE, SEQUENTIAL, is_complete, is_single, read_layout
+from wordmask.photo.jpeg_markers import PROGRESSIVE, SEQUENTIAL, is_complete, is_single, read_layout
 
 try:
     import simplejpeg
@@ -32,7 +32,7 @@ def decode_whole_jpeg(data: bytes, max_pixels: int) -> tuple[NDArray[np.uint8], 
         max_pixels: most pixels allowed.
 
     Returns:
-        u8 (H, W, 3), RGB as stored, and the image as Pillow opens it, for its metadata. None where image_jpeg has to
+        u8 (H, W, 3), RGB as stored, and the image as Pillow opens it, for its metadata. None where `jpeg` has to
         decide.
     """
     if simplejpeg is None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wordmask.arrays import Floats
 from wordmask.backends import Graph
 from wordmask.manifest import Clip
-from wordmask.text import Tokenizer
+from wordmask.text.tokenizer import Tokenizer
 
 BATCH = 64  # prompts a run
 WORDS_AT_ONCE = 256  # all their prompts' embeddings are held; once done they are kept, should the process end

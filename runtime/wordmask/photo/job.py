@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from wordmask.url import Place, Url
+from wordmask.photo.url import Place, Url
 
 Stamp = tuple[int, int]  # bytes, and nanoseconds at the last change: what rsync and make go by
 

@@ -1,8 +1,8 @@
 """Reads photos: any common file in, RGB as displayed out, or one PhotoError that says what is wrong.
 
 A cut or garbled photo must not become a confident mask, so that everything is checked that a format lets one check:
-image_header says what a file is, image_jpeg finds damage that libjpeg hides, image_depth brings all colours to 8 bits.
-image_jpeg_fast is quicker with JPEGs that are whole, where what it needs is installed.
+header says what a file is, jpeg finds damage that libjpeg hides, depth brings all colours to 8 bits. jpeg_fast is
+quicker with JPEGs that are whole, where what it needs is installed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
-from wordmask.image_depth import to_rgb
-from wordmask.image_header import check_png, open_header
-from wordmask.image_jpeg import decode_jpeg
-from wordmask.image_jpeg_fast import decode_whole_jpeg
-from wordmask.image_kind import HEAD_SIZE, identify
 from wordmask.memory import is_out_of_memory
+from wordmask.photo.depth import to_rgb
+from wordmask.photo.header import check_png, open_header
+from wordmask.photo.jpeg import decode_jpeg
+from wordmask.photo.jpeg_fast import decode_whole_jpeg
+from wordmask.photo.kind import HEAD_SIZE, identify
 
 Pixels = NDArray[np.uint8]
 MAX_PIXELS = 178_000_000
@@ -87,7 +87,7 @@ def load(path: str | Path, *, max_pixels: int = MAX_PIXELS, lenient: bool = Fals
     pages the first is taken. Bytes after the image are ignored.
 
     Damage is found as far as a format allows. PNG: any, by its checksums. JPEG: cut files always, garbled data as far
-    as they break the code (see image_jpeg). Other kinds: cut files, and what their decoders refuse.
+    as they break the code (see wordmask.photo.jpeg). Other kinds: cut files, and what their decoders refuse.
 
     Args:
         path: the file.
@@ -234,7 +234,7 @@ def check_rgb(array: object) -> NDArray[np.uint8]:
         ValueError: it is anything else.
     """
     if not isinstance(array, np.ndarray):
-        advice = "np.asarray(image.convert('RGB')) makes one of a Pillow image, wordmask.image.decode of a file"
+        advice = "np.asarray(image.convert('RGB')) makes one of a Pillow image, wordmask.photo.decode of a file"
         raise ValueError(f"the image is a {type(array).__name__}, expected a numpy array (H, W, 3): {advice}")
     if array.ndim != 3 or array.shape[2] != 3:
         hint = (

@@ -26,8 +26,8 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from wordmask.errors import PhotoError
-from wordmask.image_header import check_size
-from wordmask.image_jpeg_layout import (
+from wordmask.photo.header import check_size
+from wordmask.photo.jpeg_markers import (
     DRI,
     PROGRESSIVE,
     RESTART,
