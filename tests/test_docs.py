@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from wordmask import Segmenter
-from wordmask.bundle import Bundle, find_bundle
+from wordmask.bundle.opening import Bundle
+from wordmask.bundle.search import find_bundle
 from wordmask.cli import main, make_parser
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wordmask.manifest import Clip
+from wordmask.bundle.manifest import Clip
 from wordmask.types import Prompt
 from wordmask_export.models import Models, image_predictor
 

@@ -57,7 +57,7 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_bench(args: argparse.Namespace) -> int:
     """Runs `wordmask bench`; gives the exit status."""
-    from wordmask.bundle import open_bundle
+    from wordmask.bundle.opening import open_bundle
     from wordmask_bench.bench import run
     from wordmask_bench.bench_html import page
     from wordmask_bench.bench_plan import make_plan

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from wordmask import output
-from wordmask.manifest_reading import read_manifest
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.photo.reading import decode
 from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.prompts import extract_prompts

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wordmask import pipeline
 from wordmask.arrays import Floats
 from wordmask.backends import to_host
-from wordmask.bundle import open_bundle
+from wordmask.bundle.opening import open_bundle
 from wordmask.classmap import classify, stitch
 from wordmask.encoder import encode_windows
 from wordmask.folder import run_folder

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import torch
 
+from wordmask.bundle.manifest import Manifest
 from wordmask.errors import BundleError
-from wordmask.manifest import Manifest
 from wordmask_bench.baseline import EagerChain
 from wordmask_bench.bench_side import ModelFiles
 from wordmask_bench.gpu_eager import choice_of

@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
-from wordmask.bundle import Bundle
+from wordmask.bundle.opening import Bundle
+from wordmask.bundle.strict_json import parse_as
 from wordmask.errors import ManifestError
 from wordmask.photos import find_photos
-from wordmask.strict import parse_as
 from wordmask.text.word_lists import background_words, class_lines
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.bench_machine import available_cores

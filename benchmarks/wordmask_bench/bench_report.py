@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from wordmask.bundle.strict_json import parse_as
 from wordmask.errors import WordmaskError
-from wordmask.strict import parse_as
 from wordmask_bench.bench_machine import Machine
 from wordmask_bench.timing import Effort, Times
 

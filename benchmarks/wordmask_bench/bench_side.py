@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.engines import Precision
-from wordmask.manifest import Clip
+from wordmask.bundle.engines import Precision
+from wordmask.bundle.manifest import Clip
 from wordmask.types import Options, Prompt, Vocabulary
 
 Photo = NDArray[np.uint8]

@@ -26,7 +26,7 @@ class Worker:
 
     def open(self, setup: dict[str, Any]) -> Answer:
         """Imports what the side needs and loads its models."""
-        from wordmask.strict import parse_as  # noqa: PLC0415
+        from wordmask.bundle.strict_json import parse_as  # noqa: PLC0415
         from wordmask_bench.bench_side import Setup  # noqa: PLC0415
 
         parsed: Setup = parse_as(Setup, setup, "setup")

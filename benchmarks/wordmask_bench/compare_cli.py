@@ -47,7 +47,7 @@ def run_compare(args: argparse.Namespace) -> int:
     domain = segmenter.manifest.domain
     comparison = compare(segmenter, photo, segmenter.embed(vocabulary), options)
     if kind in PAGES:
-        from wordmask.report.html import WARNINGS
+        from wordmask.bundle.domains import WARNINGS
         from wordmask_bench.compare_html import comparison_page
 
         content = comparison_page(comparison, args.image.name, warning=WARNINGS.get(domain, ""))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wordmask.manifest import Manifest
+from wordmask.bundle.manifest import Manifest
 from wordmask.photo.reading import decode
 from wordmask.prompts import extract_prompts
 from wordmask.types import Options

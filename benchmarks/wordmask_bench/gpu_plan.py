@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wordmask.engines import Precision
+from wordmask.bundle.engines import Precision
 from wordmask_bench.eval_scenes import FIRST_SEED
 from wordmask_bench.timing import Effort
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from wordmask.arrays import Photo
 from wordmask.backends import Graph
 from wordmask.backends.ort import OrtGraph
-from wordmask.bundle import Bundle
-from wordmask.engines import ROWS
-from wordmask.manifest import Graph as GraphEntry
+from wordmask.bundle.engines import ROWS
+from wordmask.bundle.manifest import Graph as GraphEntry
+from wordmask.bundle.opening import Bundle
 from wordmask.pipeline import Segmenter
 from wordmask.preprocess import cut_windows, resize_for_clip, resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer

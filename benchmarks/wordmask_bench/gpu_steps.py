@@ -16,8 +16,9 @@ import numpy as np
 
 import wordmask_export
 from wordmask.backends.ort import default_threads
-from wordmask.bundle import find_bundle, open_bundle
-from wordmask.manifest_reading import FILE_NAME
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.bundle.opening import open_bundle
+from wordmask.bundle.search import find_bundle
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask_bench.eval_scenes import evaluate

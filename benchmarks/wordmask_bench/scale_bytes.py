@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from wordmask.bundle.strict_json import parse_as
 from wordmask.layout import JOURNAL, SHARDS
 from wordmask.photos import find_photos
-from wordmask.strict import parse_as
 
 LISTED = 20_000  # photos, of which the list's memory is measured
 

@@ -19,7 +19,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from wordmask.manifest import Model
+from wordmask.bundle.manifest import Model
 from wordmask_export import loftup
 from wordmask_export.clip_csa import interpolate_positions
 from wordmask_export.models import LICENCES, loftup_wanted, read_loftup

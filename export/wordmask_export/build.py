@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from wordmask.manifest import SCHEMA, FeaturesManifest, Graph, Manifest
-from wordmask.manifest_reading import FILE_NAME
+from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, Graph, Manifest
+from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask_export import graphs, models
 from wordmask_export.half_weights import round_weights, shrink
 from wordmask_export.onnx_export import Spec, describe, export

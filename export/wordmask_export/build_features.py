@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from wordmask.manifest import SCHEMA, Backbone, FeaturesManifest
+from wordmask.bundle.manifest import SCHEMA, Backbone, FeaturesManifest
 from wordmask_export import backbones, graphs
 from wordmask_export.build import Line, Precision, compare_all, export_all, tell, write_bundle
 from wordmask_export.half_weights import round_weights

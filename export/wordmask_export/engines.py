@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wordmask.backends.cuda import Gpu, target_of
-from wordmask.bundle_files import check_file
-from wordmask.engines import PLAN, SCHEMA, Precision, Request, Sidecar, Target, read_plan
-from wordmask.manifest import File, Graph, Manifest
-from wordmask.manifest_reading import read_manifest
+from wordmask.bundle.engines import PLAN, SCHEMA, Precision, Request, Sidecar, Target, read_plan
+from wordmask.bundle.file_checks import check_file
+from wordmask.bundle.manifest import File, Graph, Manifest
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask_export.engines_disk import Report, locked, read_timing, remove_stale, store, up_to_date, write_timing
 from wordmask_export.profiles import profiles
 from wordmask_export.trt_api import EngineBuildError, usable_tensorrt

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends.cuda import target_of
-from wordmask.engines import find_engine, read_plan
+from wordmask.bundle.engines import find_engine, read_plan
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import EngineError, MissingExtraError
-from wordmask.manifest_reading import read_manifest
 from wordmask_export.engines import Choice
 from wordmask_export.engines_debug_inputs import Arrays, RealInputs
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from wordmask.engines import Precision, Profile, shape_of
+from wordmask.bundle.engines import Precision, Profile, shape_of
+from wordmask.bundle.manifest import Graph
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import MissingExtraError
-from wordmask.manifest import Graph
-from wordmask.manifest_reading import read_manifest
 from wordmask_export.engines import Choice, typed_graph
 from wordmask_export.engines_debug_inputs import RealInputs
 from wordmask_export.profiles import profiles

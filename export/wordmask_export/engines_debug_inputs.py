@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.backends.ort import OrtGraph
-from wordmask.engines import Profile
-from wordmask.manifest import Manifest
+from wordmask.bundle.engines import Profile
+from wordmask.bundle.manifest import Manifest
 from wordmask.preprocess import cut_windows, resize_for_clip, resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
 from wordmask.upsampler import window_inputs

@@ -10,7 +10,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from wordmask.engines import FOLDER, PLAN, SIDECAR, Request, Sidecar, check_owner, read_plan, read_sidecar, sidecars
+from wordmask.bundle.engines import (
+    FOLDER,
+    PLAN,
+    SIDECAR,
+    Request,
+    Sidecar,
+    check_owner,
+    read_plan,
+    read_sidecar,
+    sidecars,
+)
 from wordmask.errors import EngineError
 from wordmask_export.trt_api import EngineBuildError
 

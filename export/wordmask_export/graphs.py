@@ -9,7 +9,7 @@ import open_clip
 import torch
 from torch import nn
 
-from wordmask.manifest import Clip, File, Loftup, Sam2, Tensor
+from wordmask.bundle.manifest import Clip, File, Loftup, Sam2, Tensor
 from wordmask_export import clip_csa, clip_text, loftup
 from wordmask_export.backbones import BackboneImage, BackboneModels
 from wordmask_export.loftup_graph import LoftUpFeatures, LoftUpGraph

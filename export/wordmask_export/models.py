@@ -18,7 +18,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from wordmask.manifest import Model
+from wordmask.bundle.manifest import Model
 from wordmask_export import loftup
 from wordmask_export.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
 

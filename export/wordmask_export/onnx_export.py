@@ -15,7 +15,7 @@ import onnx
 import torch
 from torch import nn
 
-from wordmask.manifest import File, Graph, Tensor
+from wordmask.bundle.manifest import File, Graph, Tensor
 
 OPSET = 20
 DTYPES = {torch.uint8: "uint8", torch.int32: "int32", torch.float32: "float32"}

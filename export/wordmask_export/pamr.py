@@ -21,7 +21,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from wordmask import pamr
-from wordmask.manifest import Tensor
+from wordmask.bundle.manifest import Tensor
 from wordmask_export.onnx_export import OPSET
 
 STEPS, DISTANCES = 10, (8, 16)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.backends.ort import OrtGraph
-from wordmask.manifest import AnyManifest, Loftup, Manifest
+from wordmask.bundle.manifest import AnyManifest, Loftup, Manifest
 from wordmask.preprocess import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
 from wordmask.upsampler import HALO, window_inputs

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from wordmask.backends.ort import OrtGraph
-from wordmask.manifest import FeaturesManifest
+from wordmask.bundle.manifest import FeaturesManifest
 from wordmask_export.backbones import MEAN, STD, BackboneModels
 from wordmask_export.parity import (
     Array,

@@ -22,7 +22,7 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, TensorProto
 
-from wordmask.engines import Precision
+from wordmask.bundle.engines import Precision
 from wordmask_export.retype import retype, value_types, widened
 
 STATISTICS = ("ReduceMean", "ReduceSum", "ReduceL2", "Pow", "Sqrt", "Reciprocal")

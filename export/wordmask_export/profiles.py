@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
-from wordmask.engines import ROWS, Profile, Range
-from wordmask.manifest import Graph, Manifest
+from wordmask.bundle.engines import ROWS, Profile, Range
+from wordmask.bundle.manifest import Graph, Manifest
 
 PROMPTS = (8, 16, 32, 64)  # buckets of N
 TEXTS = 64  # prompts the runtime embeds in one run; see wordmask.text.embedder

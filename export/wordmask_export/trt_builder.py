@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from wordmask.engines import Precision, Profile, shape_of
-from wordmask.manifest import Graph, Tensor
+from wordmask.bundle.engines import Precision, Profile, shape_of
+from wordmask.bundle.manifest import Graph, Tensor
 from wordmask_export.trt_api import SHOWN, EngineBuildError, last, make_logger, make_monitor, usable_tensorrt, version
 
 STRONG_BY_DEFAULT = 11  # since this version every network is strongly typed

@@ -17,7 +17,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors.torch import load_file
 from torch import Tensor
 
-from wordmask.downloads import what_is
+from wordmask.bundle.failed_downloads import what_is
 
 RANDOM = "random:"
 _UNSUPPORTED = re.compile(r"Unsupported (global: GLOBAL \S+|class \S+|operand \d+)")

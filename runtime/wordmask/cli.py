@@ -119,7 +119,7 @@ def run_build(args: argparse.Namespace) -> int:
 def run_engines(args: argparse.Namespace) -> int:
     """`wordmask engines`."""
     from wordmask import extras
-    from wordmask.bundle import find_bundle
+    from wordmask.bundle.search import find_bundle
 
     args.bundle = find_bundle(args.bundle)
     compares = args.debug is not None or args.compare

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from wordmask import masks
 from wordmask.arrays import BoolMask, Floats
-from wordmask.bundle import find_bundle, open_bundle
+from wordmask.bundle.manifest_reading import read_manifest
+from wordmask.bundle.opening import open_bundle
+from wordmask.bundle.search import find_bundle
 from wordmask.checkpoint_bundle import bundle_of_checkpoint
-from wordmask.manifest_reading import read_manifest
 from wordmask.photo.reading import check_rgb
 from wordmask.pipeline import Segmenter
 from wordmask.prompts import extract_prompts

@@ -9,7 +9,7 @@ import numpy as np
 
 from wordmask.arrays import Floats
 from wordmask.backends import Graph
-from wordmask.manifest import Sam2
+from wordmask.bundle.manifest import Sam2
 from wordmask.types import EncodedPhoto, Prompt
 
 BATCH = 32  # prompts a run; bounds memory

@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 
-from wordmask.run_cli import DOMAINS
+from wordmask.bundle.domains import DOMAINS
 from wordmask.text.word_lists import background_words
 
 LOCAL = ("127.0.0.1", "localhost")

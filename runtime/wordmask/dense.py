@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import BoolMask, Floats, Photo
 from wordmask.backends import Graph, Value, to_host
+from wordmask.bundle.manifest import Clip, Loftup
 from wordmask.classmap import stitch
 from wordmask.encoder import encode_windows
 from wordmask.feature_map import stitch_features
-from wordmask.manifest import Clip, Loftup
 from wordmask.preprocess import cut_windows
 from wordmask.resize import bilinear
 from wordmask.selection import undecided

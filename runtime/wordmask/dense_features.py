@@ -14,9 +14,9 @@ import numpy as np
 
 from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph, to_host
+from wordmask.bundle.manifest import Clip
 from wordmask.dense import Upsampler
 from wordmask.encoder import encode_windows
-from wordmask.manifest import Clip
 from wordmask.preprocess import cut_windows
 from wordmask.resize import bilinear
 from wordmask.upsampler import Canvas

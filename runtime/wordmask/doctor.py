@@ -17,10 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from wordmask.bundle import open_any_bundle, search_path, user_cache
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.bundle.opening import open_any_bundle
+from wordmask.bundle.search import search_path, user_cache
 from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
 from wordmask.inspection import FITS, Machine, engines, find_machine
-from wordmask.manifest_reading import FILE_NAME
 
 State = Literal["ok", "note", "warning", "problem"]
 

@@ -18,7 +18,7 @@ from wordmask.arrays import Floats, Photo
 from wordmask.backends import to_host
 from wordmask.backends.device import parse_device
 from wordmask.backends.load import load_graph
-from wordmask.bundle import AnyBundle, FeaturesBundle, open_any_bundle
+from wordmask.bundle.opening import AnyBundle, FeaturesBundle, open_any_bundle
 from wordmask.encoder import encode_windows
 from wordmask.errors import BundleError
 from wordmask.feature_map import stitch_features

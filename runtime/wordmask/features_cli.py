@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from wordmask.bundle import AnyBundle
+    from wordmask.bundle.opening import AnyBundle
     from wordmask.features import FeatureMaps, Featurizer
     from wordmask.photo.job import Job
 
@@ -91,7 +91,8 @@ def open_chosen(args: argparse.Namespace) -> AnyBundle:
     Raises:
         BundleError: there is none, or it is of another backbone.
     """
-    from wordmask.bundle import FeaturesBundle, find_bundle, open_any_bundle
+    from wordmask.bundle.opening import FeaturesBundle, open_any_bundle
+    from wordmask.bundle.search import find_bundle
     from wordmask.errors import BundleError
 
     wanted = args.backbone

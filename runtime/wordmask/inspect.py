@@ -13,7 +13,7 @@ def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_inspect(args: argparse.Namespace) -> int:
     """Runs `wordmask inspect`; gives the exit status."""
-    from wordmask.bundle import find_bundle  # noqa: PLC0415
+    from wordmask.bundle.search import find_bundle  # noqa: PLC0415
     from wordmask.inspection import describe  # noqa: PLC0415
 
     print(describe(find_bundle(args.bundle), json=args.json))  # noqa: T201

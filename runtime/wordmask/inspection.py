@@ -8,10 +8,10 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from wordmask.engines import FOLDER, ROWS, Profile, Sidecar, Target, read_plan, read_sidecar
+from wordmask.bundle.engines import FOLDER, ROWS, Profile, Sidecar, Target, read_plan, read_sidecar
+from wordmask.bundle.manifest import AnyManifest
+from wordmask.bundle.manifest_reading import read_any_manifest
 from wordmask.errors import DeviceError, EngineError, MissingExtraError
-from wordmask.manifest import AnyManifest
-from wordmask.manifest_reading import read_any_manifest
 
 RTX = "rtx-"  # what TensorRT-RTX built; see wordmask.backends.ort_rtx
 FITS = "fits"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.manifest import Loftup
+from wordmask.bundle.manifest import Loftup
 
 
 @dataclass(frozen=True, eq=False)

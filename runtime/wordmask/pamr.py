@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from wordmask.arrays import Floats
 from wordmask.backends import Graph
 from wordmask.backends.ort import OrtGraph
-from wordmask.manifest import Graph as Entry
-from wordmask.manifest import Tensor
+from wordmask.bundle.manifest import Graph as Entry
+from wordmask.bundle.manifest import Tensor
 from wordmask.resize import bilinear
 
 FILE = Path(__file__).parent / "data" / "pamr.onnx"

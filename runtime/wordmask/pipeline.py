@@ -16,7 +16,9 @@ from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
 from wordmask.backends.late import LateGraph
 from wordmask.backends.ort import default_threads
-from wordmask.bundle import Bundle, open_bundle, user_cache
+from wordmask.bundle.manifest import Clip, Manifest
+from wordmask.bundle.opening import Bundle, open_bundle
+from wordmask.bundle.search import user_cache
 from wordmask.classmap import ClassMap, classify, join
 from wordmask.decoder import BATCH as PROMPTS_A_RUN
 from wordmask.decoder import decode_prompts
@@ -26,7 +28,6 @@ from wordmask.encoder import encode_photo
 from wordmask.errors import BundleError
 from wordmask.instances import make_instances
 from wordmask.loading import LoadedGraphs, load_graphs
-from wordmask.manifest import Clip, Manifest
 from wordmask.masks import paint
 from wordmask.memory import with_less
 from wordmask.pamr import load_pamr, refined_bands
@@ -41,7 +42,7 @@ from wordmask.timing import Clock
 from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation, Vocabulary
 
 if TYPE_CHECKING:
-    from wordmask.engines import Precision
+    from wordmask.bundle.engines import Precision
 
 __all__ = ["Clock", "Queries", "Segmenter"]  # the first two are handed on
 

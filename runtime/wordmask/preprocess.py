@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from wordmask.arrays import Photo
-from wordmask.manifest import Clip
+from wordmask.bundle.manifest import Clip
 
 
 class Windowing(Protocol):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from wordmask.bundle.manifest import Manifest
 from wordmask.errors import OutputError
 from wordmask.journal import Journal, Row
-from wordmask.manifest import Manifest
 from wordmask.photo.job import Job
 from wordmask.photo_work import Writing, quarantine
 from wordmask.resume import Plan, prepare

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wordmask.bundle.domains import DOMAINS
 from wordmask.cli_arguments import printable
 from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
 from wordmask.layout import REPORT
@@ -174,12 +175,6 @@ def _segmenter(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter
         threads=args.threads,
         tensorrt_precision=args.tensorrt_precision,
     )
-
-
-DOMAINS = {
-    "random": "this bundle has random weights: its masks mean nothing",
-    "synthetic": "this bundle knows only synthetic scenes: on real photos its masks mean little",
-}
 
 
 def _jobs(args: argparse.Namespace) -> list[Job]:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from wordmask.bundle.manifest import Manifest
 from wordmask.errors import OutputError
 from wordmask.journal import Journal, Row
 from wordmask.layout import SHARDS, places
-from wordmask.manifest import Manifest
 from wordmask.output import coco_document, coco_image, json_bytes
 from wordmask.photo.job import Job
 from wordmask.prompts import reduction

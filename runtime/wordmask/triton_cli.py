@@ -24,7 +24,7 @@ def add_triton_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_triton(args: argparse.Namespace) -> int:
     """Runs `wordmask triton`; gives the exit status."""
-    from wordmask.bundle import open_bundle
+    from wordmask.bundle.opening import open_bundle
     from wordmask.triton_repository import EngineChoice, Layout, write_repository
 
     on_cpu = args.device == "cpu"

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from wordmask.engines import ROWS, Profile, shape_of
-from wordmask.manifest import Graph, Tensor
+from wordmask.bundle.engines import ROWS, Profile, shape_of
+from wordmask.bundle.manifest import Graph, Tensor
 from wordmask.triton_request import ANNOTATIONS, OPTIONS, PHOTO, REPORT, SEMANTIC, WORDS
 
 Backend = Literal["onnxruntime", "tensorrt"]

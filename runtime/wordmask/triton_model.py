@@ -18,10 +18,10 @@ import numpy as np
 from wordmask.backends.ort import default_threads
 from wordmask.backends.triton_bls import TritonGraph
 from wordmask.backends.trt_buckets import Buckets
-from wordmask.bundle import Bundle
-from wordmask.bundle_files import check_file
+from wordmask.bundle.file_checks import check_file
+from wordmask.bundle.manifest_reading import read_manifest
+from wordmask.bundle.opening import Bundle
 from wordmask.errors import PhotoError
-from wordmask.manifest_reading import read_manifest
 from wordmask.photo_work import failure_of
 from wordmask.pipeline import Segmenter
 from wordmask.triton_request import OPTIONS, PHOTO, WORDS, Question, RequestError, answer

@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wordmask.bundle import Bundle
-from wordmask.engines import Precision, Profile, Target, find_engine, read_plan
+from wordmask.bundle.engines import Precision, Profile, Target, find_engine, read_plan
+from wordmask.bundle.manifest import Graph, Manifest
+from wordmask.bundle.manifest_reading import FILE_NAME as MANIFEST
+from wordmask.bundle.opening import Bundle
 from wordmask.errors import OutputError
 from wordmask.loading import STAGES
-from wordmask.manifest import Graph, Manifest
-from wordmask.manifest_reading import FILE_NAME as MANIFEST
 from wordmask.text.embedder import BATCH as PROMPTS_OF_WORDS
 from wordmask.triton_config import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
 from wordmask.triton_settings import FILE_NAME as SETTINGS

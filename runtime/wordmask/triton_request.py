@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask import output
+from wordmask.bundle.strict_json import load_json, parse_as
 from wordmask.errors import BundleError, ManifestError, WordmaskError
 from wordmask.photo.reading import load_bytes
 from wordmask.pipeline import Segmenter
-from wordmask.strict import load_json, parse_as
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import default_background
 from wordmask.timing import Clock

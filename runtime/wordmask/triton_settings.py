@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wordmask.engines import Profile
+from wordmask.bundle.engines import Profile
+from wordmask.bundle.strict_json import parse_as, read_json
 from wordmask.errors import BundleError, ManifestError
-from wordmask.strict import parse_as, read_json
 
 SCHEMA = 1
 FILE_NAME = "serving.json"

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import BoolMask, Floats
 from wordmask.backends import Graph, Value, to_host
+from wordmask.bundle.manifest import Loftup
 from wordmask.loftup_tables import Tables, tables
-from wordmask.manifest import Loftup
 
 HALO = 2  # pixels that two 3x3 convolutions see beyond a tile
 SCORE_BYTES = 256 << 20  # attention scores that a tile may take

@@ -14,7 +14,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from wordmask import pipeline
-from wordmask.bundle import open_bundle
+from wordmask.bundle.opening import open_bundle
 from wordmask.cli import main
 from wordmask.errors import BundleError
 from wordmask.instances import make_instances

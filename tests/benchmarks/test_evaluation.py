@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from wordmask.bundle import open_bundle
+from wordmask.bundle.opening import open_bundle
 from wordmask.cli import main
 from wordmask_bench.cli import table
 from wordmask_bench.eval_scenes import MAPS, WORDS, Report, Tally, click_ious, to_dict

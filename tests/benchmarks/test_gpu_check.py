@@ -12,7 +12,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from wordmask.bundle import open_bundle
+from wordmask.bundle.opening import open_bundle
 from wordmask_bench import gpu_check, gpu_process
 from wordmask_bench.gpu_chain import agreement
 from wordmask_bench.gpu_plan import VARIANTS, may_refuse, plan, unavailable

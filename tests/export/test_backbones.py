@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: E402
 
 from wordmask import features_cli  # noqa: E402
 from wordmask.backends.ort import OrtGraph  # noqa: E402
-from wordmask.bundle import FeaturesBundle, open_any_bundle  # noqa: E402
+from wordmask.bundle.opening import FeaturesBundle, open_any_bundle  # noqa: E402
 from wordmask.cli import main  # noqa: E402
 from wordmask.features import Featurizer  # noqa: E402
 from wordmask_export import backbones, graphs  # noqa: E402

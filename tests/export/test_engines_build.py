@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from wordmask.bundle.engines import FOLDER, PLAN, Range, Target, find_engine, read_plan, sidecars
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.cli import main
-from wordmask.engines import FOLDER, PLAN, Range, Target, find_engine, read_plan, sidecars
 from wordmask.errors import BundleError, DeviceError, EngineError
-from wordmask.manifest_reading import read_manifest
 from wordmask.similarities import MOST_WORDS
 
 onnx = pytest.importorskip("onnx")
@@ -417,8 +417,8 @@ def test_engines_are_not_written_through_a_link(bundle, fake, tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from wordmask.engines import Range, Request, Sidecar, Target
-from wordmask.manifest import File
+from wordmask.bundle.engines import Range, Request, Sidecar, Target
+from wordmask.bundle.manifest import File
 from wordmask_export import engines_disk
 bundle, calls = Path(sys.argv[1]), int(sys.argv[2])
 plan = b"plan"

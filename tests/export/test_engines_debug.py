@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from wordmask.backends.ort import OrtGraph
-from wordmask.engines import FOLDER, Target, sidecars
+from wordmask.bundle.engines import FOLDER, Target, sidecars
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import EngineError
-from wordmask.manifest_reading import read_manifest
 
 onnx = pytest.importorskip("onnx")
 polygraphy_json = pytest.importorskip("polygraphy.json")

@@ -13,8 +13,8 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.cli import main
-from wordmask.manifest_reading import read_manifest
 
 pytestmark = pytest.mark.full_size
 

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 import onnx  # noqa: E402
 
 from wordmask.backends.ort import OrtGraph  # noqa: E402
-from wordmask.manifest_reading import read_manifest  # noqa: E402
+from wordmask.bundle.manifest_reading import read_manifest  # noqa: E402
 from wordmask_export.half_weights import round_weights, shrink  # noqa: E402
 
 

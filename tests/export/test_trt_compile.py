@@ -44,7 +44,7 @@ def test_an_engine_of_fp32_products_is_refused_where_fp16_was_asked(trt_standin,
     script = """
 import sys
 from pathlib import Path
-from wordmask.manifest_reading import read_manifest
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask_export.profiles import profiles
 from wordmask_export.trt_builder import compile_network
 bundle = Path(sys.argv[1])

@@ -113,7 +113,7 @@ def _link(lib: Path, source: Path) -> None:
 
 def _compile(bundle: Path, precision: str, name: str, max_batch: int, max_prompts: int) -> dict[str, object]:
     """Compiles one graph: size of the plan, layers by type, products by type, profiles and seconds."""
-    from wordmask.manifest_reading import read_manifest
+    from wordmask.bundle.manifest_reading import read_manifest
     from wordmask_export.engines import typed_graph
     from wordmask_export.profiles import profiles
     from wordmask_export.trt_builder import compile_network

@@ -8,10 +8,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from wordmask.engines import SIDECAR, Range, Request, Sidecar, Target, read_sidecar
+from wordmask.bundle.engines import SIDECAR, Range, Request, Sidecar, Target, read_sidecar
+from wordmask.bundle.manifest import File
+from wordmask.bundle.manifest_reading import FILE_NAME, parse, read_manifest
 from wordmask.errors import EngineError, ManifestError
-from wordmask.manifest import File
-from wordmask.manifest_reading import FILE_NAME, parse, read_manifest
 
 from .fuzzing import fuzz
 

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from wordmask.engines import PLAN, SCHEMA, Request, Sidecar, Target, shape_of
-from wordmask.manifest import File
+from wordmask.bundle.engines import PLAN, SCHEMA, Request, Sidecar, Target, shape_of
+from wordmask.bundle.manifest import File
 
 VERSION = "11.4.0.106"
 TARGET = Target(VERSION, "sm_90")

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from wordmask.backends.ort import OrtGraph, execution_provider
-from wordmask.bundle import find_bundle, open_bundle
+from wordmask.bundle.manifest import Graph, Tensor
+from wordmask.bundle.manifest_reading import read_manifest
+from wordmask.bundle.opening import open_bundle
+from wordmask.bundle.search import find_bundle
 from wordmask.errors import BundleError, DeviceError, NumericError
-from wordmask.manifest import Graph, Tensor
-from wordmask.manifest_reading import read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wordmask.bundle_files import check_file, find_danger
+from wordmask.bundle.file_checks import check_file, find_danger
+from wordmask.bundle.manifest import File, Graph
 from wordmask.errors import BundleError
-from wordmask.manifest import File, Graph
 
 WEIGHTS = np.arange(4, dtype=np.float32)
 

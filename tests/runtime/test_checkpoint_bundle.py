@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from wordmask.bundle import find_bundle
+from wordmask.bundle.search import find_bundle
 from wordmask.checkpoint_bundle import bundle_of_checkpoint
 from wordmask.cli import main
 from wordmask.errors import BundleError, MissingExtraError

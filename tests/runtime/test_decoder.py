@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wordmask import decoder
+from wordmask.bundle.manifest import Sam2
 from wordmask.decoder import decode_prompts
-from wordmask.manifest import Sam2
 from wordmask.types import EncodedPhoto, Prompt
 
 CONSTANTS = Sam2(image_size=256, mask_size=64, mask_threshold=0.0)

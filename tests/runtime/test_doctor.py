@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from wordmask import doctor
+from wordmask.bundle.engines import FOLDER
 from wordmask.cli import main
-from wordmask.engines import FOLDER
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from wordmask.engines import (
+from wordmask.bundle.engines import (
     FOLDER,
     PLAN,
     SCHEMA,
@@ -24,8 +24,8 @@ from wordmask.engines import (
     shape_of,
     sidecars,
 )
+from wordmask.bundle.manifest import File, Graph, Tensor
 from wordmask.errors import EngineError
-from wordmask.manifest import File, Graph, Tensor
 
 HERE = Target("11.4.0.106", "sm_90")
 ENTRY = Graph("clip_image.onnx", "a" * 64, 10, (Tensor("image", "uint8", ("B", 8, 8, 3)),), ())

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from wordmask.bundle.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Range, Request, Sidecar, Target
+from wordmask.bundle.manifest import File
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.cli import main
-from wordmask.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Range, Request, Sidecar, Target
 from wordmask.errors import DeviceError
 from wordmask.inspection import show_buckets, show_ranges
-from wordmask.manifest import File
-from wordmask.manifest_reading import read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 HERE = Target("11.4.0.106", "sm_90")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from wordmask.bundle.manifest import Backbone, FeaturesManifest, Manifest, Tensor, bundle_id
+from wordmask.bundle.manifest_reading import parse, read_any_manifest, read_manifest
 from wordmask.errors import ManifestError
-from wordmask.manifest import Backbone, FeaturesManifest, Manifest, Tensor, bundle_id
-from wordmask.manifest_reading import parse, read_any_manifest, read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 

@@ -11,7 +11,8 @@ import pytest
 from wordmask import Options, Segmenter
 from wordmask.backends.openvino import OpenVinoGraph, import_openvino
 from wordmask.backends.ort import OrtGraph
-from wordmask.bundle import find_bundle, open_bundle
+from wordmask.bundle.opening import open_bundle
+from wordmask.bundle.search import find_bundle
 from wordmask.errors import BundleError, DeviceError, MissingExtraError, NumericError
 from wordmask.photo.reading import decode
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wordmask.backends.ort import OrtGraph
-from wordmask.manifest_reading import read_manifest
+from wordmask.bundle.manifest_reading import read_manifest
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 

@@ -18,10 +18,10 @@ from wordmask.backends.device import Device, parse_device
 from wordmask.backends.ort import OrtGraph, check_assignment
 from wordmask.backends.ort_binding import OrtTensor, run_bound
 from wordmask.backends.ort_rtx import MODULE, PROVIDER, EngineCache
-from wordmask.bundle import find_bundle
-from wordmask.engines import FOLDER, PLAN, read_plan, sidecars
+from wordmask.bundle.engines import FOLDER, PLAN, read_plan, sidecars
+from wordmask.bundle.manifest_reading import read_manifest
+from wordmask.bundle.search import find_bundle
 from wordmask.errors import BundleError, DeviceError, EngineError
-from wordmask.manifest_reading import read_manifest
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ def test_a_bundle_without_loftup_says_so(small_choice, small_protocol, small_bun
     import dataclasses
     import shutil
 
-    from wordmask.manifest_reading import read_manifest
+    from wordmask.bundle.manifest_reading import read_manifest
 
     shutil.copytree(small_bundle, tmp_path / "b")
     manifest = read_manifest(small_bundle)

@@ -10,10 +10,10 @@ import pytest
 from wordmask import Options, Segmenter
 from wordmask.backends.cuda_memory import CudaTensor
 from wordmask.backends.ort import OrtGraph
-from wordmask.bundle import find_bundle
-from wordmask.engines import FOLDER, PLAN, SIDECAR
+from wordmask.bundle.engines import FOLDER, PLAN, SIDECAR
+from wordmask.bundle.manifest_reading import read_manifest
+from wordmask.bundle.search import find_bundle
 from wordmask.errors import DeviceError, EngineError
-from wordmask.manifest_reading import read_manifest
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
 from wordmask.types import Vocabulary

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from wordmask import Segmenter
-from wordmask.bundle import find_bundle
+from wordmask.bundle.search import find_bundle
 from wordmask.cli import main
 from wordmask_bench.eval_scenes import FIRST_SEED, evaluate
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = {"numpy", "cv2", "PIL", "onnxruntime", "ftfy", "regex", "wordmask.pipeline", "wordmask.manifest"}
+HEAVY = {"numpy", "cv2", "PIL", "onnxruntime", "ftfy", "regex", "wordmask.pipeline", "wordmask.bundle.manifest"}
 
 
 def test_the_options_of_all_commands_are_known_before_anything_heavy_is_imported() -> None:

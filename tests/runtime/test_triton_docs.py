@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from wordmask.bundle import open_bundle
+from wordmask.bundle.opening import open_bundle
 from wordmask.triton_repository import Layout, write_repository
 
 from .fake_triton import FakeTriton, Request

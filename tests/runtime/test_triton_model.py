@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from wordmask.bundle import open_bundle
+from wordmask.bundle.opening import open_bundle
 from wordmask.cli import main
 from wordmask.errors import BundleError
 from wordmask.triton_repository import Layout, write_repository

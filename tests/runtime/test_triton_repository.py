@@ -19,12 +19,12 @@ from wordmask.backends.ort import session_options
 from wordmask.backends.ort_binding import ELEMENT_TYPES
 from wordmask.backends.triton_bls import TritonGraph
 from wordmask.backends.trt_buckets import Buckets
-from wordmask.bundle import Bundle, open_bundle
+from wordmask.bundle.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Request, Sidecar, Target
+from wordmask.bundle.manifest import File
+from wordmask.bundle.opening import Bundle, open_bundle
 from wordmask.cli import main
-from wordmask.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Request, Sidecar, Target
 from wordmask.errors import DeviceError, EngineError, OutputError
 from wordmask.loading import STAGES
-from wordmask.manifest import File
 from wordmask.triton_repository import EngineChoice, Layout, write_repository
 from wordmask.triton_settings import read_serving
 from wordmask_export.profiles import profiles

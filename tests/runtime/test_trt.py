@@ -13,9 +13,9 @@ import pytest
 from wordmask.backends.cuda import Gpu, GpuMemoryError, target_of
 from wordmask.backends.cuda_memory import CudaTensor
 from wordmask.backends.trt import LANES, TrtGraph, load_engine
-from wordmask.engines import FOLDER, PLAN, SIDECAR, Range
+from wordmask.bundle.engines import FOLDER, PLAN, SIDECAR, Range
+from wordmask.bundle.manifest import Graph, Tensor
 from wordmask.errors import DeviceError, EngineError, MissingExtraError, NumericError
-from wordmask.manifest import Graph, Tensor
 
 from .fake_cuda import FakeCuda, Status
 from .fake_trt import TARGET, FakeTensorRT

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from wordmask.backends.ort import OrtGraph
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.loftup_tables import linspace, tables
-from wordmask.manifest_reading import read_manifest
 from wordmask.upsampler import HALO, SCORE_BYTES, Canvas, Tiling, upsample_logits
 
 WHOLE = Tiling(side=512, batch=8)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from wordmask.backends.ort import OrtGraph
+from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import VocabularyError
-from wordmask.manifest_reading import read_manifest
 from wordmask.text import embedder as words
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.word_lists import default_background, read_class_lines

@@ -6,8 +6,8 @@ import dataclasses
 import math
 from pathlib import Path
 
-from wordmask.manifest import Manifest
-from wordmask.manifest_reading import FILE_NAME
+from wordmask.bundle.manifest import Manifest
+from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask_export.build import build
 from wordmask_export.models import Choice
 from wordmask_export.tiny import clip_stage, sam2_stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from wordmask.engines import Target
+from wordmask.bundle.engines import Target
 from wordmask.errors import DeviceError, MissingExtraError
 
 logger = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 from wordmask.backends import Graph
 from wordmask.backends.device import Device
 from wordmask.backends.ort import OrtGraph
-from wordmask.bundle import AnyBundle
+from wordmask.bundle.opening import AnyBundle
 
 if TYPE_CHECKING:
-    from wordmask.engines import Precision
+    from wordmask.bundle.engines import Precision
 
 
 def load_graph(

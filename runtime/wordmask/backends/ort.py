@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.device import parse_device
 from wordmask.backends.ort_binding import ELEMENT_TYPES, run_bound
+from wordmask.bundle.manifest import Graph as GraphEntry
+from wordmask.bundle.manifest import Tensor
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
-from wordmask.manifest import Graph as GraphEntry
-from wordmask.manifest import Tensor
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -1,7 +1,7 @@
 """TensorRT-RTX as ONNX Runtime's plugin provider, and the engines that it builds, kept beside the bundle.
 
 The plugin compiles a graph when a session opens. What it compiled, an ONNX file that holds the engine, is code like any
-plan: it stands in the bundle's engines folder under the same rules (see wordmask.engines).
+plan: it stands in the bundle's engines folder under the same rules (see wordmask.bundle.engines).
 """
 
 from __future__ import annotations
@@ -18,9 +18,20 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from wordmask.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Precision, Request, Sidecar, Target, read_plan, read_sidecar
+from wordmask.bundle.engines import (
+    FOLDER,
+    PLAN,
+    SCHEMA,
+    SIDECAR,
+    Precision,
+    Request,
+    Sidecar,
+    Target,
+    read_plan,
+    read_sidecar,
+)
+from wordmask.bundle.manifest import File, Graph
 from wordmask.errors import BundleError, DeviceError, EngineError
-from wordmask.manifest import File, Graph
 
 PROVIDER = "NvTensorRTRTXExecutionProvider"
 MODULE, PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx", "onnxruntime-ep-nv-tensorrt-rtx-cu13"

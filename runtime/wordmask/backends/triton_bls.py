@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.trt_buckets import Buckets
+from wordmask.bundle.manifest import Graph as GraphEntry
 from wordmask.errors import DeviceError
-from wordmask.manifest import Graph as GraphEntry
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -18,10 +18,10 @@ from wordmask.backends.cuda import Gpu, import_tensorrt, target_of
 from wordmask.backends.cuda_memory import CudaTensor, DeviceMemory, PinnedMemory, Pool, Stream
 from wordmask.backends.trt_buckets import Buckets, Part
 from wordmask.backends.trt_lane import Lane
-from wordmask.engines import Precision, Sidecar, find_engine, read_plan, shape_of
+from wordmask.bundle.engines import Precision, Sidecar, find_engine, read_plan, shape_of
+from wordmask.bundle.manifest import Graph as GraphEntry
+from wordmask.bundle.manifest import Tensor
 from wordmask.errors import DeviceError, EngineError
-from wordmask.manifest import Graph as GraphEntry
-from wordmask.manifest import Tensor
 
 DTYPES = {"UINT8": "uint8", "INT32": "int32", "FLOAT": "float32"}
 LANES = 8  # sets of shapes that stay ready in an engine
@@ -60,7 +60,7 @@ class TrtGraph:
         """Loads an engine.
 
         Args:
-            plan: the engine; that it may be trusted is the caller's to check (wordmask.engines.read_plan).
+            plan: the engine; that it may be trusted is the caller's to check (wordmask.bundle.engines.read_plan).
             sidecar: what the plan was built for.
             entry: what the manifest says of the graph.
             device: CUDA's number of the GPU.

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wordmask.backends import Values
-from wordmask.engines import ROWS, Profile, shape_of
+from wordmask.bundle.engines import ROWS, Profile, shape_of
+from wordmask.bundle.manifest import Graph, Tensor
 from wordmask.errors import EngineError
-from wordmask.manifest import Graph, Tensor
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 from wordmask.backends.cuda import Gpu, GpuMemoryError
 from wordmask.backends.cuda_memory import CapturedGraph, DeviceMemory, Stream
 from wordmask.backends.trt_buckets import Part
+from wordmask.bundle.manifest import Graph
 from wordmask.errors import DeviceError, EngineError
-from wordmask.manifest import Graph
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from wordmask.bundle import user_cache
+from wordmask.bundle.search import user_cache
 from wordmask.errors import OutputError, PhotoError
 from wordmask.photo.job import Job, Stamp
 from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load_bytes, most_bytes

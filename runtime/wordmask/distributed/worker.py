@@ -16,10 +16,10 @@ from typing import Any, Literal
 import pyarrow
 import ray
 
-from wordmask.bundle import find_bundle
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.bundle.search import find_bundle
 from wordmask.distributed.gate import Gate
 from wordmask.errors import BundleError, OutputError, WordmaskError
-from wordmask.manifest_reading import FILE_NAME
 from wordmask.photo.job import Job
 from wordmask.photo_work import Work, Writing, quarantine
 from wordmask.pipeline import Segmenter

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
 from wordmask.backends import Graph
-from wordmask.manifest import Clip
+from wordmask.bundle.manifest import Clip
 from wordmask.text.tokenizer import Tokenizer
 
 BATCH = 64  # prompts a run

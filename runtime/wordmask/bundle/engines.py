@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from wordmask.bundle.manifest import File, Graph, Tensor
+from wordmask.bundle.strict_json import parse_as, read_json
 from wordmask.errors import EngineError, ManifestError
-from wordmask.manifest import File, Graph, Tensor
-from wordmask.strict import parse_as, read_json
 
 SCHEMA = 1
 FOLDER, SIDECAR, PLAN = "engines", "engine.json", "engine.plan"

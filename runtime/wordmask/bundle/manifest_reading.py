@@ -6,17 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wordmask.bundle.manifest import SCHEMA, AnyManifest, Contents, FeaturesManifest, Manifest, bundle_id
+from wordmask.bundle.manifest_checks import check_contents, check_features
+from wordmask.bundle.strict_json import load_json, parse_as, read_json, show
 from wordmask.errors import ManifestError
-from wordmask.manifest import (
-    SCHEMA,
-    AnyManifest,
-    Contents,
-    FeaturesManifest,
-    Manifest,
-    bundle_id,
-)
-from wordmask.manifest_check import check_contents, check_features
-from wordmask.strict import load_json, parse_as, read_json, show
 
 FILE_NAME = "manifest.json"
 Parsed = TypeVar("Parsed")

@@ -17,9 +17,9 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from wordmask.downloads import what_is
+from wordmask.bundle.failed_downloads import what_is
+from wordmask.bundle.manifest import File, Graph
 from wordmask.errors import BundleError
-from wordmask.manifest import File, Graph
 
 _CHUNK = 1 << 20
 # Where a tensor's data are in another file, its entry has the key "location": a protobuf string, so its bytes stand

@@ -10,7 +10,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from wordmask.downloads import what_is
+from wordmask.bundle.failed_downloads import what_is
 from wordmask.errors import ManifestError
 
 _MOST_BYTES = 16 << 20  # of a JSON file

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from wordmask.bundle.strict_json import member, show
 from wordmask.errors import ManifestError
-from wordmask.strict import member, show
 
 if TYPE_CHECKING:
-    from wordmask.manifest import Clip, FeaturesManifest, File, Graph, Loftup, Manifest, Sam2, Tensor
+    from wordmask.bundle.manifest import Clip, FeaturesManifest, File, Graph, Loftup, Manifest, Sam2, Tensor
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
