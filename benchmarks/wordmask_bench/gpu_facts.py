@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from wordmask.backends.ort import import_onnxruntime
+from wordmask.backends.onnxruntime.graph import import_onnxruntime
 
 DISTRIBUTIONS = (
     "numpy",

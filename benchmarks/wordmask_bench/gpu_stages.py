@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import Photo
 from wordmask.backends import Graph
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.engines import ROWS
 from wordmask.bundle.manifest import Graph as GraphEntry
 from wordmask.bundle.opening import Bundle

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 import wordmask_export
-from wordmask.backends.ort import default_threads
+from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.opening import open_bundle
 from wordmask.bundle.search import find_bundle

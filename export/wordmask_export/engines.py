@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from wordmask.backends.cuda import Gpu, target_of
+from wordmask.backends.tensorrt.cuda import Gpu, target_of
 from wordmask.bundle.engines import PLAN, SCHEMA, Precision, Request, Sidecar, Target, read_plan
 from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest import File, Graph, Manifest
@@ -204,6 +204,6 @@ def show_layers(layers: dict[str, int]) -> str:
 
 
 def find_target(number: int) -> tuple[Target, str]:
-    """This machine's target, before anything slow is begun; see wordmask.backends.cuda.target_of."""
+    """This machine's target, before anything slow is begun; see wordmask.backends.tensorrt.cuda.target_of."""
     usable_tensorrt()
     return target_of(number)

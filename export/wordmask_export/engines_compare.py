@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends.cuda import target_of
+from wordmask.backends.tensorrt.cuda import target_of
 from wordmask.bundle.engines import find_engine, read_plan
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import EngineError, MissingExtraError

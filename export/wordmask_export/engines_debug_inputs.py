@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.engines import Profile
 from wordmask.bundle.manifest import Manifest
 from wordmask.preprocess import cut_windows, resize_for_clip, resize_for_sam2

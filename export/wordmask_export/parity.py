@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import AnyManifest, Loftup, Manifest
 from wordmask.preprocess import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer

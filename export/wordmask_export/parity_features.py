@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import FeaturesManifest
 from wordmask_export.backbones import MEAN, STD, BackboneModels
 from wordmask_export.parity import (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from wordmask.backends.cuda import import_tensorrt
+from wordmask.backends.tensorrt.cuda import import_tensorrt
 from wordmask.errors import EngineError
 
 OLDEST = (10, 13)

@@ -103,7 +103,7 @@ def packages() -> Iterator[Finding]:
 
 def onnxruntime() -> Iterator[Finding]:
     """ONNX Runtime: one of its two distributions, and what it can run on."""
-    from wordmask.backends.ort import check_distributions, import_onnxruntime  # noqa: PLC0415
+    from wordmask.backends.onnxruntime.graph import check_distributions, import_onnxruntime  # noqa: PLC0415
 
     there = [f"{name} {found}" for name in RUNTIMES if (found := version(name))]
     try:

@@ -13,7 +13,7 @@ from wordmask.bundle.manifest import AnyManifest
 from wordmask.bundle.manifest_reading import read_any_manifest
 from wordmask.errors import DeviceError, EngineError, MissingExtraError
 
-RTX = "rtx-"  # what TensorRT-RTX built; see wordmask.backends.ort_rtx
+RTX = "rtx-"  # what TensorRT-RTX built; see wordmask.backends.onnxruntime.tensorrt_rtx
 FITS = "fits"
 
 
@@ -48,7 +48,7 @@ def describe(folder: Path, *, json: bool) -> str:
 
 def find_machine() -> Machine:
     """What engines must be built for to run here, as far as tensorrt and cuda-python can tell."""
-    from wordmask.backends.cuda import target_of  # noqa: PLC0415
+    from wordmask.backends.tensorrt.cuda import target_of  # noqa: PLC0415
 
     try:
         target, gpu = target_of(0)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from wordmask.backends import Graph
 from wordmask.backends.device import parse_device
-from wordmask.backends.late import LateGraph
+from wordmask.backends.lazy import LateGraph
 from wordmask.backends.load import load_graph
-from wordmask.backends.ort import default_threads
+from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.opening import Bundle
 from wordmask.upsampler import Tiling
 

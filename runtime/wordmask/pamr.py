@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
 from wordmask.backends import Graph
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import Graph as Entry
 from wordmask.bundle.manifest import Tensor
 from wordmask.resize import bilinear

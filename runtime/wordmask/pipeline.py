@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
-from wordmask.backends.late import LateGraph
-from wordmask.backends.ort import default_threads
+from wordmask.backends.lazy import LateGraph
+from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest import Clip, Manifest
 from wordmask.bundle.opening import Bundle, open_bundle
 from wordmask.bundle.search import user_cache

@@ -75,7 +75,7 @@ def run_ray(
     progress: Callable[[int], None],
 ) -> Totals:
     """Does what folder.run_folder does, on a cluster."""
-    from wordmask.backends.ort import default_threads
+    from wordmask.backends.onnxruntime.graph import default_threads
     from wordmask.distributed.cluster import Crew, connected
     from wordmask.run import Run, all_settings, facts
 

@@ -40,7 +40,7 @@ def run_triton(args: argparse.Namespace) -> int:
     )
     engines = None
     if args.engines:
-        from wordmask.backends.cuda import target_of
+        from wordmask.backends.tensorrt.cuda import target_of
 
         engines = EngineChoice(args.tensorrt_precision, target_of(args.gpu)[0])
     serving = write_repository(open_bundle(args.bundle), args.out, layout, engines)

@@ -60,7 +60,7 @@ def graph_config(
         rows: the most that the server joins in a batch, if the graph batches (see batch_symbol).
         instances: copies a GPU, or on the processor.
         profiles: of an engine. It gets no batches from the server: the engine takes just the rows it was built for, and
-            who calls it pads them (wordmask.backends.trt_buckets).
+            who calls it pads them (wordmask.backends.tensorrt.buckets).
         warm_up: sizes of the symbols, a run before the model counts as ready for each.
     """
     symbol = None if profiles else batch_symbol(entry)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from wordmask.backends.ort import default_threads
+from wordmask.backends.onnxruntime.graph import default_threads
+from wordmask.backends.tensorrt.buckets import Buckets
 from wordmask.backends.triton_bls import TritonGraph
-from wordmask.backends.trt_buckets import Buckets
 from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import Bundle

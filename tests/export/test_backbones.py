@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
 from wordmask import features_cli  # noqa: E402
-from wordmask.backends.ort import OrtGraph  # noqa: E402
+from wordmask.backends.onnxruntime.graph import OrtGraph  # noqa: E402
 from wordmask.bundle.opening import FeaturesBundle, open_any_bundle  # noqa: E402
 from wordmask.cli import main  # noqa: E402
 from wordmask.features import Featurizer  # noqa: E402

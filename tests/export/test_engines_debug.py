@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.engines import FOLDER, Target, sidecars
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import EngineError

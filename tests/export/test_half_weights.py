@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 import onnx  # noqa: E402
 
-from wordmask.backends.ort import OrtGraph  # noqa: E402
+from wordmask.backends.onnxruntime.graph import OrtGraph  # noqa: E402
 from wordmask.bundle.manifest_reading import read_manifest  # noqa: E402
 from wordmask_export.half_weights import round_weights, shrink  # noqa: E402
 

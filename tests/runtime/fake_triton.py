@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime
 
-from wordmask.backends.ort import session_options
-from wordmask.backends.ort_binding import ELEMENT_TYPES
+from wordmask.backends.onnxruntime.graph import session_options
+from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES
 
 
 class TritonError:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wordmask.backends.ort import OrtGraph, execution_provider
+from wordmask.backends.onnxruntime.graph import OrtGraph, execution_provider
 from wordmask.bundle.manifest import Graph, Tensor
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import open_bundle

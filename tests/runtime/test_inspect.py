@@ -32,7 +32,7 @@ def bundle(tmp_path):
 
 @pytest.fixture
 def on_gpu(monkeypatch):
-    monkeypatch.setattr("wordmask.backends.cuda.target_of", lambda device: (HERE, "NVIDIA H200"))
+    monkeypatch.setattr("wordmask.backends.tensorrt.cuda.target_of", lambda device: (HERE, "NVIDIA H200"))
 
 
 def place(bundle, **change):
@@ -117,7 +117,7 @@ def test_without_a_gpu_all_but_the_fit_is_shown(bundle, monkeypatch, capsys):
     def no_gpu(device):
         raise DeviceError("GPU 0 cannot be used (no driver)")
 
-    monkeypatch.setattr("wordmask.backends.cuda.target_of", no_gpu)
+    monkeypatch.setattr("wordmask.backends.tensorrt.cuda.target_of", no_gpu)
     place(bundle)
     raw = inspect(bundle, capsys)
     assert raw["machine"] == {"target": None, "gpu": "", "reason": "GPU 0 cannot be used (no driver)"}

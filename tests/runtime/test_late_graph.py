@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wordmask import Segmenter
-from wordmask.backends.late import LateGraph
+from wordmask.backends.lazy import LateGraph
 from wordmask.types import Vocabulary
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from wordmask import Options, Segmenter
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.backends.openvino import OpenVinoGraph, import_openvino
-from wordmask.backends.ort import OrtGraph
 from wordmask.bundle.opening import open_bundle
 from wordmask.bundle.search import find_bundle
 from wordmask.errors import BundleError, DeviceError, MissingExtraError, NumericError

@@ -13,11 +13,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from wordmask.backends import ort_rtx
 from wordmask.backends.device import Device, parse_device
-from wordmask.backends.ort import OrtGraph, check_assignment
-from wordmask.backends.ort_binding import OrtTensor, run_bound
-from wordmask.backends.ort_rtx import MODULE, PROVIDER, EngineCache
+from wordmask.backends.onnxruntime import tensorrt_rtx
+from wordmask.backends.onnxruntime.graph import OrtGraph, check_assignment
+from wordmask.backends.onnxruntime.io_binding import OrtTensor, run_bound
+from wordmask.backends.onnxruntime.tensorrt_rtx import MODULE, PROVIDER, EngineCache
 from wordmask.bundle.engines import FOLDER, PLAN, read_plan, sidecars
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.search import find_bundle
@@ -278,7 +278,7 @@ def test_a_device_that_starts_another_provider_is_an_error(runtime, tiny, entrie
 
 
 def test_two_distributions_of_onnx_runtime_are_an_error_on_a_gpu(runtime, tiny, entries, monkeypatch):
-    monkeypatch.setattr("wordmask.backends.ort._is_installed", lambda name: True)
+    monkeypatch.setattr("wordmask.backends.onnxruntime.graph._is_installed", lambda name: True)
     with pytest.raises(DeviceError, match="onnxruntime and onnxruntime-gpu are both installed"):
         OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
 
@@ -341,7 +341,7 @@ def test_another_plugin_or_graph_builds_its_own(runtime, plugin, tiny, entries, 
     rtx(tiny, entries, tmp_path)
     if change == "plugin":
         plugin.__version__ = "0.6.0"
-        ort_rtx.register.cache_clear()
+        tensorrt_rtx.register.cache_clear()
     else:
         entries = {"clip_text": dataclasses.replace(entries["clip_text"], sha256="c" * 64)}
     rtx(tiny, entries, tmp_path)
@@ -363,7 +363,7 @@ def test_a_bundle_nobody_may_write_runs_without_a_kept_engine(
     def refuse(*arguments, **settings):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(ort_rtx.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(tensorrt_rtx.tempfile, "mkdtemp", refuse)
     graph = rtx(tiny, entries, tmp_path)
     np.testing.assert_array_equal(graph.run({"tokens": tokens})["embeddings"], expected)
     assert "the engine cannot be kept there" in caplog.text

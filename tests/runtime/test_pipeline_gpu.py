@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from wordmask import Options, Segmenter
-from wordmask.backends.cuda_memory import CudaTensor
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
+from wordmask.backends.tensorrt.cuda_memory import CudaTensor
 from wordmask.bundle.engines import FOLDER, PLAN, SIDECAR
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.search import find_bundle

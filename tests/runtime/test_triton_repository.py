@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from wordmask import Options, Segmenter
-from wordmask.backends.ort import session_options
-from wordmask.backends.ort_binding import ELEMENT_TYPES
+from wordmask.backends.onnxruntime.graph import session_options
+from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES
+from wordmask.backends.tensorrt.buckets import Buckets
 from wordmask.backends.triton_bls import TritonGraph
-from wordmask.backends.trt_buckets import Buckets
 from wordmask.bundle.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Request, Sidecar, Target
 from wordmask.bundle.manifest import File
 from wordmask.bundle.opening import Bundle, open_bundle

@@ -10,9 +10,9 @@ import threading
 import numpy as np
 import pytest
 
-from wordmask.backends.cuda import Gpu, GpuMemoryError, target_of
-from wordmask.backends.cuda_memory import CudaTensor
-from wordmask.backends.trt import LANES, TrtGraph, load_engine
+from wordmask.backends.tensorrt.cuda import Gpu, GpuMemoryError, target_of
+from wordmask.backends.tensorrt.cuda_memory import CudaTensor
+from wordmask.backends.tensorrt.graph import LANES, TrtGraph, load_engine
 from wordmask.bundle.engines import FOLDER, PLAN, SIDECAR, Range
 from wordmask.bundle.manifest import Graph, Tensor
 from wordmask.errors import DeviceError, EngineError, MissingExtraError, NumericError
@@ -488,8 +488,7 @@ def test_a_plan_that_was_changed_never_reaches_tensorrt(trt, tmp_path):
 
 
 def test_importing_the_package_imports_neither_tensorrt_nor_cuda():
-    code = (
-        "import sys, wordmask, wordmask.pipeline, wordmask.backends.trt\nprint({'tensorrt', 'cuda'} & set(sys.modules))"
-    )
+    modules = "wordmask, wordmask.pipeline, wordmask.backends.tensorrt.graph"
+    code = f"import sys, {modules}\nprint({{'tensorrt', 'cuda'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "set()", done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.loftup_tables import linspace, tables
 from wordmask.upsampler import HALO, SCORE_BYTES, Canvas, Tiling, upsample_logits

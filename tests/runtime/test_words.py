@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from wordmask.backends.ort import OrtGraph
+from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import VocabularyError
 from wordmask.text import embedder as words

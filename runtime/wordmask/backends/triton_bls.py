@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
-from wordmask.backends.trt_buckets import Buckets
+from wordmask.backends.tensorrt.buckets import Buckets
 from wordmask.bundle.manifest import Graph as GraphEntry
 from wordmask.errors import DeviceError
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from wordmask.backends.device import parse_device
-from wordmask.backends.late import LateGraph
+from wordmask.backends.lazy import LateGraph
 from wordmask.backends.load import load_graph
 from wordmask.bundle.opening import open_bundle
 from wordmask.pipeline import Segmenter

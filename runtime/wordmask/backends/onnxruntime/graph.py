@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.device import parse_device
-from wordmask.backends.ort_binding import ELEMENT_TYPES, run_bound
+from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES, run_bound
 from wordmask.bundle.manifest import Graph as GraphEntry
 from wordmask.bundle.manifest import Tensor
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
@@ -21,7 +21,7 @@ from wordmask.errors import BundleError, DeviceError, MissingExtraError
 if TYPE_CHECKING:
     import onnxruntime
 
-    from wordmask.backends.ort_rtx import EngineCache
+    from wordmask.backends.onnxruntime.tensorrt_rtx import EngineCache
 
 COMPUTING = {
     "Attention",
@@ -76,7 +76,7 @@ class OrtGraph:
             check_distributions()
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for check_assignment
         if place.kind == "tensorrt-rtx":
-            from wordmask.backends.ort_rtx import PROVIDER, open_rtx  # noqa: PLC0415
+            from wordmask.backends.onnxruntime.tensorrt_rtx import PROVIDER, open_rtx  # noqa: PLC0415
 
             provider, plugin = PROVIDER, True
             self._session = open_rtx(ort, path, entry, options, place.index, cache)

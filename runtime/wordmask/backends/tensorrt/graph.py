@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
-from wordmask.backends.cuda import Gpu, import_tensorrt, target_of
-from wordmask.backends.cuda_memory import CudaTensor, DeviceMemory, PinnedMemory, Pool, Stream
-from wordmask.backends.trt_buckets import Buckets, Part
-from wordmask.backends.trt_lane import Lane
+from wordmask.backends.tensorrt.buckets import Buckets, Part
+from wordmask.backends.tensorrt.cuda import Gpu, import_tensorrt, target_of
+from wordmask.backends.tensorrt.cuda_memory import CudaTensor, DeviceMemory, PinnedMemory, Pool, Stream
+from wordmask.backends.tensorrt.execution_context import Lane
 from wordmask.bundle.engines import Precision, Sidecar, find_engine, read_plan, shape_of
 from wordmask.bundle.manifest import Graph as GraphEntry
 from wordmask.bundle.manifest import Tensor

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from wordmask.backends.cuda import Gpu, GpuMemoryError
-from wordmask.backends.cuda_memory import CapturedGraph, DeviceMemory, Stream
-from wordmask.backends.trt_buckets import Part
+from wordmask.backends.tensorrt.buckets import Part
+from wordmask.backends.tensorrt.cuda import Gpu, GpuMemoryError
+from wordmask.backends.tensorrt.cuda_memory import CapturedGraph, DeviceMemory, Stream
 from wordmask.bundle.manifest import Graph
 from wordmask.errors import DeviceError, EngineError
 

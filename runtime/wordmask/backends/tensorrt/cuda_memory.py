@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends.cuda import Gpu
+from wordmask.backends.tensorrt.cuda import Gpu
 from wordmask.errors import DeviceError
 
 
