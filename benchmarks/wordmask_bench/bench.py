@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from wordmask.dense.windows import cut_windows, resize_for_clip
 from wordmask.photo.reading import decode
-from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask_bench.bench_compare import equal_pixels, mask_ious, read_answers
 from wordmask_bench.bench_plan import Plan
 from wordmask_bench.bench_process import SideProcess, closing_all

@@ -16,19 +16,20 @@ from wordmask import pipeline
 from wordmask.arrays import Floats
 from wordmask.backends import to_host
 from wordmask.bundle.opening import open_bundle
-from wordmask.classmap import classify, stitch
-from wordmask.encoder import encode_windows
+from wordmask.dense.classmap import classify
+from wordmask.dense.encoder import encode_windows
+from wordmask.dense.loftup import upsample_logits
+from wordmask.dense.stitching import stitch
+from wordmask.dense.windows import cut_windows, resize_for_clip
 from wordmask.folder import run_folder
 from wordmask.instances import make_instances
 from wordmask.masks import paint, upsample
 from wordmask.photo.job import Job, stamp
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.prompts import extract_prompts
 from wordmask.timing import Clock
 from wordmask.types import Options, Prompt
-from wordmask.upsampler import upsample_logits
 from wordmask_bench.bench_side import (
     Photo,
     Setup,

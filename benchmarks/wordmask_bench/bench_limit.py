@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from wordmask.bundle.opening import Bundle
-from wordmask.upsampler import HALO
+from wordmask.dense.loftup import HALO
 from wordmask_bench.bench_report import Measurement
 from wordmask_bench.flops import count_flops
 

@@ -13,9 +13,9 @@ from threading import Lock
 
 import numpy as np
 
+from wordmask.dense.windows import window_starts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask.preprocess import window_starts
 from wordmask.types import Options
 from wordmask_bench.datasets import Dataset, DatasetError, Pair, open_dataset
 from wordmask_bench.datasets_labels import read_labels

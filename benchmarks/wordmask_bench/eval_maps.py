@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.classmap import ClassMap
+from wordmask.dense.classmap import ClassMap
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
 from wordmask.timing import Clock

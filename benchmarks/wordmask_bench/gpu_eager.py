@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wordmask.bundle.manifest import Manifest
+from wordmask.dense.loftup import HALO
 from wordmask.photo.reading import decode
 from wordmask.prompts import extract_prompts
 from wordmask.types import Options
-from wordmask.upsampler import HALO
 from wordmask_bench.baseline import EagerChain, Masks
 from wordmask_bench.gpu_stages import Arrays, Case
 from wordmask_export.models import Choice, load

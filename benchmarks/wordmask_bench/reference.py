@@ -38,7 +38,7 @@ SECTIONS = (
     ("Top of the package", "wordmask", tuple(wordmask.__all__)),
     ("What goes in and comes out", "wordmask.types", ("Vocabulary", "Prompt", "EncodedPhoto", "RLE")),
     ("Between the pipeline's steps", "wordmask.pipeline", ("Queries", "Clock")),
-    ("Class maps", "wordmask.classmap", ("ClassMap",)),
+    ("Class maps", "wordmask.dense.classmap", ("ClassMap",)),
     ("Masks", "wordmask.rle", ("decode", "decode_box", "encode", "area")),
     ("Photos", "wordmask.photo", ("decode", "load", "Photo")),
     ("Pictures of results", "wordmask.overlay", ("draw",)),

@@ -22,9 +22,10 @@ from functools import partial
 import cv2
 import numpy as np
 
-from wordmask import classmap, masks, prompts, rle
+from wordmask import masks, prompts, rle
 from wordmask.arrays import Floats
-from wordmask.preprocess import resize_for_sam2, window_starts
+from wordmask.dense import classmap, stitching
+from wordmask.dense.windows import resize_for_sam2, window_starts
 from wordmask.types import Instance, Options
 from wordmask_bench.scenes import generate
 
@@ -82,7 +83,7 @@ def stages(threads: int) -> dict[str, Callable[[], object]]:
         "prompts: scene": lambda: prompts.extract_prompts(scene.index, scene.confidence, CLASSES, options),
         "prompts: many regions": lambda: prompts.extract_prompts(patches, np.ones_like(speckled), CLASSES, options),
         "prompts: speckled": lambda: prompts.extract_prompts(scene.index, speckled, CLASSES, options),
-        "class map: stitch": lambda: classmap.stitch(tiles, corners, RESIZED, threads=threads),
+        "class map: stitch": lambda: stitching.stitch(tiles, corners, RESIZED, threads=threads),
         "class map: classify": lambda: classmap.classify(logits, starts, PHOTO, 40.0, threads=threads),
         f"masks: {count} at 2 MP, encoded": lambda: instances(low_res),
         f"masks: duplicates of {count}": lambda: masks.drop_duplicates(low_res, classes, confidence, PHOTO, 0.8),

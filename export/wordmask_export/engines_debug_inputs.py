@@ -13,9 +13,9 @@ from PIL import Image
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.engines import Profile
 from wordmask.bundle.manifest import Manifest
-from wordmask.preprocess import cut_windows, resize_for_clip, resize_for_sam2
+from wordmask.dense.loftup import window_inputs
+from wordmask.dense.windows import cut_windows, resize_for_clip, resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
-from wordmask.upsampler import window_inputs
 
 Arrays = dict[str, NDArray[Any]]
 PHOTOS = ("chelsea.jpg", "coffee.jpg")

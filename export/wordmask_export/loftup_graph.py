@@ -1,7 +1,7 @@
 """LoftUp as it is exported: the same function, reshaped for matrix units.
 
 What is done, all of it exact up to rounding:
-- Positional sines are not computed but gathered from tables (wordmask.upsampler.tables).
+- Positional sines are not computed but gathered from tables (wordmask.dense.loftup.tables).
 - BatchNorm folds into the convolutions; each LayerNorm's gain and bias fold into the linear layer that follows.
 - 203 channels, a width of 532 and heads of 133 become 208, 544 and 136, padded with zeros that stay zero.
 - LayerNorm does not see a common offset, so the residual stream is kept free of its mean: every layer that writes to it

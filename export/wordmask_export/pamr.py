@@ -20,8 +20,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from wordmask import pamr
 from wordmask.bundle.manifest import Tensor
+from wordmask.dense import pamr
 from wordmask_export.onnx_export import OPSET
 
 STEPS, DISTANCES = 10, (8, 16)

@@ -19,9 +19,9 @@ from PIL import Image
 
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import AnyManifest, Loftup, Manifest
-from wordmask.preprocess import resize_for_sam2
+from wordmask.dense.loftup import HALO, window_inputs
+from wordmask.dense.windows import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
-from wordmask.upsampler import HALO, window_inputs
 from wordmask_export import clip_csa
 from wordmask_export.graphs import ClipImage, Protocol
 from wordmask_export.loftup import LoftUp

@@ -52,7 +52,7 @@ def _ranges(manifest: Manifest) -> Profile:
     return {
         "L": Range(1, min(TOKENS, clip.context_length), clip.context_length),
         "P": POINTS,
-        "C": replace(WORDS, maximum=max(WORDS.maximum, clip.dim)),  # words, or axes: wordmask.similarities
+        "C": replace(WORDS, maximum=max(WORDS.maximum, clip.dim)),  # words, or axes: wordmask.dense.similarities
         **dict.fromkeys(("H+4", "W+4"), Range(min(TILE, clip.window) + HALO, clip.window + HALO, clip.window + HALO)),
         **dict.fromkeys("hw", _fixed(grid)),
         "h*w": _fixed(grid * grid),

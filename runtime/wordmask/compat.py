@@ -22,7 +22,7 @@ from wordmask.compat_masks import (
     segment_with_guided_prompts,
     shared_segmenter,
 )
-from wordmask.dense_features import enlarge
+from wordmask.dense.photo_features import enlarge
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.photo.reading import check_rgb
 from wordmask.text.queries import Queries
@@ -85,7 +85,7 @@ class LoftUpSCLIPSegmentor:
             use_loftup: upsample with LoftUp; bilinearly without.
             loftup_model_name: the upsampler. The default takes the one in the bundle, any other must be that one.
             use_sam: `segment` refines its map with SAM2. `predict_dense` never does.
-            use_pamr: refine the logits by the photo's colours (see wordmask.pamr); seconds a photo.
+            use_pamr: refine the logits by the photo's colours (see wordmask.dense.pamr); seconds a photo.
             verbose: print what is loaded, and the seconds that each call takes.
             bundle: name or folder (see `wordmask.bundle.find_bundle`).
 

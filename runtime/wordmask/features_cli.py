@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wordmask.bundle.opening import AnyBundle
-    from wordmask.features import FeatureMaps, Featurizer
+    from wordmask.featurizer import FeatureMaps, Featurizer
     from wordmask.photo.job import Job
 
 BACKBONES = ("clip", "dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
@@ -58,7 +58,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def run_features(args: argparse.Namespace) -> int:
     """Runs `wordmask features`; gives the exit status."""
     from wordmask.errors import PhotoError
-    from wordmask.features import Featurizer
+    from wordmask.featurizer import Featurizer
     from wordmask.photos import find_photos, load_unchanged
 
     for name in ("windows", "threads"):

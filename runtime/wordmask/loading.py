@@ -14,7 +14,7 @@ from wordmask.backends.lazy import LateGraph
 from wordmask.backends.load import load_graph
 from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.opening import Bundle
-from wordmask.upsampler import Tiling
+from wordmask.dense.loftup import Tiling
 
 if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision

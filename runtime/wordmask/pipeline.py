@@ -19,22 +19,22 @@ from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest import Clip, Manifest
 from wordmask.bundle.opening import Bundle, open_bundle
 from wordmask.bundle.search import user_cache
-from wordmask.classmap import ClassMap, classify, join
 from wordmask.decoder import BATCH as PROMPTS_A_RUN
 from wordmask.decoder import decode_prompts
-from wordmask.dense import DenseBranch, Upsampler
-from wordmask.dense_features import upsampled_features
-from wordmask.encoder import encode_photo
+from wordmask.dense.branch import DenseBranch, Upsampler
+from wordmask.dense.classmap import ClassMap, classify, join
+from wordmask.dense.encoder import encode_photo
+from wordmask.dense.pamr import load_pamr, refined_bands
+from wordmask.dense.photo_features import upsampled_features
+from wordmask.dense.similarities import Similarities, Words
+from wordmask.dense.windows import resize_for_clip, resize_for_sam2
 from wordmask.errors import BundleError
 from wordmask.instances import make_instances
 from wordmask.loading import LoadedGraphs, load_graphs
 from wordmask.masks import paint
 from wordmask.memory import with_less
-from wordmask.pamr import load_pamr, refined_bands
 from wordmask.photo.reading import check_rgb, decode
-from wordmask.preprocess import resize_for_clip, resize_for_sam2
 from wordmask.prompts import extract_prompts
-from wordmask.similarities import Similarities, Words
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import default_background
@@ -338,7 +338,7 @@ class Segmenter:
             return with_less(run, self._loaded.windows_a_run)
 
     def refined(self, similarities: Floats, photo: Photo) -> Iterator[Floats]:
-        """Similarities f32 (Q, h, w) of a photo u8 (H, W, 3), refined by its colours (see wordmask.pamr).
+        """Similarities f32 (Q, h, w) of a photo u8 (H, W, 3), refined by its colours (see wordmask.dense.pamr).
 
         Yields:
             Bands of the photo from top to bottom, f32 (Q, rows, W).

@@ -49,7 +49,7 @@ class Options:
         negative_points: points a region taken from other classes' confident pixels.
         negative_min_confidence: confidence such a pixel needs.
         boxes: add the region's bounding box to its prompt.
-        pamr: refine the class map by the photo's colours (see wordmask.pamr); seconds a photo.
+        pamr: refine the class map by the photo's colours (see wordmask.dense.pamr); seconds a photo.
     """
 
     use_loftup: bool | None = None

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask.classmap import ClassMap
 from wordmask.cli import main
+from wordmask.dense.classmap import ClassMap
 from wordmask.errors import BundleError
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock

@@ -15,7 +15,7 @@ from wordmask import features_cli  # noqa: E402
 from wordmask.backends.onnxruntime.graph import OrtGraph  # noqa: E402
 from wordmask.bundle.opening import FeaturesBundle, open_any_bundle  # noqa: E402
 from wordmask.cli import main  # noqa: E402
-from wordmask.features import Featurizer  # noqa: E402
+from wordmask.featurizer import Featurizer  # noqa: E402
 from wordmask_export import backbones, graphs  # noqa: E402
 from wordmask_export import cli as export_cli  # noqa: E402
 from wordmask_export.backbones import FAMILIES, BackboneChoice, new_trunk  # noqa: E402

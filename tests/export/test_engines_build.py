@@ -20,8 +20,8 @@ import pytest
 from wordmask.bundle.engines import FOLDER, PLAN, Range, Target, find_engine, read_plan, sidecars
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.cli import main
+from wordmask.dense.similarities import MOST_WORDS
 from wordmask.errors import BundleError, DeviceError, EngineError
-from wordmask.similarities import MOST_WORDS
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("fcntl")

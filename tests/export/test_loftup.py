@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wordmask.upsampler import window_inputs  # noqa: E402
+from wordmask.dense.loftup import window_inputs  # noqa: E402
 from wordmask_export import loftup  # noqa: E402
 from wordmask_export.graphs import loftup_constants  # noqa: E402
 from wordmask_export.loftup_graph import LoftUpFeatures, LoftUpGraph  # noqa: E402

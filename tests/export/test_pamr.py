@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wordmask import Options, Segmenter, pamr
-from wordmask.classmap import classify
-from wordmask.pamr import load_pamr, refined_bands
+from wordmask import Options, Segmenter
+from wordmask.dense import pamr
+from wordmask.dense.classmap import classify
+from wordmask.dense.pamr import load_pamr, refined_bands
+from wordmask.dense.windows import resize_for_clip
 from wordmask.photo.reading import decode
-from wordmask.preprocess import resize_for_clip
 from wordmask.resize import bilinear
 from wordmask.timing import Clock
 from wordmask.types import Vocabulary

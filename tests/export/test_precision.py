@@ -15,7 +15,7 @@ import onnxruntime  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from wordmask.bundle.manifest_reading import read_manifest  # noqa: E402
-from wordmask.upsampler import window_inputs  # noqa: E402
+from wordmask.dense.loftup import window_inputs  # noqa: E402
 from wordmask_bench.scenes import generate  # noqa: E402
 from wordmask_export.half_weights import shrink  # noqa: E402
 from wordmask_export.precision import POLICY, islands, typed  # noqa: E402

@@ -7,10 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from wordmask import classmap
-from wordmask.classmap import classify, stitch
+from wordmask.dense import classmap
+from wordmask.dense.classmap import classify
+from wordmask.dense.similarities import PART_BYTES, Mixing
+from wordmask.dense.stitching import stitch
 from wordmask.resize import bilinear
-from wordmask.similarities import PART_BYTES, Mixing
 
 
 def logits(words, height, width, seed=0):

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from wordmask import Options, Segmenter, dense_features
+from wordmask import Options, Segmenter
 from wordmask.compat import (
     LoftUpSCLIPSegmentor,
     SCLIPSegmentor,
@@ -15,15 +15,16 @@ from wordmask.compat import (
     merge_overlapping_masks,
     segment_with_guided_prompts,
 )
-from wordmask.dense_features import enlarge
-from wordmask.encoder import encode_windows
+from wordmask.dense import photo_features
+from wordmask.dense.encoder import encode_windows
+from wordmask.dense.loftup import window_inputs
+from wordmask.dense.photo_features import enlarge
+from wordmask.dense.windows import cut_windows, resize_for_clip
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.masks import drop_duplicates, upsample
 from wordmask.photo.reading import decode
-from wordmask.preprocess import cut_windows, resize_for_clip
 from wordmask.rle import decode as decode_rle
 from wordmask.timing import Clock
-from wordmask.upsampler import window_inputs
 
 WORDS = ["red dotted", "green striped", "brown tiled", "white grainy"]
 
@@ -148,7 +149,7 @@ def test_a_small_photo_whose_windows_are_padded_has_its_features(segmentor):
 def test_large_arrays_lie_in_a_file_that_goes_with_them(monkeypatch, tmp_path):
     maps = np.random.default_rng(0).random((20, 5, 6), np.float32)
     expected = enlarge(maps, (11, 13), 2.0)
-    monkeypatch.setattr(dense_features, "IN_MEMORY", 1000)
+    monkeypatch.setattr(photo_features, "IN_MEMORY", 1000)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found = enlarge(maps, (11, 13), 2.0)
     assert isinstance(found, np.memmap)

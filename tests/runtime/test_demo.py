@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from wordmask import Options, Segmenter
-from wordmask.classmap import ClassMap
 from wordmask.cli import main
 from wordmask.demo.answers import MOST_WORDS, topmost, words_of
 from wordmask.demo.recent import Recent
 from wordmask.demo.replies import Asked, reply
 from wordmask.demo.workbench import Workbench
+from wordmask.dense.classmap import ClassMap
 from wordmask.errors import VocabularyError
 from wordmask.output import coco_annotation
 from wordmask.rle import encode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wordmask.feature_map import stitch_features
+from wordmask.dense.stitching import stitch_features
 
 
 def test_windows_on_the_grid_are_averaged_where_they_overlap():

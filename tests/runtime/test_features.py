@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from wordmask.cli import main
-from wordmask.features import Featurizer, resize
+from wordmask.dense.loftup import window_inputs
+from wordmask.featurizer import Featurizer, resize
 from wordmask.pca import GAP, principal, sampled, side_by_side
 from wordmask.photo.reading import decode
-from wordmask.upsampler import window_inputs
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask import Options, Segmenter, dense, similarities
+from wordmask import Options, Segmenter
+from wordmask.dense import branch as dense
+from wordmask.dense import similarities
 from wordmask.folder import run_folder
 from wordmask.photo_work import Writing
 from wordmask.photos import find_photos

@@ -173,7 +173,9 @@ def test_where_nothing_is_decided_selective_upsampling_is_the_full_one(segmenter
 
 
 def test_where_all_is_decided_selective_upsampling_is_the_bilinear_one(segmenter, photo, monkeypatch):
-    monkeypatch.setattr("wordmask.dense.undecided", lambda logits, *_, **__: np.zeros(logits.shape[1:], np.bool_))
+    monkeypatch.setattr(
+        "wordmask.dense.branch.undecided", lambda logits, *_, **__: np.zeros(logits.shape[1:], np.bool_)
+    )
     selective = dense_index(segmenter, photo, upsample="selective")
     queries = segmenter.embed(Vocabulary.parse(("cat", "cup", "truck")))
     plain = segmenter.class_map(photo, queries, Options(use_loftup=False), Clock())
@@ -190,7 +192,7 @@ def test_a_photo_of_one_window_is_the_same_in_either_scope(segmenter, monkeypatc
 
 
 def undecided_in(share):
-    """As wordmask.selection.undecided: the given share of the photo's rows, from the top."""
+    """As wordmask.dense.tile_selection.undecided: the given share of the photo's rows, from the top."""
 
     def found(logits, *_, **__):
         mask = np.zeros(logits.shape[1:], np.bool_)
@@ -201,7 +203,7 @@ def undecided_in(share):
 
 
 def test_loftup_is_evaluated_where_the_map_is_undecided(segmenter, photo, monkeypatch):
-    monkeypatch.setattr("wordmask.dense.undecided", undecided_in(0.1))
+    monkeypatch.setattr("wordmask.dense.branch.undecided", undecided_in(0.1))
     full, selective = (dense_index(segmenter, photo, upsample=upsample) for upsample in ("full", "selective"))
     plain = segmenter.class_map(
         photo, segmenter.embed(Vocabulary.parse(("cat", "cup", "truck"))), Options(use_loftup=False), Clock()
@@ -212,6 +214,6 @@ def test_loftup_is_evaluated_where_the_map_is_undecided(segmenter, photo, monkey
 
 
 def test_where_much_is_undecided_loftup_is_evaluated_everywhere(segmenter, photo, monkeypatch):
-    monkeypatch.setattr("wordmask.dense.undecided", undecided_in(0.4))
+    monkeypatch.setattr("wordmask.dense.branch.undecided", undecided_in(0.4))
     full, selective = (dense_index(segmenter, photo, upsample=upsample) for upsample in ("full", "selective"))
     np.testing.assert_allclose(selective.confidence, full.confidence, atol=1e-5)

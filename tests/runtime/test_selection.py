@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wordmask import similarities
-from wordmask.selection import undecided
+from wordmask.dense import similarities
+from wordmask.dense.tile_selection import undecided
 
 
 def halves(lead=10.0):

@@ -7,8 +7,8 @@ import pytest
 
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask.loftup_tables import linspace, tables
-from wordmask.upsampler import HALO, SCORE_BYTES, Canvas, Tiling, upsample_logits
+from wordmask.dense.loftup import HALO, SCORE_BYTES, Canvas, Tiling, upsample_logits
+from wordmask.dense.loftup_tables import linspace, tables
 
 WHOLE = Tiling(side=512, batch=8)
 

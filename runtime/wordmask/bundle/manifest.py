@@ -81,7 +81,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Loftup:
-    """Frequencies and phases of LoftUp's positional features (see wordmask.upsampler).
+    """Frequencies and phases of LoftUp's positional features (see wordmask.dense.loftup).
 
     Attributes:
         frequencies: of the guidance's five scalars (row, column, r, g, b).

@@ -16,8 +16,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.classmap import ClassMap
 from wordmask.demo.recent import Recent
+from wordmask.dense.classmap import ClassMap
 from wordmask.errors import PhotoError
 from wordmask.photo.reading import Photo, load
 from wordmask.pipeline import Segmenter

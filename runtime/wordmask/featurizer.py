@@ -19,11 +19,11 @@ from wordmask.backends import to_host
 from wordmask.backends.device import parse_device
 from wordmask.backends.load import load_graph
 from wordmask.bundle.opening import AnyBundle, FeaturesBundle, open_any_bundle
-from wordmask.encoder import encode_windows
+from wordmask.dense.encoder import encode_windows
+from wordmask.dense.loftup import Canvas
+from wordmask.dense.stitching import stitch_features
+from wordmask.dense.windows import cut_windows
 from wordmask.errors import BundleError
-from wordmask.feature_map import stitch_features
-from wordmask.preprocess import cut_windows
-from wordmask.upsampler import Canvas
 
 CPU_TILE, GPU_TILE = 64, 512  # pixels of a tile's side
 Dtype = Literal["float16", "float32"]

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
+from wordmask.dense.similarities import PART_BYTES, Mixing, Similarities
 from wordmask.resize import source_positions
-from wordmask.similarities import PART_BYTES, Mixing, Similarities
 
 TILE_ROWS = 96  # of the photo: the most that a thread takes at a time
 BLOCK_BYTES = 1 << 20  # of probabilities held at once by a thread: about its second-level cache
@@ -43,40 +43,6 @@ class ClassMap:
     best: Floats
 
 
-def stitch(
-    tiles: Sequence[Floats] | Floats, corners: Sequence[tuple[int, int]], size: tuple[int, int], *, threads: int = 1
-) -> Floats:
-    """Averages windows where they overlap.
-
-    Args:
-        tiles: f32 (C, S, S) of each window.
-        corners: (y, x) of each window's top left.
-        size: height and width of the resized photo; what a window has beyond it is cropped.
-        threads: classes worked on at the same time; the result does not depend on it.
-
-    Returns:
-        f32 (C, height, width).
-    """
-    height, width = size
-    side = tiles[0].shape[1]
-    spans = [(slice(y, min(y + side, height)), slice(x, min(x + side, width))) for y, x in corners]
-    count = np.zeros(size, np.float32)
-    for span in spans:
-        count[span] += 1
-    out = np.empty((len(tiles[0]), height, width), np.float32)
-
-    def work(k: int) -> None:
-        plane = np.zeros(size, np.float32)  # stays in the cache
-        for tile, span in zip(tiles, spans, strict=True):
-            part = plane[span]
-            part += tile[k, : part.shape[0], : part.shape[1]]
-        np.divide(plane, count, out=out[k])
-
-    with ThreadPoolExecutor(threads, "stitch") as pool:
-        list(pool.map(work, range(len(out))))
-    return out
-
-
 def classify(
     logits: Floats,
     class_starts: Sequence[int],
@@ -93,7 +59,7 @@ def classify(
         class_starts: index of each class's first word; a class's probability is that of its likeliest synonym.
         size: height and width of the photo.
         logit_scale: multiplies the similarities.
-        mixing: see wordmask.similarities.
+        mixing: see wordmask.dense.similarities.
         threads: tiles worked on at the same time; the result does not depend on it.
     """
     index, confidence = np.empty(size, np.int32), np.empty(size, np.float32)

@@ -15,11 +15,11 @@ import numpy as np
 from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph, to_host
 from wordmask.bundle.manifest import Clip
-from wordmask.dense import Upsampler
-from wordmask.encoder import encode_windows
-from wordmask.preprocess import cut_windows
+from wordmask.dense.branch import Upsampler
+from wordmask.dense.encoder import encode_windows
+from wordmask.dense.loftup import Canvas
+from wordmask.dense.windows import cut_windows
 from wordmask.resize import bilinear
-from wordmask.upsampler import Canvas
 
 IN_MEMORY = 1 << 30  # bytes of an array that is simply kept in memory
 CHANNELS_A_TIME = 8

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wordmask.arrays import BoolMask, Floats
 from wordmask.backends import Graph, Value, to_host
 from wordmask.bundle.manifest import Loftup
-from wordmask.loftup_tables import Tables, tables
+from wordmask.dense.loftup_tables import Tables, tables
 
 HALO = 2  # pixels that two 3x3 convolutions see beyond a tile
 SCORE_BYTES = 256 << 20  # attention scores that a tile may take
@@ -92,7 +92,7 @@ class Canvas:
         ]
 
     def cut(self, places: list[Place]) -> Arrays:
-        """The graph's inputs for tiles, but for features and text; see wordmask.loftup_tables."""
+        """The graph's inputs for tiles, but for features and text; see wordmask.dense.loftup_tables."""
         spans = [(slice(p.y, p.y + self.height + 2 * HALO), slice(p.x, p.x + self.width + 2 * HALO)) for p in places]
         return {
             "guidance": np.stack([self.guidance[p.window, *span] for p, span in zip(places, spans, strict=True)]),

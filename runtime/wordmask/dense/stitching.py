@@ -1,8 +1,9 @@
-"""One feature map of a whole photo from the feature maps of its windows."""
+"""One map of a whole photo from the maps of its windows: of features, or of similarities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,3 +60,37 @@ def _sampling(centres: NDArray[np.float64], start: int, window: int, patch: int)
     mix[rows, before] = 1 - weight
     mix[rows, np.minimum(before + 1, patches - 1)] += weight
     return slice(int(covered[0]), int(covered[-1]) + 1), mix
+
+
+def stitch(
+    tiles: Sequence[Floats] | Floats, corners: Sequence[tuple[int, int]], size: tuple[int, int], *, threads: int = 1
+) -> Floats:
+    """Averages windows where they overlap.
+
+    Args:
+        tiles: f32 (C, S, S) of each window.
+        corners: (y, x) of each window's top left.
+        size: height and width of the resized photo; what a window has beyond it is cropped.
+        threads: classes worked on at the same time; the result does not depend on it.
+
+    Returns:
+        f32 (C, height, width).
+    """
+    height, width = size
+    side = tiles[0].shape[1]
+    spans = [(slice(y, min(y + side, height)), slice(x, min(x + side, width))) for y, x in corners]
+    count = np.zeros(size, np.float32)
+    for span in spans:
+        count[span] += 1
+    out = np.empty((len(tiles[0]), height, width), np.float32)
+
+    def work(k: int) -> None:
+        plane = np.zeros(size, np.float32)  # stays in the cache
+        for tile, span in zip(tiles, spans, strict=True):
+            part = plane[span]
+            part += tile[k, : part.shape[0], : part.shape[1]]
+        np.divide(plane, count, out=out[k])
+
+    with ThreadPoolExecutor(threads, "stitch") as pool:
+        list(pool.map(work, range(len(out))))
+    return out

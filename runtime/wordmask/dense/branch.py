@@ -2,7 +2,7 @@
 
 CLIP sees the photo window by window. LoftUp sharpens each window, or the stitched features of the whole photo in one
 pass (`upsample_scope`); everywhere, or only on tiles where the bilinear map is undecided (`upsample`). The similarities
-that come out are those with the words, or, of a large vocabulary, with what theirs are made of (wordmask.similarities).
+that come out are those with the words, or, of a large vocabulary, with what theirs are made of (see similarities).
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from wordmask.arrays import BoolMask, Floats, Photo
 from wordmask.backends import Graph, Value, to_host
 from wordmask.bundle.manifest import Clip, Loftup
-from wordmask.classmap import stitch
-from wordmask.encoder import encode_windows
-from wordmask.feature_map import stitch_features
-from wordmask.preprocess import cut_windows
+from wordmask.dense.encoder import encode_windows
+from wordmask.dense.loftup import Tiling, upsample_logits
+from wordmask.dense.similarities import Words
+from wordmask.dense.stitching import stitch, stitch_features
+from wordmask.dense.tile_selection import undecided
+from wordmask.dense.windows import cut_windows
 from wordmask.resize import bilinear
-from wordmask.selection import undecided
-from wordmask.similarities import Words
-from wordmask.upsampler import Tiling, upsample_logits
 
 MARGIN, BORDER = 3.0, 16  # of selective upsampling, see undecided; what others give: benchmarks/NOTES.md
 CHOSEN_TILE = 32  # pixels: smaller tiles follow outlines more closely

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from wordmask.arrays import BoolMask, Floats
-from wordmask.similarities import Mixing, Similarities
+from wordmask.dense.similarities import Mixing, Similarities
 
 
 def undecided(
@@ -33,7 +33,7 @@ def undecided(
         logit_scale: multiplies the similarities.
         margin: logits by which the best class must lead the second to count as decided.
         border: pixels around a border between classes that count as undecided.
-        mixing: see wordmask.similarities.
+        mixing: see wordmask.dense.similarities.
 
     Returns:
         bool (H, W).
