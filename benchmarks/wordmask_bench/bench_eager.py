@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from wordmask import output
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
-from wordmask.prompts import extract_prompts
 from wordmask.timing import Clock
 from wordmask.types import Prompt
 from wordmask_bench.baseline import EagerChain, Masks

@@ -16,7 +16,7 @@ from wordmask_bench.baseline import Masks
 def keep_masks(
     found: Masks, prompts: Sequence[Prompt], words: Sequence[str], iou_threshold: float
 ) -> tuple[NDArray[np.uint16], tuple[Instance, ...]]:
-    """The semantic map u16 (H, W) and the instances by falling score, by the rules of wordmask.masks."""
+    """The semantic map u16 (H, W) and the instances by falling score, by the rules of wordmask.objects.masks."""
     masks = found.masks
     kept = _distinct(masks, prompts, iou_threshold)
     scored = sorted(kept, key=lambda i: -prompts[i].confidence * float(found.iou[i]))

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import BoolMask, Floats
+from wordmask.objects.prompts import extract_prompts
 from wordmask.pipeline import Segmenter
-from wordmask.prompts import extract_prompts
 from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Options, Segmentation

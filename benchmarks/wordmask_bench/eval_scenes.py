@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.masks import upsample
+from wordmask.objects.masks import upsample
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock
 from wordmask.types import Options, Prompt, Vocabulary

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from wordmask.bundle.manifest import Manifest
 from wordmask.dense.loftup import HALO
+from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
-from wordmask.prompts import extract_prompts
 from wordmask.types import Options
 from wordmask_bench.baseline import EagerChain, Masks
 from wordmask_bench.gpu_stages import Arrays, Case

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from wordmask.backends import Values
+from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask.prompts import extract_prompts
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.gpu_eager import Eager, Tensors, choice_of, load_chain

@@ -21,7 +21,8 @@ from wordmask.bundle.engines import ROWS
 from wordmask.bundle.manifest import Graph as GraphEntry
 from wordmask.bundle.opening import Bundle
 from wordmask.dense.loftup import window_inputs
-from wordmask.dense.windows import cut_windows, resize_for_clip, resize_for_sam2
+from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.pipeline import Segmenter
 from wordmask.text.tokenizer import Tokenizer
 from wordmask_export.parity import batch_error, relative_error, worst_iou

@@ -42,7 +42,7 @@ SECTIONS = (
     ("Masks", "wordmask.rle", ("decode", "decode_box", "encode", "area")),
     ("Photos", "wordmask.photo", ("decode", "load", "Photo")),
     ("Pictures of results", "wordmask.overlay", ("draw",)),
-    ("Prompts", "wordmask.prompts", ("extract_prompts",)),
+    ("Prompts", "wordmask.objects.prompts", ("extract_prompts",)),
     ("Bundles", "wordmask.bundle", ("find_bundle", "open_bundle", "Bundle")),
     ("SAM2 checkpoints", "wordmask.checkpoint_bundle", ("bundle_of_checkpoint",)),
     ("The PyTorch pipeline's names", "wordmask.compat", None),

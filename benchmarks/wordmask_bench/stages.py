@@ -22,10 +22,12 @@ from functools import partial
 import cv2
 import numpy as np
 
-from wordmask import masks, prompts, rle
+from wordmask import rle
 from wordmask.arrays import Floats
 from wordmask.dense import classmap, stitching
-from wordmask.dense.windows import resize_for_sam2, window_starts
+from wordmask.dense.windows import window_starts
+from wordmask.objects import masks, prompts
+from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.types import Instance, Options
 from wordmask_bench.scenes import generate
 

@@ -14,7 +14,8 @@ from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.engines import Profile
 from wordmask.bundle.manifest import Manifest
 from wordmask.dense.loftup import window_inputs
-from wordmask.dense.windows import cut_windows, resize_for_clip, resize_for_sam2
+from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
 
 Arrays = dict[str, NDArray[Any]]

@@ -20,7 +20,7 @@ from PIL import Image
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import AnyManifest, Loftup, Manifest
 from wordmask.dense.loftup import HALO, window_inputs
-from wordmask.dense.windows import resize_for_sam2
+from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
 from wordmask_export import clip_csa
 from wordmask_export.graphs import ClipImage, Protocol

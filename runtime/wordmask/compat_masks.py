@@ -10,15 +10,15 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask import masks
 from wordmask.arrays import BoolMask, Floats
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import open_bundle
 from wordmask.bundle.search import find_bundle
 from wordmask.checkpoint_bundle import bundle_of_checkpoint
+from wordmask.objects import masks
+from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import check_rgb
 from wordmask.pipeline import Segmenter
-from wordmask.prompts import extract_prompts
 from wordmask.types import Options, Prompt
 
 Point = tuple[int, int]
@@ -86,8 +86,9 @@ def extract_prompt_points_from_upsampled(
 ) -> list[GuidedPrompt]:
     """One prompt for every confident region of every class.
 
-    The work is that of `wordmask.prompts.extract_prompts`, with two differences to the PyTorch function: the point of a
-    region whose centroid lies outside it is its innermost pixel, and the confidence is the mean over the region.
+    The work is that of `wordmask.objects.prompts.extract_prompts`, with two differences to the PyTorch function: the
+    point of a region whose centroid lies outside it is its innermost pixel, and the confidence is the mean over the
+    region.
 
     Args:
         seg_map: integers (H, W), indices into the vocabulary; negative ones belong to no class.
@@ -218,7 +219,8 @@ def merge_overlapping_masks(results: Sequence[GuidedMask], iou_threshold: float 
     """Keeps one of several masks of a class that cover the same pixels: the one of the highest CLIP confidence.
 
     Within a class the masks are taken by falling confidence (the first where equal); one is dropped if its IoU with any
-    kept one is above the threshold, and so are empty masks: what `wordmask.masks.drop_duplicates` does, on full masks.
+    kept one is above the threshold, and so are empty masks: what `wordmask.objects.masks.drop_duplicates` does, on full
+    masks.
 
     Args:
         results: of `segment_with_guided_prompts`; `mask` (H, W), `class_idx` and `confidence` are read.

@@ -19,22 +19,21 @@ from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest import Clip, Manifest
 from wordmask.bundle.opening import Bundle, open_bundle
 from wordmask.bundle.search import user_cache
-from wordmask.decoder import BATCH as PROMPTS_A_RUN
-from wordmask.decoder import decode_prompts
 from wordmask.dense.branch import DenseBranch, Upsampler
 from wordmask.dense.classmap import ClassMap, classify, join
-from wordmask.dense.encoder import encode_photo
 from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
-from wordmask.dense.windows import resize_for_clip, resize_for_sam2
+from wordmask.dense.windows import resize_for_clip
 from wordmask.errors import BundleError
-from wordmask.instances import make_instances
 from wordmask.loading import LoadedGraphs, load_graphs
-from wordmask.masks import paint
 from wordmask.memory import with_less
+from wordmask.objects.instances import make_instances
+from wordmask.objects.masks import paint
+from wordmask.objects.prompts import extract_prompts
+from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
+from wordmask.objects.sam2 import decode_prompts, encode_photo, resize_for_sam2
 from wordmask.photo.reading import check_rgb, decode
-from wordmask.prompts import extract_prompts
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import default_background
@@ -224,8 +223,8 @@ class Segmenter:
             prompts: N prompts of that photo.
 
         Returns:
-            Logits f32 (N, m, m), m being the manifest's mask_size: `wordmask.masks.upsample` makes masks of them; and
-            SAM2's estimate of each mask's IoU, f32 (N,).
+            Logits f32 (N, m, m), m being the manifest's mask_size: `wordmask.objects.masks.upsample` makes masks of
+            them; and SAM2's estimate of each mask's IoU, f32 (N,).
         """
         graph = self._graphs["sam2_decoder"]
         constants = self.manifest.sam2

@@ -14,9 +14,9 @@ from wordmask.bundle.manifest import Manifest
 from wordmask.errors import OutputError
 from wordmask.journal import Journal, Row
 from wordmask.layout import SHARDS, places
+from wordmask.objects.prompts import reduction
 from wordmask.output import coco_document, coco_image, json_bytes
 from wordmask.photo.job import Job
-from wordmask.prompts import reduction
 from wordmask.store import Store
 
 SAM_GRIDS = (32 * 32, 64 * 64)  # points of SAM's automatic mask generator: its default, and the dense one

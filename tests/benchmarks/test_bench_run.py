@@ -17,7 +17,7 @@ from wordmask import pipeline
 from wordmask.bundle.opening import open_bundle
 from wordmask.cli import main
 from wordmask.errors import BundleError
-from wordmask.instances import make_instances
+from wordmask.objects.instances import make_instances
 from wordmask.photo.reading import decode
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.baseline import Masks

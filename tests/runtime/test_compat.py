@@ -21,7 +21,7 @@ from wordmask.dense.loftup import window_inputs
 from wordmask.dense.photo_features import enlarge
 from wordmask.dense.windows import cut_windows, resize_for_clip
 from wordmask.errors import BundleError, VocabularyError
-from wordmask.masks import drop_duplicates, upsample
+from wordmask.objects.masks import drop_duplicates, upsample
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
 from wordmask.timing import Clock

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wordmask import decoder
 from wordmask.bundle.manifest import Sam2
-from wordmask.decoder import decode_prompts
+from wordmask.objects import sam2
+from wordmask.objects.sam2 import decode_prompts
 from wordmask.types import EncodedPhoto, Prompt
 
 CONSTANTS = Sam2(image_size=256, mask_size=64, mask_threshold=0.0)
@@ -59,8 +59,8 @@ def test_a_single_click_takes_the_best_of_three_and_anything_else_the_single_mas
 
 
 def test_many_prompts_go_in_batches():
-    calls, _, iou = decode([prompt(i) for i in range(decoder.BATCH + 3)])
-    assert [len(call["point_coords"]) for call in calls] == [decoder.BATCH, 3]
+    calls, _, iou = decode([prompt(i) for i in range(sam2.BATCH + 3)])
+    assert [len(call["point_coords"]) for call in calls] == [sam2.BATCH, 3]
     assert (np.diff(iou) > 0).all()
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wordmask import masks, resize, rle
+from wordmask import resize, rle
 from wordmask.arrays import BoolMask, Floats
+from wordmask.objects import masks
 from wordmask.resize import bilinear
 from wordmask.types import Instance
 

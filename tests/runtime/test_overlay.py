@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wordmask import masks, overlay, rle
+from wordmask import overlay, rle
 from wordmask.arrays import BoolMask
+from wordmask.objects import masks
 from wordmask.palette import voc_palette
 from wordmask.types import Instance, Segmentation
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from wordmask import Options, Segmenter
 from wordmask.errors import BundleError
+from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
-from wordmask.prompts import extract_prompts
 from wordmask.rle import decode as decode_rle
 from wordmask.timing import Clock
 from wordmask.types import Prompt, Vocabulary

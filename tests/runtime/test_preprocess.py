@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from wordmask.dense.windows import cut_windows, resize_for_clip, resize_for_sam2, window_starts
+from wordmask.dense.windows import cut_windows, resize_for_clip, window_starts
+from wordmask.objects.sam2 import resize_for_sam2
 
 SCLIP = SimpleNamespace(window=224, stride=112, short_side=336, long_side=2048)
 SIZES = [(300, 451), (1200, 800), (800, 1200), (37, 21), (1, 1), (1, 320), (336, 336), (100, 2100), (2300, 3100)]

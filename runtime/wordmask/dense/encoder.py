@@ -1,4 +1,4 @@
-"""The two image encoders: CLIP over windows, SAM2 over the whole photo."""
+"""CLIP's image encoder, over windows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Graph, Value
-from wordmask.types import EncodedPhoto
-
-MAPS = ("image_embed", "high_res_0", "high_res_1")
 
 
 def encode_windows(graph: Graph, windows: NDArray[np.uint8], keep: Collection[str] = ()) -> Value:
@@ -22,11 +19,3 @@ def encode_windows(graph: Graph, windows: NDArray[np.uint8], keep: Collection[st
         keep: `features` leaves them on the graph's device.
     """
     return graph.run({"image": windows}, keep)["features"]
-
-
-def encode_photo(graph: Graph, square: NDArray[np.uint8], size: tuple[int, int]) -> EncodedPhoto:
-    """SAM2's encoding of a photo of height and width `size`, given as SAM2's square u8 (S, S, 3).
-
-    It stays on the graph's device.
-    """
-    return EncodedPhoto(graph.run({"image": square[None]}, MAPS), size)

@@ -1,4 +1,4 @@
-"""From a photo to what the graphs take: SCLIP's resized windows and SAM2's square."""
+"""SCLIP's windows: a photo resized, and cut into squares that overlap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from wordmask.arrays import Photo
 from wordmask.bundle.manifest import Clip
@@ -59,13 +58,3 @@ def cut_windows(resized: Photo, constants: Windowing) -> tuple[Photo, list[tuple
     rows, columns = (window_starts(length, side, constants.stride) for length in (height, width))
     corners = [(y, x) for y in rows for x in columns]
     return np.stack([resized[y : y + side, x : x + side] for y, x in corners]), corners
-
-
-def resize_for_sam2(photo: Photo, size: int) -> Photo:
-    """The whole photo as a square, aspect not kept: u8 (size, size, 3).
-
-    Pillow's bilinear filter is the antialiased triangle filter that sam2 applies; cv2's are not.
-    """
-    if photo.shape[:2] == (size, size):
-        return photo
-    return np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.BILINEAR))

@@ -1,4 +1,4 @@
-"""SAM2's decoder: prompts to low-resolution masks."""
+"""SAM2: the whole photo to an encoding, prompts on it to low-resolution masks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,34 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from wordmask.arrays import Floats
+from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
 from wordmask.bundle.manifest import Sam2
 from wordmask.types import EncodedPhoto, Prompt
 
+MAPS = ("image_embed", "high_res_0", "high_res_1")
 BATCH = 32  # prompts a run; bounds memory
+
+
+def resize_for_sam2(photo: Photo, size: int) -> Photo:
+    """The whole photo as a square, aspect not kept: u8 (size, size, 3).
+
+    Pillow's bilinear filter is the antialiased triangle filter that sam2 applies; cv2's are not.
+    """
+    if photo.shape[:2] == (size, size):
+        return photo
+    return np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def encode_photo(graph: Graph, square: NDArray[np.uint8], size: tuple[int, int]) -> EncodedPhoto:
+    """SAM2's encoding of a photo of height and width `size`, given as SAM2's square u8 (S, S, 3).
+
+    It stays on the graph's device.
+    """
+    return EncodedPhoto(graph.run({"image": square[None]}, MAPS), size)
 
 
 def decode_prompts(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wordmask.arrays import BoolMask, Floats
-from wordmask.masks import drop_duplicates, upsample
+from wordmask.objects.masks import drop_duplicates, upsample
 from wordmask.rle import encode_box
 from wordmask.types import Instance, Prompt
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import BoolMask, Floats
-from wordmask.regions import Integers, Regions, find_regions
+from wordmask.objects.regions import Integers, Regions, find_regions
 from wordmask.types import Options, Prompt
 
 NEGATIVE_DISTANCE = 10  # pixels between a region and its nearest negative point

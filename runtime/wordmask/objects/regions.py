@@ -48,7 +48,7 @@ def find_regions(class_map: NDArray[np.integer], confidence: Floats, n_classes: 
     """The regions of at least options.min_region_size pixels, by class, within a class by falling size.
 
     Args:
-        class_map: integers (H, W), see wordmask.prompts.extract_prompts.
+        class_map: integers (H, W), see wordmask.objects.prompts.extract_prompts.
         confidence: f32 (H, W); a pixel counts if it is above options.min_confidence.
         n_classes: number of classes asked for.
         options: see Options.
