@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from wordmask.overlay import draw
+from wordmask.formats.overlay import draw
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.text.word_lists import background_words, class_lines

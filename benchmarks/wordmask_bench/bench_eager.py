@@ -16,10 +16,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from wordmask import output
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.formats import pictures
+from wordmask.formats.coco import coco_annotation, coco_document, coco_image
 from wordmask.objects.prompts import extract_prompts
+from wordmask.outputs.files import write_bytes, write_files
 from wordmask.photo.reading import decode
 from wordmask.timing import Clock
 from wordmask.types import Prompt
@@ -88,10 +90,10 @@ class EagerSide:
         with clock.measure("masks"):
             semantic, instances = keep_masks(masks, prompts, words, options.iou_threshold)
         with clock.measure("write"):
-            output.write_bytes(out / "semantic" / f"{name}.png", output.label_png(semantic, len(words)))
-            image = output.coco_image(1, str(path), (photo.shape[0], photo.shape[1]))
-            annotations = [output.coco_annotation(instance) for instance in instances]
-            output.write_files({out / f"{name}.json": output.coco_document(words, [(image, annotations)])})
+            write_bytes(out / "semantic" / f"{name}.png", pictures.label_png(semantic, len(words)))
+            image = coco_image(1, str(path), (photo.shape[0], photo.shape[1]))
+            annotations = [coco_annotation(instance) for instance in instances]
+            write_files({out / f"{name}.json": coco_document(words, [(image, annotations)])})
         return clock
 
     def _class_map(self, photo: Photo) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

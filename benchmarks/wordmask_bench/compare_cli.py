@@ -28,7 +28,7 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Runs `wordmask compare`; gives the exit status."""
-    from wordmask.output import write_bytes
+    from wordmask.outputs.files import write_bytes
     from wordmask.photo.reading import decode
     from wordmask.pipeline import Segmenter
     from wordmask.text.word_lists import background_words, class_lines
@@ -54,7 +54,7 @@ def run_compare(args: argparse.Namespace) -> int:
     else:
         from PIL import Image
 
-        from wordmask.output import encode
+        from wordmask.formats.pictures import encode
         from wordmask_bench.compare_draw import comparison_sheet
 
         sheet = Image.fromarray(comparison_sheet(comparison, args.height))

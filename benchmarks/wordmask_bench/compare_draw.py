@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from wordmask.arrays import BoolMask, Floats
-from wordmask.overlay import draw
-from wordmask.palette import voc_palette
+from wordmask.formats.overlay import draw
+from wordmask.formats.palette import voc_palette
 from wordmask_bench.compare import SMALL, Comparison, Side
 
 Picture = NDArray[np.uint8]

@@ -41,7 +41,7 @@ SECTIONS = (
     ("Class maps", "wordmask.dense.classmap", ("ClassMap",)),
     ("Masks", "wordmask.rle", ("decode", "decode_box", "encode", "area")),
     ("Photos", "wordmask.photo", ("decode", "load", "Photo")),
-    ("Pictures of results", "wordmask.overlay", ("draw",)),
+    ("Pictures of results", "wordmask.formats.overlay", ("draw",)),
     ("Prompts", "wordmask.objects.prompts", ("extract_prompts",)),
     ("Bundles", "wordmask.bundle", ("find_bundle", "open_bundle", "Bundle")),
     ("SAM2 checkpoints", "wordmask.checkpoint_bundle", ("bundle_of_checkpoint",)),

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from wordmask import output, rle
+from wordmask import rle
+from wordmask.formats import pictures
+from wordmask.formats.coco import coco_document, coco_image
+from wordmask.outputs.files import write_bytes, write_files
 from wordmask_bench.scenes_scene import SceneInstance, generate
 from wordmask_bench.scenes_words import Combinations, vocabulary
 
@@ -38,13 +41,13 @@ def write_folder(
     for number, seed in enumerate(seeds, start=1):
         scene = generate(seed, combinations=combinations, size=size)
         name = f"{seed:06d}.png"
-        labels = output.label_png(scene.class_map + np.uint16(1), len(words))
-        output.write_bytes(out / "images" / name, output.encode(Image.fromarray(scene.image), "PNG"))
-        output.write_bytes(out / "labels" / name, labels)
-        image = output.coco_image(number, name, (scene.image.shape[0], scene.image.shape[1]))
+        labels = pictures.label_png(scene.class_map + np.uint16(1), len(words))
+        write_bytes(out / "images" / name, pictures.encode(Image.fromarray(scene.image), "PNG"))
+        write_bytes(out / "labels" / name, labels)
+        image = coco_image(number, name, (scene.image.shape[0], scene.image.shape[1]))
         photos.append((image, [_annotation(instance) for instance in scene.instances]))
-    output.write_files({out / "annotations.json": output.coco_document(words, photos)})
-    output.write_bytes(out / "words.txt", "".join(f"{word}\n" for word in words).encode())
+    write_files({out / "annotations.json": coco_document(words, photos)})
+    write_bytes(out / "words.txt", "".join(f"{word}\n" for word in words).encode())
 
 
 def _annotation(instance: SceneInstance) -> dict[str, Any]:

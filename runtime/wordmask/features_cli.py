@@ -119,7 +119,7 @@ def _features(featurizer: Featurizer, photo: NDArray[np.uint8], args: argparse.N
 
 def _write(output: Path, job: Job, maps: FeatureMaps, *, one_file: bool) -> None:
     """Writes the features, their picture, or in a folder both."""
-    from wordmask.output import write_files
+    from wordmask.outputs.files import write_files
 
     places = [output] if one_file else [output / f"{job.name}{suffix}" for suffix in SUFFIXES]
     write_files({place: [_npz(maps) if place.suffix == ".npz" else _png(maps)] for place in places})
@@ -136,7 +136,7 @@ def _npz(maps: FeatureMaps) -> bytes:
 def _png(maps: FeatureMaps) -> bytes:
     from PIL import Image
 
-    from wordmask.pca import side_by_side
+    from wordmask.formats.feature_picture import side_by_side
 
     stream = io.BytesIO()
     Image.fromarray(side_by_side(maps.photo, maps.low, maps.high)).save(stream, "PNG")

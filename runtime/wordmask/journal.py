@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from wordmask.errors import OutputError
+from wordmask.formats.json import json_bytes
 from wordmask.names import LONGEST
-from wordmask.output import json_bytes, write_files
+from wordmask.outputs.files import write_files
 from wordmask.photo.job import Job, Stamp
 
 Row = dict[str, Any]

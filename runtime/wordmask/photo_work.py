@@ -9,12 +9,15 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask import output
 from wordmask.errors import NumericError, PhotoError, WordmaskError
+from wordmask.formats import pictures
+from wordmask.formats.coco import coco_annotation
+from wordmask.formats.explanation import nothing_found
+from wordmask.formats.json import json_bytes
+from wordmask.formats.overlay import draw
 from wordmask.journal import Row
 from wordmask.layout import SHARDS, places
 from wordmask.memory import is_out_of_memory
-from wordmask.overlay import draw
 from wordmask.photo.job import Job
 from wordmask.photo.reading import Photo
 from wordmask.photos import load_unchanged
@@ -92,7 +95,7 @@ class Work:
         said = [f"{job.path}: {note}" for note in photo.notes]
         if not result.instances:
             options = self.options
-            reason = output.nothing_found(result, options.min_confidence, options.min_region_size)
+            reason = nothing_found(result, options.min_confidence, options.min_region_size)
             said.append(f"{job.path}: {reason}")
         confidence = [round(c, 4) for c in result.word_confidence]
         row = {
@@ -119,17 +122,17 @@ class Work:
             "file_name": str(job.path),
             "height": photo.pixels.shape[0],
             "width": photo.pixels.shape[1],
-            "annotations": [output.coco_annotation(instance) for instance in result.instances],
+            "annotations": [coco_annotation(instance) for instance in result.instances],
         }
-        contents = {"semantic": output.label_png(result.semantic, words), SHARDS: output.json_bytes(shard)}
+        contents = {"semantic": pictures.label_png(result.semantic, words), SHARDS: json_bytes(shard)}
         if self.writing.save_dense or self.writing.report:
-            contents["dense"] = output.label_png(result.dense, words)
+            contents["dense"] = pictures.label_png(result.dense, words)
         if bilinear is not None:
-            contents["bilinear"] = output.label_png(bilinear, words)
+            contents["bilinear"] = pictures.label_png(bilinear, words)
         if self.writing.save_dense:
-            contents["confidence"] = output.confidence_png(result.confidence)
+            contents["confidence"] = pictures.confidence_png(result.confidence)
         if self.writing.overlay:
-            contents["overlay"] = output.jpeg(draw(photo.pixels, result))
+            contents["overlay"] = pictures.jpeg(draw(photo.pixels, result))
         self.out.write({where[kind]: [content] for kind, content in contents.items()})
 
 

@@ -35,9 +35,11 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     """Segments the photo and writes the picture; gives the exit status."""
     from PIL import Image
 
-    from wordmask import output
     from wordmask.errors import PhotoError
-    from wordmask.overlay import draw
+    from wordmask.formats import pictures
+    from wordmask.formats.explanation import nothing_found
+    from wordmask.formats.overlay import draw
+    from wordmask.outputs.files import write_bytes
     from wordmask.photos import load_unchanged
     from wordmask.timing import Clock
 
@@ -47,10 +49,10 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
         print(printable(f"{error.code}: {error}"), file=sys.stderr)
         return SOME_PHOTOS_FAILED
     result = segmenter.segment(photo.pixels, queries, options, Clock())
-    output.write_bytes(args.output, output.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
+    write_bytes(args.output, pictures.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
     said = list(photo.notes)
     if not result.instances:
-        said.append(output.nothing_found(result, options.min_confidence, options.min_region_size))
+        said.append(nothing_found(result, options.min_confidence, options.min_region_size))
     for text in said:
         print(printable(f"{job.path}: {text}"), file=sys.stderr)
     print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)

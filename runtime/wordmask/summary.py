@@ -12,10 +12,11 @@ from typing import Any
 
 from wordmask.bundle.manifest import Manifest
 from wordmask.errors import OutputError
+from wordmask.formats.coco import coco_document, coco_image
+from wordmask.formats.json import json_bytes
 from wordmask.journal import Journal, Row
 from wordmask.layout import SHARDS, places
 from wordmask.objects.prompts import reduction
-from wordmask.output import coco_document, coco_image, json_bytes
 from wordmask.photo.job import Job
 from wordmask.store import Store
 

@@ -6,9 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wordmask import output
 from wordmask.bundle.strict_json import load_json, parse_as
 from wordmask.errors import BundleError, ManifestError, WordmaskError
+from wordmask.formats import pictures
+from wordmask.formats.coco import coco_annotation, coco_document, coco_image
+from wordmask.formats.explanation import nothing_found
+from wordmask.formats.json import json_bytes
 from wordmask.photo.reading import load_bytes
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
@@ -118,19 +121,17 @@ def answer(
         queries = embed(question.vocabulary)
     result = segmenter.segment(photo.pixels, queries, question.options, clock)
     if ANNOTATIONS in wanted:
-        image = output.coco_image(1, question.name, result.semantic.shape[:2])
-        objects = [output.coco_annotation(instance) for instance in result.instances]
-        yield ANNOTATIONS, b"".join(output.coco_document(result.words, [(image, objects)]))
+        image = coco_image(1, question.name, result.semantic.shape[:2])
+        objects = [coco_annotation(instance) for instance in result.instances]
+        yield ANNOTATIONS, b"".join(coco_document(result.words, [(image, objects)]))
     if SEMANTIC in wanted:
-        yield SEMANTIC, output.label_png(result.semantic, len(result.words))
+        yield SEMANTIC, pictures.label_png(result.semantic, len(result.words))
     if REPORT in wanted:
-        yield REPORT, output.json_bytes(_report(result, photo.notes, question.options))
+        yield REPORT, json_bytes(_report(result, photo.notes, question.options))
 
 
 def _report(result: Segmentation, notes: tuple[str, ...], options: Options) -> Mapping[str, Any]:
-    nothing = (
-        [] if result.instances else [output.nothing_found(result, options.min_confidence, options.min_region_size)]
-    )
+    nothing = [] if result.instances else [nothing_found(result, options.min_confidence, options.min_region_size)]
     confidence = (round(value, 4) for value in result.word_confidence)
     return {
         "notes": [*notes, *nothing],

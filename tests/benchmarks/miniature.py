@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from wordmask.errors import BundleError
-from wordmask.palette import voc_palette
+from wordmask.formats.palette import voc_palette
 from wordmask.resize import bilinear
 from wordmask.text.queries import Queries
 from wordmask_bench.datasets import CITYSCAPES_IDS

@@ -16,8 +16,8 @@ from PIL import Image
 
 from wordmask.cli import main
 from wordmask.cli_arguments import printable
-from wordmask.output import TEMPORARY
-from wordmask.palette import voc_palette
+from wordmask.formats.palette import voc_palette
+from wordmask.outputs.files import TEMPORARY
 from wordmask.photos import find_photos
 from wordmask.rle import RLE
 from wordmask.rle import decode as decode_rle

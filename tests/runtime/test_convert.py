@@ -27,8 +27,8 @@ from wordmask.convert.voc import VocWriter, label_names
 from wordmask.convert.yolo import yaml_text
 from wordmask.convert_cli import FORMATS
 from wordmask.errors import ConversionError
+from wordmask.formats.palette import voc_palette
 from wordmask.objects.masks import paint
-from wordmask.palette import voc_palette
 from wordmask.rle import encode_box
 
 from .folder_runs import run

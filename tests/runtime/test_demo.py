@@ -22,7 +22,7 @@ from wordmask.demo.replies import Asked, reply
 from wordmask.demo.workbench import Workbench
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import VocabularyError
-from wordmask.output import coco_annotation
+from wordmask.formats.coco import coco_annotation
 from wordmask.rle import encode
 from wordmask.types import EncodedPhoto, Instance, Segmentation
 

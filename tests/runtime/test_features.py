@@ -9,7 +9,7 @@ from PIL import Image
 from wordmask.cli import main
 from wordmask.dense.loftup import window_inputs
 from wordmask.featurizer import Featurizer, resize
-from wordmask.pca import GAP, principal, sampled, side_by_side
+from wordmask.formats.feature_picture import GAP, principal, sampled, side_by_side
 from wordmask.photo.reading import decode
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from wordmask.errors import DeviceError, OutputError
-from wordmask.output import TEMPORARY
+from wordmask.outputs.files import TEMPORARY
 from wordmask.photo_work import Writing
 from wordmask.photos import find_photos
 from wordmask.run import StoppedError
@@ -108,7 +108,7 @@ def test_a_slow_writer_holds_the_photos_back(tmp_path, monkeypatch):
         ahead.append(len(segmenter.calls) - len(list((tmp_path / "out" / "semantic").glob("[0-9]*.png"))))
         write(descriptor)
 
-    monkeypatch.setattr("wordmask.output.os.fsync", slow)
+    monkeypatch.setattr("wordmask.outputs.files.os.fsync", slow)
     run(write_photos(tmp_path / "in", 12), tmp_path / "out", segmenter=segmenter, in_flight=2)
     assert len(segmenter.calls) == 12
     assert max(ahead) <= 2
@@ -164,7 +164,7 @@ def test_words_cannot_lead_out_of_the_output_folder(tmp_path, words):
 def test_a_full_disk_ends_the_run_and_a_later_one_continues_it(tmp_path, monkeypatch, call):
     photos, out = write_photos(tmp_path / "in", 6), tmp_path / "out"
     with monkeypatch.context() as full:
-        full.setattr("wordmask.output.os.fsync", FullDisk(call))
+        full.setattr("wordmask.outputs.files.os.fsync", FullDisk(call))
         with pytest.raises(OutputError, match="No space left"):
             run(photos, out, writing=EVERYTHING)
     run(photos, out, writing=EVERYTHING)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from wordmask import supervisor
-from wordmask.output import TEMPORARY
+from wordmask.outputs.files import TEMPORARY
 
 from .folder_runs import command, results, rows, run, start, statuses
 from .stub_segmenter import Trouble, write_photos

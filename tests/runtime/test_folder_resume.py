@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from wordmask.errors import OutputError, ResumeError
-from wordmask.output import TEMPORARY
+from wordmask.outputs.files import TEMPORARY
 from wordmask.photo_work import Writing
 from wordmask.run import StoppedError
 from wordmask.run_lock import run_lock

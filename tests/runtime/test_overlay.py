@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wordmask import overlay, rle
+from wordmask import rle
 from wordmask.arrays import BoolMask
+from wordmask.formats import overlay
+from wordmask.formats.palette import voc_palette
 from wordmask.objects import masks
-from wordmask.palette import voc_palette
 from wordmask.types import Instance, Segmentation
 
 Picture = NDArray[np.uint8]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from wordmask import Options, Segmenter
 from wordmask.cli import main, make_parser
-from wordmask.overlay import draw
+from wordmask.formats.overlay import draw
 from wordmask.photo.reading import decode
 
 WORDS = ["red dotted", "green striped"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from wordmask.convert.files import CocoDocument
 from wordmask.convert.photo_files import PhotoFiles
 from wordmask.convert.run_reader import RunPhoto
-from wordmask.output import coco_image
+from wordmask.formats.coco import coco_image
 
 
 class CocoWriter:

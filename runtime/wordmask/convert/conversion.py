@@ -19,7 +19,8 @@ from wordmask.convert.run_reader import FinishedRun, RunPhoto
 from wordmask.convert.voc import CvatWriter, VocWriter
 from wordmask.convert.yolo import YoloWriter
 from wordmask.errors import ConversionError, OutputError
-from wordmask.output import TEMPORARY, json_bytes
+from wordmask.formats.json import json_bytes
+from wordmask.outputs.files import TEMPORARY
 
 MARK = ".wordmask-convert.json"  # in every converted folder: what may be replaced with --force
 

@@ -9,7 +9,7 @@ from wordmask.convert.files import write
 from wordmask.convert.outlines import Polygon, Ring, outlines
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.run_reader import RunObject, RunPhoto
-from wordmask.output import json_bytes
+from wordmask.formats.json import json_bytes
 
 
 class GeoJsonWriter:

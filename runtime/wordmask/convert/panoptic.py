@@ -14,8 +14,9 @@ from wordmask.convert.files import CocoDocument, write
 from wordmask.convert.painting import object_map
 from wordmask.convert.photo_files import PhotoFiles
 from wordmask.convert.run_reader import RunPhoto
-from wordmask.output import coco_image, encode
-from wordmask.palette import voc_palette
+from wordmask.formats.coco import coco_image
+from wordmask.formats.palette import voc_palette
+from wordmask.formats.pictures import encode
 
 
 class PanopticWriter:

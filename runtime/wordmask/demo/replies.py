@@ -23,8 +23,8 @@ from wordmask.demo.answers import (
 )
 from wordmask.demo.workbench import Workbench
 from wordmask.errors import WordmaskError
+from wordmask.formats.pictures import jpeg
 from wordmask.memory import is_out_of_memory
-from wordmask.output import jpeg
 from wordmask.types import Options
 
 ENLARGED_TO = 1200  # pixels of the longer side, at most

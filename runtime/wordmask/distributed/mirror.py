@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wordmask.distributed.remote import RemoteFolder
 from wordmask.layout import JOURNAL
-from wordmask.output import write_bytes
+from wordmask.outputs.files import write_bytes
 from wordmask.photo.job import stamp
 
 PAUSE = 5.0  # seconds between copies, at least

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wordmask.journal import Journal
 from wordmask.layout import REPORT
-from wordmask.output import write_bytes
+from wordmask.outputs.files import write_bytes
 from wordmask.photo.job import Job
 from wordmask.report.data import Run, read_photo
 from wordmask.report.html import report_page

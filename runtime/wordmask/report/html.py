@@ -10,8 +10,8 @@ from typing import Any
 
 from wordmask.bundle.domains import WARNINGS
 from wordmask.charts import Bar, bars, histogram
+from wordmask.formats.palette import class_colour, edge_colour
 from wordmask.page import asset, bullets, cards, masthead, page, section, table
-from wordmask.palette import class_colour, edge_colour
 from wordmask.report.data import ReportPhoto, Run
 
 COLUMNS = 20  # of the histogram of scores

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
+from wordmask.formats.palette import class_colour, edge_colour, voc_palette
+from wordmask.formats.pictures import encode
 from wordmask.layout import REPORT_PICTURES, places
-from wordmask.output import encode, write_files
-from wordmask.palette import class_colour, edge_colour, voc_palette
+from wordmask.outputs.files import write_files
 from wordmask.photo.reading import load
 from wordmask.report.outlines import GRID, Contour
 

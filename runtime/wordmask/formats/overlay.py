@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from wordmask import rle
-from wordmask.palette import class_colour, edge_colour
+from wordmask.formats.palette import class_colour, edge_colour
 from wordmask.types import Instance, Segmentation
 
 Picture = NDArray[np.uint8]
