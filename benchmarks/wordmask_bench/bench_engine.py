@@ -21,13 +21,13 @@ from wordmask.dense.encoder import encode_windows
 from wordmask.dense.loftup import upsample_logits
 from wordmask.dense.stitching import stitch
 from wordmask.dense.windows import cut_windows, resize_for_clip
-from wordmask.folder import run_folder
 from wordmask.objects.instances import make_instances
 from wordmask.objects.masks import paint, upsample
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.job import Job, stamp
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
+from wordmask.run.local import run_folder
 from wordmask.timing import Clock
 from wordmask.types import Options, Prompt
 from wordmask_bench.bench_side import (

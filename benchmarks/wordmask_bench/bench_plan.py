@@ -12,7 +12,7 @@ from typing import get_args
 from wordmask.bundle.opening import Bundle
 from wordmask.bundle.strict_json import parse_as
 from wordmask.errors import ManifestError
-from wordmask.photos import find_photos
+from wordmask.run.find_photos import find_photos
 from wordmask.text.word_lists import background_words, class_lines
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.bench_machine import available_cores

@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wordmask.folder import IN_FLIGHT, run_folder
-from wordmask.photos import find_photos
 from wordmask.pipeline import Segmenter
+from wordmask.run.find_photos import find_photos
+from wordmask.run.local import IN_FLIGHT, run_folder
 from wordmask.text.word_lists import class_lines
 from wordmask.types import Options, Vocabulary
 

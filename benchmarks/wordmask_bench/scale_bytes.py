@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wordmask.bundle.strict_json import parse_as
-from wordmask.layout import JOURNAL, SHARDS
-from wordmask.photos import find_photos
+from wordmask.outputs.layout import JOURNAL, SHARDS
+from wordmask.run.find_photos import find_photos
 
 LISTED = 20_000  # photos, of which the list's memory is measured
 

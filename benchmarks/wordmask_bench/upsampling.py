@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.photo.reading import decode
-from wordmask.photos import find_photos
 from wordmask.pipeline import Segmenter
+from wordmask.run.find_photos import find_photos
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import class_lines
 from wordmask.timing import Clock

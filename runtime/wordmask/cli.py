@@ -14,8 +14,8 @@ from wordmask.convert_cli import add_convert_arguments, run_convert
 from wordmask.errors import OutputError, WordmaskError
 from wordmask.exit_status import CANNOT_WRITE, USAGE
 from wordmask.picture_cli import one_picture
+from wordmask.run.supervisor import Interrupted, catch_signals, is_worker, supervise
 from wordmask.run_cli import add_run_arguments, run_run
-from wordmask.supervisor import Interrupted, catch_signals, is_worker, supervise
 from wordmask.triton_cli import add_triton_arguments, run_triton
 
 

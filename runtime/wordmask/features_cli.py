@@ -59,7 +59,7 @@ def run_features(args: argparse.Namespace) -> int:
     """Runs `wordmask features`; gives the exit status."""
     from wordmask.errors import PhotoError
     from wordmask.featurizer import Featurizer
-    from wordmask.photos import find_photos, load_unchanged
+    from wordmask.run.find_photos import find_photos, load_unchanged
 
     for name in ("windows", "threads"):
         value = getattr(args, name)

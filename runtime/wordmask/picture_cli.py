@@ -40,7 +40,7 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     from wordmask.formats.explanation import nothing_found
     from wordmask.formats.overlay import draw
     from wordmask.outputs.files import write_bytes
-    from wordmask.photos import load_unchanged
+    from wordmask.run.find_photos import load_unchanged
     from wordmask.timing import Clock
 
     try:

@@ -12,10 +12,10 @@ from wordmask.photo.url import Url
 from wordmask.picture_cli import one_picture
 
 if TYPE_CHECKING:
+    from wordmask.outputs.summary import Totals
     from wordmask.photo.job import Job
-    from wordmask.photo_work import Writing
     from wordmask.pipeline import Segmenter
-    from wordmask.summary import Totals
+    from wordmask.run.photo_work import Writing
     from wordmask.text.queries import Queries
     from wordmask.types import Options
 
@@ -77,7 +77,7 @@ def run_ray(
     """Does what folder.run_folder does, on a cluster."""
     from wordmask.backends.onnxruntime.graph import default_threads
     from wordmask.distributed.cluster import Crew, connected
-    from wordmask.run import Run, all_settings, facts
+    from wordmask.run.execution import Run, all_settings, facts
 
     run = Run(
         jobs,

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 from wordmask.bundle.domains import DOMAINS
 from wordmask.cli_arguments import printable
 from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
-from wordmask.layout import REPORT
+from wordmask.outputs.layout import REPORT
 from wordmask.photo.url import parse_place
 from wordmask.picture_cli import check_one_picture, one_picture, run_picture
 from wordmask.ray_cli import RAY_GRACE, add_ray_arguments, check_ray_arguments, ray_head, run_ray
-from wordmask.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
+from wordmask.run.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
 from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:
+    from wordmask.outputs.summary import Totals
     from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
-    from wordmask.summary import Totals
     from wordmask.text.queries import Queries
     from wordmask.types import Options
 
@@ -138,7 +138,7 @@ def run_run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, stop: threading.Event) -> int:
-    from wordmask.run import StoppedError
+    from wordmask.run.execution import StoppedError
     from wordmask.types import Options, Vocabulary
 
     options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
@@ -179,7 +179,7 @@ def _segmenter(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter
 
 def _jobs(args: argparse.Namespace) -> list[Job]:
     """The photos of the command line."""
-    from wordmask.photos import find_photos
+    from wordmask.run.find_photos import find_photos
 
     paths = [*args.photos, *args.image]
     if not paths:
@@ -212,8 +212,8 @@ def _run_folder(
 ) -> Totals:
     from tqdm import tqdm
 
-    from wordmask.folder import run_folder
-    from wordmask.photo_work import Writing
+    from wordmask.run.local import run_folder
+    from wordmask.run.photo_work import Writing
 
     bar = tqdm(total=len(jobs), unit="photo", disable=not sys.stderr.isatty())
 

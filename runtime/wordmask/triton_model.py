@@ -22,8 +22,8 @@ from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import Bundle
 from wordmask.errors import PhotoError
-from wordmask.photo_work import failure_of
 from wordmask.pipeline import Segmenter
+from wordmask.run.photo_work import failure_of
 from wordmask.triton_request import OPTIONS, PHOTO, WORDS, Question, RequestError, answer
 from wordmask.triton_settings import read_serving
 

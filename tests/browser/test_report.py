@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from wordmask.photo_work import Writing
 from wordmask.report.data import Found, ReportPhoto, Run
 from wordmask.report.html import report_page
+from wordmask.run.photo_work import Writing
 
 from ..runtime.folder_runs import run
 from ..runtime.stub_segmenter import StubSegmenter, Trouble, write_photos

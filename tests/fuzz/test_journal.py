@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from wordmask.errors import OutputError, ResumeError
-from wordmask.journal import Journal, note_death
+from wordmask.outputs.journal import Journal, note_death
+from wordmask.outputs.resume import prepare
+from wordmask.outputs.store import Folder
+from wordmask.outputs.summary import Totals
 from wordmask.photo.job import Job
-from wordmask.resume import prepare
-from wordmask.store import Folder
-from wordmask.summary import Totals
 
 from .fuzzing import fuzz
 

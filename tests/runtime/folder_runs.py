@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wordmask.folder import run_folder
-from wordmask.photos import find_photos
+from wordmask.run.find_photos import find_photos
+from wordmask.run.local import run_folder
 from wordmask.types import Options, Vocabulary
 
 from .stub_segmenter import StubSegmenter

@@ -18,9 +18,9 @@ from wordmask.cli import main
 from wordmask.cli_arguments import printable
 from wordmask.formats.palette import voc_palette
 from wordmask.outputs.files import TEMPORARY
-from wordmask.photos import find_photos
 from wordmask.rle import RLE
 from wordmask.rle import decode as decode_rle
+from wordmask.run.find_photos import find_photos
 
 
 def run(bundle, out, *arguments, words=("cat", "cup, mug")):

@@ -22,13 +22,13 @@ from wordmask.convert.files import CocoDocument
 from wordmask.convert.painting import class_map, object_map
 from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, plain_name
-from wordmask.convert.run_reader import FinishedRun, RunObject, RunPhoto
 from wordmask.convert.voc import VocWriter, label_names
 from wordmask.convert.yolo import yaml_text
 from wordmask.convert_cli import FORMATS
 from wordmask.errors import ConversionError
 from wordmask.formats.palette import voc_palette
 from wordmask.objects.masks import paint
+from wordmask.outputs.finished_run import FinishedRun, RunObject, RunPhoto
 from wordmask.rle import encode_box
 
 from .folder_runs import run

@@ -19,10 +19,10 @@ from wordmask.distributed.cluster import Crew, connected
 from wordmask.distributed.gate import Gate
 from wordmask.distributed.ledger import HOPELESS, LOADS, Ledger
 from wordmask.distributed.mirror import mirrored
-from wordmask.distributed.remote import RemoteFolder
 from wordmask.errors import ClusterError, OutputError, PhotoError
+from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.photo.url import Url, parse_place
-from wordmask.photos import find_photos, load_unchanged
+from wordmask.run.find_photos import find_photos, load_unchanged
 
 from .stub_segmenter import write_photos
 

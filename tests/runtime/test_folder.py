@@ -14,9 +14,9 @@ from PIL import Image
 
 from wordmask.errors import DeviceError, OutputError
 from wordmask.outputs.files import TEMPORARY
-from wordmask.photo_work import Writing
-from wordmask.photos import find_photos
-from wordmask.run import StoppedError
+from wordmask.run.execution import StoppedError
+from wordmask.run.find_photos import find_photos
+from wordmask.run.photo_work import Writing
 
 from .folder_runs import results, rows, run, statuses
 from .photos import encoded, photo
@@ -202,7 +202,7 @@ def test_a_stop_is_noticed_at_once_and_leaves_what_is_finished(tmp_path):
 
 def test_annotations_that_take_too_long_after_a_stop_are_left_to_the_next_run(tmp_path, monkeypatch):
     photos, out, stop = write_photos(tmp_path / "in", 6), tmp_path / "out", threading.Event()
-    monkeypatch.setattr("wordmask.run.LAST_WORDS", -1.0)
+    monkeypatch.setattr("wordmask.run.execution.LAST_WORDS", -1.0)
     told = []
     with pytest.raises(StoppedError):
         run(photos, out, stop=stop, tell=told.append, progress=lambda done: stop.set())

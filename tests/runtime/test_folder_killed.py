@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from wordmask import supervisor
 from wordmask.outputs.files import TEMPORARY
+from wordmask.run import supervisor
 
 from .folder_runs import command, results, rows, run, start, statuses
 from .stub_segmenter import Trouble, write_photos
@@ -87,7 +87,7 @@ import os, pathlib, random, signal, sys, time
 sys.path.insert(0, {tests!r})
 from runtime import folder_runs, stub_segmenter
 from wordmask.cli import main
-from wordmask.journal import Journal, json_bytes
+from wordmask.outputs.journal import Journal, json_bytes
 
 stub_segmenter.install()
 

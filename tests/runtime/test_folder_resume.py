@@ -11,9 +11,9 @@ from PIL import Image
 
 from wordmask.errors import OutputError, ResumeError
 from wordmask.outputs.files import TEMPORARY
-from wordmask.photo_work import Writing
-from wordmask.run import StoppedError
-from wordmask.run_lock import run_lock
+from wordmask.outputs.lock import run_lock
+from wordmask.run.execution import StoppedError
+from wordmask.run.photo_work import Writing
 from wordmask.types import Options
 
 from .folder_runs import results, rows, run, statuses
@@ -213,7 +213,7 @@ def test_a_journal_cannot_have_files_outside_its_folder_removed(photos, half, tm
 
 
 def test_a_second_run_into_the_same_folder_is_refused(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("wordmask.run_lock.PATIENCE", 0.1)
+    monkeypatch.setattr("wordmask.outputs.lock.PATIENCE", 0.1)
     out = tmp_path / "out"
     with run_lock(out), pytest.raises(ResumeError, match=rf"another run \(process {os.getpid()} on .*\) writes to"):
         run(photos, out)

@@ -13,7 +13,7 @@ import sys
 import pytest
 from PIL import Image
 
-from wordmask.supervisor import MALLOC
+from wordmask.run.supervisor import MALLOC
 
 SIZES = ((224, 224), (224, 300), (288, 216), (320, 320))
 
@@ -21,9 +21,9 @@ SCRIPT = """
 import json, os, statistics, sys
 from pathlib import Path
 from wordmask import Options, Segmenter
-from wordmask.folder import run_folder
-from wordmask.photo_work import Writing
-from wordmask.photos import find_photos
+from wordmask.run.local import run_folder
+from wordmask.run.photo_work import Writing
+from wordmask.run.find_photos import find_photos
 from wordmask.types import Vocabulary
 from wordmask.text.word_lists import read_class_lines
 

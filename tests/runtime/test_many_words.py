@@ -12,9 +12,9 @@ from PIL import Image
 from wordmask import Options, Segmenter
 from wordmask.dense import branch as dense
 from wordmask.dense import similarities
-from wordmask.folder import run_folder
-from wordmask.photo_work import Writing
-from wordmask.photos import find_photos
+from wordmask.run.find_photos import find_photos
+from wordmask.run.local import run_folder
+from wordmask.run.photo_work import Writing
 from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Vocabulary

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from wordmask.layout import places
-from wordmask.names import output_names
+from wordmask.outputs.layout import places
+from wordmask.outputs.names import output_names
 
 
 def names(*photos):

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from wordmask.arrays import BoolMask, Floats
-from wordmask.objects.prompts import extract_prompts, reduction
+from wordmask.objects.prompts import extract_prompts
+from wordmask.outputs.summary import reduction
 from wordmask.types import Options, Prompt
 
 ClassMap = NDArray[np.int64]

@@ -22,10 +22,10 @@ from wordmask.distributed.cluster import Crew, connected
 from wordmask.distributed.driver import photos_a_task, run_on_cluster
 from wordmask.distributed.worker import Engine, Errand
 from wordmask.errors import ClusterError
-from wordmask.photo_work import Writing
-from wordmask.photos import find_photos
-from wordmask.run import Run, all_settings, facts
-from wordmask.store import Folder
+from wordmask.outputs.store import Folder
+from wordmask.run.execution import Run, all_settings, facts
+from wordmask.run.find_photos import find_photos
+from wordmask.run.photo_work import Writing
 from wordmask.types import Options, Vocabulary
 
 from .folder_runs import results, run, statuses

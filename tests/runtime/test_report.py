@@ -16,13 +16,13 @@ from PIL import Image
 
 from wordmask import rle
 from wordmask.cli import main
-from wordmask.journal import Journal
-from wordmask.layout import JOURNAL
+from wordmask.outputs.journal import Journal
+from wordmask.outputs.layout import JOURNAL
 from wordmask.page import page
-from wordmask.photo_work import Writing
-from wordmask.photos import find_photos
 from wordmask.report import write_report
 from wordmask.report.outlines import GRID, MOST_POINTS, grid_size, outline, svg_path
+from wordmask.run.find_photos import find_photos
+from wordmask.run.photo_work import Writing
 
 from .folder_runs import command, run
 from .stub_segmenter import StubSegmenter, write_photos

@@ -15,9 +15,9 @@ from PIL import Image
 from wordmask.convert.contours import contours, simplified
 from wordmask.convert.files import write
 from wordmask.convert.photo_files import PhotoFiles, plain_name
-from wordmask.convert.run_reader import RunObject, RunPhoto
 from wordmask.formats.json import json_bytes
 from wordmask.formats.pictures import encode
+from wordmask.outputs.finished_run import RunObject, RunPhoto
 
 _VERSION = "5.5.0"  # of the format; it has masks
 _FEWEST_POINTS = 3  # of a LabelMe polygon

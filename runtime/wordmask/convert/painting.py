@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.convert.run_reader import RunPhoto
+from wordmask.outputs.finished_run import RunPhoto
 
 
 def object_map(photo: RunPhoto) -> NDArray[np.int32]:

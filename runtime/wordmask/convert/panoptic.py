@@ -13,10 +13,10 @@ from PIL import Image
 from wordmask.convert.files import CocoDocument, write
 from wordmask.convert.painting import object_map
 from wordmask.convert.photo_files import PhotoFiles
-from wordmask.convert.run_reader import RunPhoto
 from wordmask.formats.coco import coco_image
 from wordmask.formats.palette import voc_palette
 from wordmask.formats.pictures import encode
+from wordmask.outputs.finished_run import RunPhoto
 
 
 class PanopticWriter:

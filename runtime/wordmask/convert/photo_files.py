@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from wordmask.convert.run_reader import RunPhoto
 from wordmask.errors import ConversionError, PhotoError
+from wordmask.outputs.finished_run import RunPhoto
 from wordmask.photo.kind import HEAD_SIZE, identify
 from wordmask.photo.reading import IMAGE_SUFFIXES
 

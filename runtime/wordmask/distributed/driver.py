@@ -18,16 +18,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from wordmask.distributed.cluster import Crew
 from wordmask.distributed.ledger import Ledger
 from wordmask.distributed.mirror import mirrored
-from wordmask.distributed.remote import RemoteFolder
 from wordmask.distributed.worker import Errand, Failure, Task, Worker, packed, unpacked
 from wordmask.errors import ClusterError, OutputError
-from wordmask.folder import HEARTBEAT
+from wordmask.outputs.lock import run_lock
+from wordmask.outputs.remote_store import RemoteFolder
+from wordmask.outputs.resume import Plan
+from wordmask.outputs.store import Folder
+from wordmask.outputs.summary import Totals
 from wordmask.photo.url import Place, Url
-from wordmask.resume import Plan
-from wordmask.run import Outcome, Run, StoppedError, carry_out
-from wordmask.run_lock import run_lock
-from wordmask.store import Folder
-from wordmask.summary import Totals
+from wordmask.run.execution import Outcome, Run, StoppedError, carry_out
+from wordmask.run.local import HEARTBEAT
 
 NOBODY = 0  # a process that no journal's reader watches: a photo's death is counted on the cluster
 PHOTOS_A_TASK = 4

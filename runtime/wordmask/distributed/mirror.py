@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wordmask.distributed.remote import RemoteFolder
-from wordmask.layout import JOURNAL
 from wordmask.outputs.files import write_bytes
+from wordmask.outputs.layout import JOURNAL
+from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.photo.job import stamp
 
 PAUSE = 5.0  # seconds between copies, at least

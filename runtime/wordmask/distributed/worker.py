@@ -20,12 +20,12 @@ from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.search import find_bundle
 from wordmask.distributed.gate import Gate
 from wordmask.errors import BundleError, OutputError, WordmaskError
+from wordmask.outputs.resume import QUARANTINE
+from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
-from wordmask.photo_work import Work, Writing, quarantine
 from wordmask.pipeline import Segmenter
-from wordmask.resume import QUARANTINE
-from wordmask.run import Outcome
-from wordmask.store import Store
+from wordmask.run.execution import Outcome
+from wordmask.run.photo_work import Work, Writing, quarantine
 from wordmask.text.queries import Queries
 from wordmask.types import Options
 

@@ -69,19 +69,6 @@ def extract_prompts(
     return prompts
 
 
-def reduction(prompts: float, grid: int) -> float:
-    """Share of the decoder's work saved against prompting with a grid of points.
-
-    Args:
-        prompts: prompts given, of one photo or on average.
-        grid: points of the grid, for instance 1024 (32 x 32) or 4096.
-
-    Returns:
-        0 (nothing saved) to 1.
-    """
-    return max(0.0, 1.0 - prompts / grid)
-
-
 def _positive_points(regions: Regions, k: int, count: int) -> Integers:
     """(P, 2) x and y, P from 1 to count."""
     if count == 1 and regions.has_centroid[k]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wordmask.journal import Journal
-from wordmask.layout import REPORT
 from wordmask.outputs.files import write_bytes
+from wordmask.outputs.journal import Journal
+from wordmask.outputs.layout import REPORT
 from wordmask.photo.job import Job
 from wordmask.report.data import Run, read_photo
 from wordmask.report.html import report_page

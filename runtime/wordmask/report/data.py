@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from wordmask.errors import OutputError
-from wordmask.journal import Row
-from wordmask.layout import SHARDS, places
+from wordmask.outputs.journal import Row
+from wordmask.outputs.layout import SHARDS, places
 from wordmask.photo.job import Job
 from wordmask.report.outlines import GRID, grid_size, outline, svg_path
 from wordmask.report.pictures import Shape, make_pictures

@@ -14,8 +14,8 @@ from PIL import Image
 from wordmask.errors import PhotoError
 from wordmask.formats.palette import class_colour, edge_colour, voc_palette
 from wordmask.formats.pictures import encode
-from wordmask.layout import REPORT_PICTURES, places
 from wordmask.outputs.files import write_files
+from wordmask.outputs.layout import REPORT_PICTURES, places
 from wordmask.photo.reading import load
 from wordmask.report.outlines import GRID, Contour
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from wordmask.journal import Journal
-from wordmask.layout import JOURNAL
+from wordmask.outputs.journal import Journal
+from wordmask.outputs.layout import JOURNAL
+from wordmask.outputs.lock import run_lock
+from wordmask.outputs.resume import Plan
+from wordmask.outputs.store import Folder
+from wordmask.outputs.summary import Totals
 from wordmask.photo.job import Job
-from wordmask.photo_work import Work, Writing
 from wordmask.pipeline import Segmenter
 from wordmask.report import write_report
-from wordmask.resume import Plan
-from wordmask.run import Outcome, Run, StoppedError, all_settings, carry_out, facts
-from wordmask.run_lock import run_lock
-from wordmask.store import Folder
-from wordmask.summary import Totals
+from wordmask.run.execution import Outcome, Run, StoppedError, all_settings, carry_out, facts
+from wordmask.run.photo_work import Work, Writing
 from wordmask.text.queries import Queries
 from wordmask.types import Options
 

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from wordmask.bundle.manifest import Manifest
 from wordmask.errors import OutputError
-from wordmask.journal import Journal, Row
+from wordmask.outputs.journal import Journal, Row
+from wordmask.outputs.resume import Plan, prepare
+from wordmask.outputs.store import Store
+from wordmask.outputs.summary import OutOfTimeError, Totals, bundle_facts, write_annotations, write_run
 from wordmask.photo.job import Job
-from wordmask.photo_work import Writing, quarantine
-from wordmask.resume import Plan, prepare
-from wordmask.store import Store
-from wordmask.summary import OutOfTimeError, Totals, bundle_facts, write_annotations, write_run
+from wordmask.run.photo_work import Writing, quarantine
 from wordmask.types import Options
 
 LAST_WORDS = 1.0  # seconds for the annotations after a stop

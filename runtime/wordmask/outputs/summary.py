@@ -14,11 +14,10 @@ from wordmask.bundle.manifest import Manifest
 from wordmask.errors import OutputError
 from wordmask.formats.coco import coco_document, coco_image
 from wordmask.formats.json import json_bytes
-from wordmask.journal import Journal, Row
-from wordmask.layout import SHARDS, places
-from wordmask.objects.prompts import reduction
+from wordmask.outputs.journal import Journal, Row
+from wordmask.outputs.layout import SHARDS, places
+from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
-from wordmask.store import Store
 
 SAM_GRIDS = (32 * 32, 64 * 64)  # points of SAM's automatic mask generator: its default, and the dense one
 
@@ -149,3 +148,16 @@ def bundle_facts(manifest: Manifest, *, loftup: bool) -> dict[str, Any]:
         "models": {name: model.name for name, model in manifest.models.items()},
         "loftup": loftup,
     }
+
+
+def reduction(prompts: float, grid: int) -> float:
+    """Share of the decoder's work saved against prompting with a grid of points.
+
+    Args:
+        prompts: prompts given, of one photo or on average.
+        grid: points of the grid, for instance 1024 (32 x 32) or 4096.
+
+    Returns:
+        0 (nothing saved) to 1.
+    """
+    return max(0.0, 1.0 - prompts / grid)

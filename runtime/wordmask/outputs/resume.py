@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask.errors import OutputError, ResumeError
-from wordmask.journal import Entry, Journal
-from wordmask.layout import FILES, JOURNAL, TOTALS, places
+from wordmask.outputs.journal import Entry, Journal
+from wordmask.outputs.layout import FILES, JOURNAL, TOTALS, places
+from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
-from wordmask.store import Store
 
 FREE = {"photos", "threads", "in_flight", "report"}  # settings that may differ: they change no photo's result
 QUARANTINE = 2  # deaths of the process at work on a photo

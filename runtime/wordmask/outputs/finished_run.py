@@ -14,7 +14,7 @@ import numpy as np
 from wordmask import rle
 from wordmask.arrays import BoolMask
 from wordmask.errors import ConversionError
-from wordmask.layout import JOURNAL, SHARDS
+from wordmask.outputs.layout import JOURNAL, SHARDS
 from wordmask.rle import RLE
 
 _FIRST_LINE = 1 << 27  # bytes of annotations.json's first line: any list of words is shorter

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wordmask.errors import PhotoError
-from wordmask.names import output_names
+from wordmask.outputs.names import output_names
 from wordmask.photo.job import Job, Stamp, stamp
 from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load
 from wordmask.photo.url import Place, Url
@@ -30,7 +30,7 @@ def find_photos(paths: Sequence[Place], *, recursive: bool = False, apart_from: 
     found: list[tuple[Place, Path, Stamp | None]] = []
     for path in paths:
         if isinstance(path, Url):
-            from wordmask.distributed.remote import list_photos  # noqa: PLC0415
+            from wordmask.run.remote_photos import list_photos  # noqa: PLC0415
 
             found += list_photos(path, recursive=recursive, apart_from=apart_from)
         elif path.is_dir():
@@ -76,7 +76,7 @@ def load_unchanged(job: Job, *, lenient: bool = False) -> Photo:
         PhotoError: see wordmask.photo.load; IO if it is another one by now.
     """
     if isinstance(job.path, Url):
-        from wordmask.distributed.remote import load_photo  # noqa: PLC0415
+        from wordmask.run.remote_photos import load_photo  # noqa: PLC0415
 
         return load_photo(job, lenient=lenient)
     before = stamp(job.path)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from wordmask.layout import JOURNAL
+from wordmask.outputs.layout import JOURNAL
 
 VARIABLE = "WORDMASK_WORKER"  # in a worker's environment: the pipe to the supervisor, and how many workers died before
 # Of a worker too: glibc gives large arrays back when they are freed. Left alone it learns from the largest to keep the
@@ -86,7 +86,7 @@ def supervise(arguments: Sequence[str], out: Path) -> int:
         Interrupted: a signal came; the worker is gone.
         OSError: no process can be started.
     """
-    from wordmask.journal import Journal, note_death  # noqa: PLC0415
+    from wordmask.outputs.journal import Journal, note_death  # noqa: PLC0415
 
     dead = done = in_a_row = 0
     while True:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
 
-from wordmask.layout import FILES
+from wordmask.outputs.layout import FILES
 
 SUFFIXES = tuple(sorted(set(FILES.values())))
 LONGEST = 255 - max(map(len, SUFFIXES))  # bytes

@@ -15,14 +15,14 @@ from wordmask.formats.coco import coco_annotation
 from wordmask.formats.explanation import nothing_found
 from wordmask.formats.json import json_bytes
 from wordmask.formats.overlay import draw
-from wordmask.journal import Row
-from wordmask.layout import SHARDS, places
 from wordmask.memory import is_out_of_memory
+from wordmask.outputs.journal import Row
+from wordmask.outputs.layout import SHARDS, places
+from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
 from wordmask.photo.reading import Photo
-from wordmask.photos import load_unchanged
 from wordmask.pipeline import Segmenter
-from wordmask.store import Store
+from wordmask.run.find_photos import load_unchanged
 from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Options, Segmentation

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 from wordmask.errors import OutputError
 from wordmask.formats.json import json_bytes
-from wordmask.names import LONGEST
 from wordmask.outputs.files import write_files
+from wordmask.outputs.names import LONGEST
 from wordmask.photo.job import Job, Stamp
 
 Row = dict[str, Any]
