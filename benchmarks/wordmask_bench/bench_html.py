@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from wordmask.charts import Bar, bars, legend
-from wordmask.page import bullets, cards, masthead, section, table
-from wordmask.page import page as shell
+from wordmask.report.charts import Bar, bars, legend
+from wordmask.report.page import bullets, cards, masthead, section, table
+from wordmask.report.page import page as shell
 from wordmask_bench.bench_report import Measurement, Report
 from wordmask_bench.bench_table import about, agreement_line, label
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from wordmask.charts import Bar, bars
 from wordmask.formats.palette import edge_colour
 from wordmask.formats.pictures import encode
-from wordmask.page import asset, masthead, page, section, slider, table
+from wordmask.report.charts import Bar, bars
+from wordmask.report.page import asset, masthead, page, section, slider, table
 from wordmask_bench.compare import REACH, SMALL, Comparison
 from wordmask_bench.compare_draw import Picture, marked, pictures
 

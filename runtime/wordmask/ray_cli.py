@@ -56,7 +56,7 @@ def check_ray_arguments(args: argparse.Namespace) -> None:
 
 def ray_head(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:
     """What the driver needs of the bundle."""
-    from wordmask.distributed.head import open_head
+    from wordmask.distributed.driver_segmenter import open_head
 
     return open_head(bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
 

@@ -16,9 +16,9 @@ import fsspec
 
 from wordmask import cli
 from wordmask.distributed.cluster import Crew, connected
-from wordmask.distributed.gate import Gate
-from wordmask.distributed.ledger import HOPELESS, LOADS, Ledger
-from wordmask.distributed.mirror import mirrored
+from wordmask.distributed.crash_counts import HOPELESS, LOADS, Ledger
+from wordmask.distributed.journal_mirror import mirrored
+from wordmask.distributed.shared_lock import Gate
 from wordmask.errors import ClusterError, OutputError, PhotoError
 from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.photo.url import Url, parse_place

@@ -18,9 +18,9 @@ from wordmask import rle
 from wordmask.cli import main
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import JOURNAL
-from wordmask.page import page
 from wordmask.report import write_report
-from wordmask.report.outlines import GRID, MOST_POINTS, grid_size, outline, svg_path
+from wordmask.report.page import page
+from wordmask.report.svg_outlines import GRID, MOST_POINTS, grid_size, outline, svg_path
 from wordmask.run.find_photos import find_photos
 from wordmask.run.photo_work import Writing
 

@@ -16,8 +16,8 @@ import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from wordmask.distributed.cluster import Crew
-from wordmask.distributed.ledger import Ledger
-from wordmask.distributed.mirror import mirrored
+from wordmask.distributed.crash_counts import Ledger
+from wordmask.distributed.journal_mirror import mirrored
 from wordmask.distributed.worker import Errand, Failure, Task, Worker, packed, unpacked
 from wordmask.errors import ClusterError, OutputError
 from wordmask.outputs.lock import run_lock

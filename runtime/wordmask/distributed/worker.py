@@ -18,7 +18,7 @@ import ray
 
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.search import find_bundle
-from wordmask.distributed.gate import Gate
+from wordmask.distributed.shared_lock import Gate
 from wordmask.errors import BundleError, OutputError, WordmaskError
 from wordmask.outputs.resume import QUARANTINE
 from wordmask.outputs.store import Store
@@ -113,7 +113,7 @@ class Worker:
     """An actor of Ray Data's pool. Called from as many threads as there may be photos under way."""
 
     def __init__(self, errand: Errand, ledger: Any) -> None:
-        """Args: ledger is the actor's handle (see wordmask.distributed.ledger)."""
+        """Args: ledger is the actor's handle (see wordmask.distributed.crash_counts)."""
         self._errand, self._ledger = errand, ledger
         self._said = _Said()
         logging.getLogger().addHandler(self._said)

@@ -14,8 +14,8 @@ from wordmask.errors import OutputError
 from wordmask.outputs.journal import Row
 from wordmask.outputs.layout import SHARDS, places
 from wordmask.photo.job import Job
-from wordmask.report.outlines import GRID, grid_size, outline, svg_path
 from wordmask.report.pictures import Shape, make_pictures
+from wordmask.report.svg_outlines import GRID, grid_size, outline, svg_path
 from wordmask.rle import RLE
 
 

@@ -9,10 +9,10 @@ from html import escape
 from typing import Any
 
 from wordmask.bundle.domains import WARNINGS
-from wordmask.charts import Bar, bars, histogram
 from wordmask.formats.palette import class_colour, edge_colour
-from wordmask.page import asset, bullets, cards, masthead, page, section, table
+from wordmask.report.charts import Bar, bars, histogram
 from wordmask.report.data import ReportPhoto, Run
+from wordmask.report.page import asset, bullets, cards, masthead, page, section, table
 
 COLUMNS = 20  # of the histogram of scores
 FIRST_WORDS = 14  # bars that are shown at once

@@ -17,7 +17,7 @@ from wordmask.formats.pictures import encode
 from wordmask.outputs.files import write_files
 from wordmask.outputs.layout import REPORT_PICTURES, places
 from wordmask.photo.reading import load
-from wordmask.report.outlines import GRID, Contour
+from wordmask.report.svg_outlines import GRID, Contour
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most
 _OPACITY = 0.5

@@ -59,9 +59,9 @@ def page(
     return "".join(parts).encode("utf-8", "replace")  # a file name may be no Unicode
 
 
-def asset(name: str, package: str = "wordmask") -> str:
+def asset(name: str, package: str = "wordmask.report") -> str:
     """A style or script from a package's data folder."""
-    return files(package).joinpath("data", name).read_text(encoding="utf-8")
+    return files(package).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _vouched(text: str) -> str:
