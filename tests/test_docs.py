@@ -17,7 +17,7 @@ import pytest
 from wordmask import Segmenter
 from wordmask.bundle.opening import Bundle
 from wordmask.bundle.search import find_bundle
-from wordmask.cli import main, make_parser
+from wordmask.cli.main import main, make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

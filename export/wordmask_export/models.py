@@ -32,7 +32,7 @@ STABILITY = {  # what sam2.build_sam sets beyond the YAML: fall back to the best
 
 @dataclass(frozen=True)
 class Choice:
-    """Which models to build from, as given on the command line (see wordmask_export.cli)."""
+    """Which models to build from, as given on the command line (see wordmask.cli.build)."""
 
     clip: str = "ViT-B-16-quickgelu"
     loftup: str = "loftup_clip"

@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 
 from wordmask import pipeline
 from wordmask.bundle.opening import open_bundle
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.errors import BundleError
 from wordmask.objects.instances import make_instances
 from wordmask.photo.reading import decode
@@ -191,7 +191,7 @@ def test_without_its_extra_the_command_names_it():
         "import sys, importlib.util as util\n"
         "find = util.find_spec\n"
         "util.find_spec = lambda name, package=None: None if name == 'torch' else find(name, package)\n"
-        "from wordmask.cli import main\n"
+        "from wordmask.cli.main import main\n"
         "sys.exit(main(['bench', '--images', 'photos']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.compare import compare, region_sizes, uncertain_band
 from wordmask_bench.compare_draw import GAP, TITLE, heat, marked, painted, sheet

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask.cli import main
+from wordmask.cli import eval as eval_command
+from wordmask.cli.main import main
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import BundleError
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
-from wordmask_bench import cli, eval_dataset
+from wordmask_bench import eval_dataset
 from wordmask_bench.datasets import DATASETS, DatasetError, open_dataset
 from wordmask_bench.datasets_labels import Coding, read_labels
 from wordmask_bench.datasets_protocol import PROTOCOLS, Protocol
@@ -151,7 +152,7 @@ def test_a_folder_may_count_its_labels_from_0_and_have_its_class_list_elsewhere(
 
 
 def test_the_command_line_knows_all_datasets():
-    assert ("scenes", *DATASETS) == cli.DATASETS
+    assert ("scenes", *DATASETS) == eval_command.DATASETS
 
 
 def test_published_datasets_keep_their_classes(tmp_path):
@@ -256,7 +257,7 @@ def scenes(tmp_path_factory):
 
 
 def test_scenes_in_a_folder_are_segmented_as_well_as_scenes_are(scenes, tiny, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(cli, "_segmenter", lambda args: tiny)
+    monkeypatch.setattr(eval, "_segmenter", lambda args: tiny)
     command = ["eval", "--dataset", "folder", "--root", str(scenes), "--masks", "--json", str(tmp_path / "f.json")]
     assert main(command) == 0
     assert "2 photos" in capsys.readouterr().out

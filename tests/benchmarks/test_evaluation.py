@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from wordmask.bundle.opening import open_bundle
-from wordmask.cli import main
-from wordmask_bench.cli import table
+from wordmask.cli.eval import table
+from wordmask.cli.main import main
 from wordmask_bench.eval_scenes import MAPS, WORDS, Report, Tally, click_ious, to_dict
 from wordmask_bench.evaluation import Confusion, boundary, deepest_point, iou, is_small, mean
 from wordmask_bench.scenes import HELD_OUT, generate

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask_bench.bench_html import page
 from wordmask_bench.bench_report import read_report
 

@@ -27,7 +27,7 @@ def trt_standin():
 @pytest.fixture(scope="session")
 def full_bundle(made_once) -> Path:
     """ViT-B/16, LoftUp for CLIP and SAM2.1 tiny with random weights; one window a square photo."""
-    from wordmask.cli import main
+    from wordmask.cli.main import main
 
     options = ("--sam2", "sam2.1_hiera_tiny", "--weights", "random:0", "--short-side", "224")
 

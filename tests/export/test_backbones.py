@@ -11,13 +11,13 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
-from wordmask import features_cli  # noqa: E402
 from wordmask.backends.onnxruntime.graph import OrtGraph  # noqa: E402
 from wordmask.bundle.opening import FeaturesBundle, open_any_bundle  # noqa: E402
-from wordmask.cli import main  # noqa: E402
+from wordmask.cli import build as export_cli  # noqa: E402
+from wordmask.cli import features  # noqa: E402
+from wordmask.cli.main import main  # noqa: E402
 from wordmask.featurizer import Featurizer  # noqa: E402
 from wordmask_export import backbones, graphs  # noqa: E402
-from wordmask_export import cli as export_cli  # noqa: E402
 from wordmask_export.backbones import FAMILIES, BackboneChoice, new_trunk  # noqa: E402
 from wordmask_export.models import loftup_wanted  # noqa: E402
 from wordmask_export.onnx_export import export  # noqa: E402
@@ -137,7 +137,7 @@ def test_checkpoints_of_all_three_layouts_are_read(tmp_path, layout):
 
 def test_the_commands_offer_every_backbone():
     assert tuple(FAMILIES) == export_cli.BACKBONES
-    assert ("clip", *FAMILIES) == features_cli.BACKBONES
+    assert ("clip", *FAMILIES) == features.BACKBONES
 
 
 def test_weights_of_another_model_are_refused(tmp_path):

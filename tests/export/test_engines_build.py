@@ -19,7 +19,7 @@ import pytest
 
 from wordmask.bundle.engines import FOLDER, PLAN, Range, Target, find_engine, read_plan, sidecars
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.dense.similarities import MOST_WORDS
 from wordmask.errors import BundleError, DeviceError, EngineError
 

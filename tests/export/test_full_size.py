@@ -14,7 +14,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask.cli import main
+from wordmask.cli.main import main
 
 pytestmark = pytest.mark.full_size
 

@@ -11,7 +11,7 @@ import pytest
 
 from wordmask.bundle.search import find_bundle
 from wordmask.checkpoint_bundle import bundle_of_checkpoint
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.errors import BundleError, MissingExtraError
 
 

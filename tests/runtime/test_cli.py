@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask.cli import main
-from wordmask.cli_arguments import printable
+from wordmask.cli.main import main
+from wordmask.cli.printing import printable
 from wordmask.formats.palette import voc_palette
 from wordmask.outputs.files import TEMPORARY
 from wordmask.rle import RLE

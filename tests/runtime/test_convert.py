@@ -17,6 +17,7 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
+from wordmask.cli.convert import FORMATS
 from wordmask.convert.conversion import WRITERS, convert
 from wordmask.convert.files import CocoDocument
 from wordmask.convert.painting import class_map, object_map
@@ -24,7 +25,6 @@ from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.voc import VocWriter, label_names
 from wordmask.convert.yolo import yaml_text
-from wordmask.convert_cli import FORMATS
 from wordmask.errors import ConversionError
 from wordmask.formats.palette import voc_palette
 from wordmask.objects.masks import paint

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from wordmask.cli import main
-from wordmask.exit_status import CANNOT_WRITE, OK, SOME_PHOTOS_FAILED, USAGE
+from wordmask.cli.exit_status import CANNOT_WRITE, OK, SOME_PHOTOS_FAILED, USAGE
+from wordmask.cli.main import main
 
 from .folder_runs import run
 from .stub_segmenter import Trouble, write_photos

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from wordmask import Options, Segmenter
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.demo.answers import MOST_WORDS, topmost, words_of
 from wordmask.demo.recent import Recent
 from wordmask.demo.replies import Asked, reply

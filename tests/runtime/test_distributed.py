@@ -14,7 +14,7 @@ pytest.importorskip("fsspec", reason="the extra ray is not installed")
 
 import fsspec
 
-from wordmask import cli
+from wordmask.cli import main
 from wordmask.distributed.cluster import Crew, connected
 from wordmask.distributed.crash_counts import HOPELESS, LOADS, Ledger
 from wordmask.distributed.journal_mirror import mirrored
@@ -207,6 +207,6 @@ def test_an_address_where_nobody_answers_is_refused_at_once(address):
 )
 def test_what_needs_ray_says_so(arguments, told, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert cli.main(["run", arguments[0], "--vocabulary", "cat", *arguments[1:]]) == 2
+    assert main.main(["run", arguments[0], "--vocabulary", "cat", *arguments[1:]]) == 2
     assert told in capsys.readouterr().err
     assert not Path("out").exists()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from wordmask import doctor
 from wordmask.bundle.engines import FOLDER
-from wordmask.cli import main
+from wordmask.cli import doctor
+from wordmask.cli.main import main
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 
@@ -167,5 +167,5 @@ def test_a_look_that_fails_is_a_finding_and_the_others_go_on(monkeypatch, capsys
 
 
 def test_torch_is_never_imported():
-    code = "import sys; from wordmask.cli import main; main(['doctor']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from wordmask.cli.main import main; main(['doctor']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

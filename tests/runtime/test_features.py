@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.dense.loftup import window_inputs
 from wordmask.featurizer import Featurizer, resize
 from wordmask.formats.feature_picture import GAP, principal, sampled, side_by_side

@@ -86,7 +86,7 @@ import os, pathlib, random, signal, sys, time
 
 sys.path.insert(0, {tests!r})
 from runtime import folder_runs, stub_segmenter
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.outputs.journal import Journal, json_bytes
 
 stub_segmenter.install()
@@ -322,7 +322,7 @@ def test_a_signal_ends_the_run_within_two_seconds(tmp_path, stub_environment, mo
 
 def test_a_signal_ends_a_stuck_run_that_nobody_watches_too(tmp_path, stub_environment):
     photos, out = write_photos(tmp_path / "in", 6, {3: Trouble.STUCK}), tmp_path / "out"
-    script = "import sys; from wordmask.cli import main; sys.exit(main(sys.argv[1:]))"
+    script = "import sys; from wordmask.cli.main import main; sys.exit(main(sys.argv[1:]))"
     arguments = [sys.executable, "-c", script, *command(photos, out)[3:]]
     begun = started(out)
     process = subprocess.Popen(

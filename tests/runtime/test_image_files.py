@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.errors import PhotoError
 from wordmask.photo import reading as module
 from wordmask.photo.reading import IMAGE_SUFFIXES, decode

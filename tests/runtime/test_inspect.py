@@ -13,9 +13,9 @@ import pytest
 from wordmask.bundle.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Range, Request, Sidecar, Target
 from wordmask.bundle.manifest import File
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask.cli import main
+from wordmask.cli.inspect import show_buckets, show_ranges
+from wordmask.cli.main import main
 from wordmask.errors import DeviceError
-from wordmask.inspection import show_buckets, show_ranges
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 HERE = Target("11.4.0.106", "sm_90")

@@ -17,7 +17,7 @@ pytest.importorskip("ray.data", reason="the extra ray is not installed")
 
 import ray
 
-from wordmask import cli
+from wordmask.cli import main
 from wordmask.distributed.cluster import Crew, connected
 from wordmask.distributed.driver import photos_a_task, run_on_cluster
 from wordmask.distributed.worker import Engine, Errand
@@ -108,7 +108,7 @@ def test_the_command_joins_a_cluster_and_gives_the_outputs_of_a_plain_run(cluste
     done = subprocess.run(joined, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 photos" in done.stdout
-    assert cli.main([*arguments, str(tmp_path / "plain")]) == 0
+    assert main.main([*arguments, str(tmp_path / "plain")]) == 0
     assert results(tmp_path / "out") == results(tmp_path / "plain")
 
 

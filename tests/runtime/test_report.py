@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from wordmask import rle
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import JOURNAL
 from wordmask.report import write_report

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from wordmask import Options, Segmenter
-from wordmask.cli import main, make_parser
+from wordmask.cli.main import main, make_parser
 from wordmask.formats.overlay import draw
 from wordmask.photo.reading import decode
 
@@ -45,7 +45,7 @@ def test_an_output_that_ends_in_png_is_the_photo_with_its_masks(scene, tmp_path,
     out = tmp_path / "new" / "result.PNG"
     command = ["run", "--image", str(scene), "--vocabulary", *WORDS, "--background", "none", "--no-loftup"]
     monkeypatch.setattr("sys.argv", ["wordmask", *command, "--bundle", "tiny", "--output", str(out)])
-    monkeypatch.setattr("wordmask.cli.supervise", None)  # there is no journal for it to watch
+    monkeypatch.setattr("wordmask.cli.main.supervise", None)  # there is no journal for it to watch
     assert main() == 0
     result = Segmenter("tiny")(scene, WORDS, background=(), options=Options(use_loftup=False))
     assert result.instances

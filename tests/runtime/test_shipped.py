@@ -10,7 +10,7 @@ from PIL import Image
 
 from wordmask import Segmenter
 from wordmask.bundle.search import find_bundle
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask_bench.eval_scenes import FIRST_SEED, evaluate
 
 

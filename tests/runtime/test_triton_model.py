@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from wordmask.bundle.opening import open_bundle
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.errors import BundleError
 from wordmask.triton_repository import Layout, write_repository
 

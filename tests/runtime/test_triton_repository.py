@@ -22,7 +22,7 @@ from wordmask.backends.triton_bls import TritonGraph
 from wordmask.bundle.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Request, Sidecar, Target
 from wordmask.bundle.manifest import File
 from wordmask.bundle.opening import Bundle, open_bundle
-from wordmask.cli import main
+from wordmask.cli.main import main
 from wordmask.errors import DeviceError, EngineError, OutputError
 from wordmask.loading import STAGES
 from wordmask.triton_repository import EngineChoice, Layout, write_repository

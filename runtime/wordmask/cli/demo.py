@@ -14,7 +14,7 @@ from wordmask.text.word_lists import background_words
 LOCAL = ("127.0.0.1", "localhost")
 
 
-def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask demo`."""
     add = parser.add_argument
     add(
@@ -29,7 +29,7 @@ def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, help="port to listen at (default: the first free one from 7860 on)")
 
 
-def run_demo(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Serves the page until it is interrupted.
 
     Raises:

@@ -29,7 +29,7 @@ ROWS = {
 }
 
 
-def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask eval`."""
     add = parser.add_argument
     add(
@@ -66,7 +66,7 @@ def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", type=Path, metavar="FILE", help="also write the figures here")
 
 
-def run_eval(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask eval`; gives the exit status."""
     if args.limit is not None and args.limit < 1:
         raise ValueError(f"--limit is {args.limit}: give at least 1")

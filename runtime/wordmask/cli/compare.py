@@ -9,7 +9,7 @@ from pathlib import Path
 PICTURES, PAGES = (".png", ".jpg", ".jpeg"), (".html", ".htm")
 
 
-def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask compare`."""
     add = parser.add_argument
     add("--image", required=True, type=Path, metavar="PHOTO")
@@ -26,7 +26,7 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     add("--height", type=int, default=360, help="of a picture on the sheet, pixels (%(default)s)")
 
 
-def run_compare(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask compare`; gives the exit status."""
     from wordmask.outputs.files import write_bytes
     from wordmask.photo.reading import decode

@@ -1,7 +1,8 @@
-"""What a bundle holds, and which of its TensorRT engines this machine can use."""
+"""`wordmask inspect`: what a bundle holds, and which of its TensorRT engines this machine can use."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from json import dumps
@@ -11,10 +12,23 @@ from typing import Any
 from wordmask.bundle.engines import FOLDER, ROWS, Profile, Sidecar, Target, read_plan, read_sidecar
 from wordmask.bundle.manifest import AnyManifest
 from wordmask.bundle.manifest_reading import read_any_manifest
+from wordmask.bundle.search import find_bundle
 from wordmask.errors import DeviceError, EngineError, MissingExtraError
 
 RTX = "rtx-"  # what TensorRT-RTX built; see wordmask.backends.onnxruntime.tensorrt_rtx
 FITS = "fits"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask inspect`."""
+    parser.add_argument("bundle", nargs="?", metavar="BUNDLE", help="name or folder (default: as `run` finds it)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask inspect`; gives the exit status."""
+    print(describe(find_bundle(args.bundle), json=args.json))
+    return 0
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ def describe(folder: Path, *, json: bool) -> str:
 
 def find_machine() -> Machine:
     """What engines must be built for to run here, as far as tensorrt and cuda-python can tell."""
-    from wordmask.backends.tensorrt.cuda import target_of  # noqa: PLC0415
+    from wordmask.backends.tensorrt.cuda import target_of
 
     try:
         target, gpu = target_of(0)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wordmask.cli_arguments import printable
-from wordmask.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.printing import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ BACKBONES = ("clip", "dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip
 SUFFIXES = (".npz", ".png")
 
 
-def add_features_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask features`."""
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER")
@@ -55,7 +55,7 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[-1])
 
 
-def run_features(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask features`; gives the exit status."""
     from wordmask.errors import PhotoError
     from wordmask.featurizer import Featurizer

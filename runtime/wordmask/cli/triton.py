@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 
-def add_triton_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask triton`."""
     add = parser.add_argument
     add("bundle", metavar="BUNDLE", help="name or folder")
@@ -22,7 +22,7 @@ def add_triton_arguments(parser: argparse.ArgumentParser) -> None:
     add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once in each of them (%(default)s)")
 
 
-def run_triton(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask triton`; gives the exit status."""
     from wordmask.bundle.opening import open_bundle
     from wordmask.triton_repository import EngineChoice, Layout, write_repository

@@ -5,6 +5,7 @@ Nothing is changed and nothing is downloaded. A look that fails is a finding lik
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.metadata
 import json
@@ -20,8 +21,8 @@ from typing import Any, Literal
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.opening import open_any_bundle
 from wordmask.bundle.search import search_path, user_cache
+from wordmask.cli.inspect import FITS, Machine, engines, find_machine
 from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
-from wordmask.inspection import FITS, Machine, engines, find_machine
 
 State = Literal["ok", "note", "warning", "problem"]
 
@@ -40,15 +41,20 @@ class Finding:
     text: str
 
 
-def run(*, as_json: bool) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask doctor`."""
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask doctor`; gives the exit status: 1 where there is a problem."""
     findings = list(examine())
     broken = any(finding.state == "problem" for finding in findings)
-    if as_json:
+    if args.json:
         text = json.dumps({"ok": not broken, "findings": [asdict(finding) for finding in findings]}, indent=1)
     else:
         text = table(findings, broken)
-    print(text, file=sys.stdout)  # noqa: T201
+    print(text, file=sys.stdout)
     return 1 if broken else 0
 
 
@@ -83,7 +89,7 @@ def _one_line(text: str) -> str:
 
 def python() -> Iterator[Finding]:
     """The interpreter, the machine and wordmask itself."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     yield Finding("wordmask", "ok", f"{version('wordmask') or 'not installed, run from its source'} in {here}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("python", "ok", f"{platform.python_version()}, {platform.platform()}, {cores} cores for this process")
@@ -103,7 +109,7 @@ def packages() -> Iterator[Finding]:
 
 def onnxruntime() -> Iterator[Finding]:
     """ONNX Runtime: one of its two distributions, and what it can run on."""
-    from wordmask.backends.onnxruntime.graph import check_distributions, import_onnxruntime  # noqa: PLC0415
+    from wordmask.backends.onnxruntime.graph import check_distributions, import_onnxruntime
 
     there = [f"{name} {found}" for name in RUNTIMES if (found := version(name))]
     try:

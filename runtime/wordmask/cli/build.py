@@ -1,4 +1,4 @@
-"""`wordmask build` and `wordmask engines`: the options, and what they mean. Imports nothing heavy until they run."""
+"""`wordmask build`: the options, and what they mean. Imports nothing heavy until it runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wordmask.cli.engines import add_tensorrt_arguments, build_engines_of
+
 if TYPE_CHECKING:
-    from wordmask_export.engines import Choice as EngineChoice
+    pass
 
 
 BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
@@ -26,7 +28,7 @@ OF_CLIP = {  # options that only its bundles have, with their defaults
 }
 
 
-def add_build_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask build`."""
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the new bundle, e.g. models_cache/default")
     parser.add_argument(
@@ -56,45 +58,16 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--long-side", type=int, default=2048, help="unless their long side would exceed this")
     parser.add_argument("--force", action="store_true", help="replace a bundle that stands there")
     parser.add_argument("--tensorrt", action="store_true", help="then build TensorRT engines for this machine's GPU")
-    _add_tensorrt_arguments(parser)
+    add_tensorrt_arguments(parser)
 
 
-def add_engines_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `wordmask engines`."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="name or folder of the bundle")
-    _add_tensorrt_arguments(parser)
-    parser.add_argument("--features", action="store_true", help="also for loftup_features, which `run` does not use")
-    parser.add_argument("--prune", action="store_true", help="remove this GPU's engines for other TensorRT versions")
-    parser.add_argument("--debug", type=Path, metavar="DIR", help="write what Polygraphy needs to compare each graph")
-    parser.add_argument("--compare", action="store_true", help="compare each engine with ONNX Runtime on real photos")
-
-
-def _add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("TensorRT").add_argument
-    add("--tensorrt-precision", choices=("fp16", "bf16", "fp32"), default="fp16", help="of the engines (%(default)s)")
-    add("--max-batch", type=int, default=8, help="windows or photos in the largest batch (%(default)s)")
-    add("--max-prompts", type=int, default=64, help="SAM2 prompts in the largest batch (%(default)s)")
-    add("--workspace", type=int, metavar="MIB", help="most GPU memory a layer may use (default: TensorRT's)")
-    add("--gpu", type=int, default=0, metavar="N", help="which GPU (%(default)s)")
-
-
-def engine_choice(args: argparse.Namespace) -> EngineChoice:
-    """What the options of --tensorrt ask for."""
-    from wordmask_export.engines import Choice
-
-    return Choice(
-        precision=args.tensorrt_precision,
-        max_batch=args.max_batch,
-        max_prompts=args.max_prompts,
-        features=getattr(args, "features", False),
-        workspace=None if args.workspace is None else args.workspace << 20,
-        gpu=args.gpu,
-        prune=getattr(args, "prune", False),
-    )
-
-
-def run_build(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask build`; gives the exit status."""
+    from wordmask import extras
+
+    extras.need("wordmask build", "export", extras.BUILD)
+    if args.tensorrt:
+        extras.need("wordmask build --tensorrt", "trt", extras.ENGINES)
     from wordmask_export.build import BuildError
     from wordmask_export.weights import WeightsError
 
@@ -109,7 +82,7 @@ def run_build(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"wordmask build: cannot write {args.out}: {error}", file=sys.stderr)
         return 4
-    return _build_engines(args.out, args) if args.tensorrt else 0
+    return build_engines_of(args.out, args) if args.tensorrt else 0
 
 
 def _build_pipeline(args: argparse.Namespace) -> None:
@@ -153,32 +126,3 @@ def _build_features(args: argparse.Namespace) -> None:
         half_weights=args.half_weights,
         force=args.force,
     )
-
-
-def run_engines(args: argparse.Namespace) -> int:
-    """Runs `wordmask engines`, whose `bundle` is a folder by now; gives the exit status."""
-    if args.debug is not None:
-        from wordmask_export.engines_debug import write_debug
-
-        write_debug(args.bundle, args.debug, engine_choice(args))
-    status = _build_engines(args.bundle, args)
-    if args.compare and status == 0:
-        from wordmask_export.engines_compare import compare, show
-
-        print(show(compare(args.bundle, engine_choice(args))))
-    return status
-
-
-def _build_engines(bundle: Path, args: argparse.Namespace) -> int:
-    from wordmask_export.engines import build_engines
-    from wordmask_export.trt_api import EngineBuildError
-
-    try:
-        build_engines(bundle, engine_choice(args))
-    except EngineBuildError as error:
-        print(f"wordmask engines: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"wordmask engines: cannot write {bundle / 'engines'}: {error}", file=sys.stderr)
-        return 4
-    return 0

@@ -1,4 +1,4 @@
-"""What the commands have in common: names shown on a terminal."""
+"""How text of any origin is shown on a terminal."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wordmask.bundle.domains import DOMAINS
-from wordmask.cli_arguments import printable
-from wordmask.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
+from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
+from wordmask.cli.printing import printable
+from wordmask.cli.run_on_ray import RAY_GRACE, add_ray_arguments, check_ray_arguments, ray_head, run_ray
+from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
 from wordmask.outputs.layout import REPORT
 from wordmask.photo.url import parse_place
-from wordmask.picture_cli import check_one_picture, one_picture, run_picture
-from wordmask.ray_cli import RAY_GRACE, add_ray_arguments, check_ray_arguments, ray_head, run_ray
 from wordmask.run.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
 from wordmask.text.word_lists import background_words, class_lines
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wordmask.types import Options
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask run`."""
     add = parser.add_argument
     add("photos", nargs="*", type=parse_place, metavar="PHOTO_OR_FOLDER")
@@ -118,7 +118,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_ray_arguments(parser)
 
 
-def run_run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask run`; gives the exit status."""
     check_ray_arguments(args)
     stop = threading.Event()

@@ -18,7 +18,7 @@ PHOTO_WORDS = ("person", "cat", "cup", "car", "wheel", "window", "rocket", "tabl
 MODEL_FILES = ("clip", "sam2", "clip_weights", "loftup_weights", "sam2_weights")
 
 
-def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask bench`."""
     add = parser.add_argument
     add("--bundle", metavar="NAME_OR_PATH", help="the models, which PyTorch loads from where they were built from")
@@ -55,10 +55,13 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
         add(f"--{name.replace('_', '-')}", metavar="FILE")
 
 
-def run_bench(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask bench`; gives the exit status."""
+    from wordmask import extras
+
+    extras.need("wordmask bench", "export", extras.BUILD)
     from wordmask.bundle.opening import open_bundle
-    from wordmask_bench.bench import run
+    from wordmask_bench.bench import run as run_sides
     from wordmask_bench.bench_html import page
     from wordmask_bench.bench_plan import make_plan
     from wordmask_bench.bench_table import table
@@ -68,7 +71,7 @@ def run_bench(args: argparse.Namespace) -> int:
             pass
     bundle = open_bundle(args.bundle)
     plan = make_plan(args, bundle)
-    report = make_report(plan, run(plan, lambda text: print(text, file=sys.stderr, flush=True)))
+    report = make_report(plan, run_sides(plan, lambda text: print(text, file=sys.stderr, flush=True)))
     print(table(report))
     if args.json:
         args.json.write_text(report.to_json(), encoding="utf-8")

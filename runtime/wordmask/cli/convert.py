@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wordmask.cli_arguments import printable
-from wordmask.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.printing import printable
 
 if TYPE_CHECKING:
     from wordmask.convert.photo_files import Placing
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FORMATS = ("coco", "coco-panoptic", "yolo-seg", "labelme", "cvat", "voc", "geojson")
 
 
-def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask convert`."""
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="the output folder of a finished run")
@@ -30,7 +30,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="replace what an earlier conversion wrote there")
 
 
-def run_convert(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs `wordmask convert`; gives the exit status."""
     from tqdm import tqdm
 

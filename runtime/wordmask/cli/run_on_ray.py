@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from wordmask.cli.run_one_picture import one_picture
 from wordmask.photo.url import Url
-from wordmask.picture_cli import one_picture
 
 if TYPE_CHECKING:
     from wordmask.outputs.summary import Totals

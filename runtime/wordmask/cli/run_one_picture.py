@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wordmask.cli_arguments import printable
-from wordmask.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.printing import printable
 
 if TYPE_CHECKING:
     from wordmask.photo.job import Job
