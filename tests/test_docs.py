@@ -151,7 +151,7 @@ def place(tmp_path, monkeypatch, shared):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("wordmask.pipeline.Segmenter", load)
-    monkeypatch.setattr("wordmask.compat_masks.Segmenter", load)
+    monkeypatch.setattr("wordmask.compat.guided_masks.Segmenter", load)
     return tmp_path
 
 

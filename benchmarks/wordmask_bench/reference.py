@@ -44,7 +44,7 @@ SECTIONS = (
     ("Pictures of results", "wordmask.formats.overlay", ("draw",)),
     ("Prompts", "wordmask.objects.prompts", ("extract_prompts",)),
     ("Bundles", "wordmask.bundle", ("find_bundle", "open_bundle", "Bundle")),
-    ("SAM2 checkpoints", "wordmask.checkpoint_bundle", ("bundle_of_checkpoint",)),
+    ("SAM2 checkpoints", "wordmask.compat.checkpoint_bundle", ("bundle_of_checkpoint",)),
     ("The PyTorch pipeline's names", "wordmask.compat", None),
     ("Errors", "wordmask.errors", None),
 )

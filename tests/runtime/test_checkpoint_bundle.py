@@ -10,8 +10,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from wordmask.bundle.search import find_bundle
-from wordmask.checkpoint_bundle import bundle_of_checkpoint
 from wordmask.cli.main import main
+from wordmask.compat.checkpoint_bundle import bundle_of_checkpoint
 from wordmask.errors import BundleError, MissingExtraError
 
 

@@ -194,7 +194,7 @@ def test_segment_paints_sam2s_masks_where_that_is_asked_for(segmentor, photo, ex
 
 
 def test_models_are_loaded_once_while_they_are_in_use(segmentor, monkeypatch):
-    monkeypatch.setattr("wordmask.compat_masks.Segmenter", None)
+    monkeypatch.setattr("wordmask.compat.guided_masks.Segmenter", None)
     other = LoftUpSCLIPSegmentor(bundle="tiny", verbose=False)
     assert other.segmenter is segmentor.segmenter
 

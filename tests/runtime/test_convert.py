@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from wordmask.cli.convert import FORMATS
 from wordmask.convert.conversion import WRITERS, convert
 from wordmask.convert.files import CocoDocument
-from wordmask.convert.painting import class_map, object_map
+from wordmask.convert.object_map import class_map, object_map
 from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.voc import VocWriter, label_names

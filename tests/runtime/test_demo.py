@@ -17,9 +17,9 @@ from PIL import Image
 from wordmask import Options, Segmenter
 from wordmask.cli.main import main
 from wordmask.demo.answers import MOST_WORDS, topmost, words_of
-from wordmask.demo.recent import Recent
+from wordmask.demo.bounded_cache import Recent
+from wordmask.demo.cached_segmenter import Workbench
 from wordmask.demo.replies import Asked, reply
-from wordmask.demo.workbench import Workbench
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import VocabularyError
 from wordmask.formats.coco import coco_annotation

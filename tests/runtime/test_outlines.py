@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from wordmask.arrays import BoolMask
-from wordmask.convert.contours import contours, joined, simplified
-from wordmask.convert.outlines import outlines
+from wordmask.convert.pixel_centre_polygons import contours, joined, simplified
+from wordmask.convert.pixel_edge_polygons import outlines
 
 coco = pytest.importorskip("pycocotools.mask")
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from wordmask.bundle.opening import open_bundle
-from wordmask.triton_repository import Layout, write_repository
+from wordmask.triton.repository import Layout, write_repository
 
 from .fake_triton import FakeTriton, Request
 
@@ -78,7 +78,7 @@ def test_the_model_starts_without_onnx_runtime(repository):
         "import sys, types\n"
         "sys.modules['onnxruntime'] = None\n"
         "sys.modules['triton_python_backend_utils'] = types.ModuleType('triton_python_backend_utils')\n"
-        "from wordmask.triton_model import TritonPythonModel\n"
+        "from wordmask.triton.python_model import TritonPythonModel\n"
         "model = TritonPythonModel()\n"
         f"model.initialize({{'model_repository': {str(repository / 'wordmask')!r}, 'model_version': '1'}})\n"
         "model.finalize()\n"

@@ -11,7 +11,7 @@ import pytest
 from wordmask.bundle.opening import open_bundle
 from wordmask.cli.main import main
 from wordmask.errors import BundleError
-from wordmask.triton_repository import Layout, write_repository
+from wordmask.triton.repository import Layout, write_repository
 
 from .fake_triton import FakeTriton, Request, TritonError
 

@@ -18,15 +18,15 @@ from wordmask import Options, Segmenter
 from wordmask.backends.onnxruntime.graph import session_options
 from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES
 from wordmask.backends.tensorrt.buckets import Buckets
-from wordmask.backends.triton_bls import TritonGraph
 from wordmask.bundle.engines import FOLDER, PLAN, SCHEMA, SIDECAR, Request, Sidecar, Target
 from wordmask.bundle.manifest import File
 from wordmask.bundle.opening import Bundle, open_bundle
 from wordmask.cli.main import main
 from wordmask.errors import DeviceError, EngineError, OutputError
 from wordmask.loading import STAGES
-from wordmask.triton_repository import EngineChoice, Layout, write_repository
-from wordmask.triton_settings import read_serving
+from wordmask.triton.graph import TritonGraph
+from wordmask.triton.repository import EngineChoice, Layout, write_repository
+from wordmask.triton.serving_json import read_serving
 from wordmask_export.profiles import profiles
 
 from .fake_triton import FakeTriton
@@ -240,7 +240,7 @@ def test_a_repository_is_written_whole_or_not_at_all(bundle, tmp_path, monkeypat
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wordmask.triton_repository.shutil.copyfile", full)
+    monkeypatch.setattr("wordmask.triton.repository.shutil.copyfile", full)
     with pytest.raises(OutputError, match=r"models: No space left"):
         write_repository(bundle, tmp_path / "models", Layout())
     assert list(tmp_path.iterdir()) == []

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     extras.need("wordmask demo", "demo", ("gradio",))
     _check_place(args.host, args.port)
-    from wordmask.demo.workbench import Workbench
+    from wordmask.demo.cached_segmenter import Workbench
     from wordmask.pipeline import Segmenter
 
     background = background_words(args.background)

@@ -197,7 +197,7 @@ def _bundle(args: argparse.Namespace) -> str | Path | None:
             raise ValueError("--model-cfg says what a checkpoint is: name that too, as --checkpoint FILE")
         name: str | None = args.bundle
         return name
-    from wordmask.checkpoint_bundle import bundle_of_checkpoint
+    from wordmask.compat.checkpoint_bundle import bundle_of_checkpoint
 
     return bundle_of_checkpoint(args.checkpoint, args.model_cfg)
 

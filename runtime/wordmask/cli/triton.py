@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs `wordmask triton`; gives the exit status."""
     from wordmask.bundle.opening import open_bundle
-    from wordmask.triton_repository import EngineChoice, Layout, write_repository
+    from wordmask.triton.repository import EngineChoice, Layout, write_repository
 
     on_cpu = args.device == "cpu"
     if args.engines and on_cpu:

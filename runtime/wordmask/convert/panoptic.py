@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from wordmask.convert.files import CocoDocument, write
-from wordmask.convert.painting import object_map
+from wordmask.convert.object_map import object_map
 from wordmask.convert.photo_files import PhotoFiles
 from wordmask.formats.coco import coco_image
 from wordmask.formats.palette import voc_palette

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.convert.files import append, write
-from wordmask.convert.painting import class_map, object_map
+from wordmask.convert.object_map import class_map, object_map
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.errors import ConversionError
 from wordmask.formats.palette import voc_palette

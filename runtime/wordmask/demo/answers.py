@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import rle
-from wordmask.demo.workbench import Answer
+from wordmask.demo.cached_segmenter import Answer
 from wordmask.errors import VocabularyError
 from wordmask.formats.coco import coco_annotation, coco_document, coco_image
 from wordmask.formats.overlay import draw

@@ -16,7 +16,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.demo.recent import Recent
+from wordmask.demo.bounded_cache import Recent
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import PhotoError
 from wordmask.photo.reading import Photo, load

@@ -17,15 +17,15 @@ import numpy as np
 
 from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.backends.tensorrt.buckets import Buckets
-from wordmask.backends.triton_bls import TritonGraph
 from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import Bundle
 from wordmask.errors import PhotoError
 from wordmask.pipeline import Segmenter
 from wordmask.run.photo_work import failure_of
-from wordmask.triton_request import OPTIONS, PHOTO, WORDS, Question, RequestError, answer
-from wordmask.triton_settings import read_serving
+from wordmask.triton.graph import TritonGraph
+from wordmask.triton.request import OPTIONS, PHOTO, WORDS, Question, RequestError, answer
+from wordmask.triton.serving_json import read_serving
 
 VOCABULARIES = 64  # word lists whose embeddings are kept ready; each word's are kept anyway
 _SERVERS_FAULT = ("NUMERIC", "OOM", "INTERNAL")  # codes of failures that are none of the request's

@@ -14,7 +14,7 @@ from wordmask.arrays import BoolMask, Floats
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import open_bundle
 from wordmask.bundle.search import find_bundle
-from wordmask.checkpoint_bundle import bundle_of_checkpoint
+from wordmask.compat.checkpoint_bundle import bundle_of_checkpoint
 from wordmask.objects import masks
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import check_rgb
@@ -157,7 +157,7 @@ def segment_with_guided_prompts(
         prompts: of this photo; of each `point`, `class_idx`, `class_name`, `confidence`, `region_size` and, where it is
             there, `negative_points` are read.
         checkpoint_path: a SAM2 checkpoint: at first a bundle is built from it, which takes minutes and the extra
-            `export`, later that one is taken (see wordmask.checkpoint_bundle).
+            `export`, later that one is taken (see wordmask.compat.checkpoint_bundle).
         model_cfg: the checkpoint's SAM2 configuration, by default told from the checkpoint's name.
         device: as for `wordmask.Segmenter`; `cpu` by default.
         bundle: name or folder, instead of a checkpoint. The models of a segmentor of the same bundle and device that

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from wordmask.bundle.engines import ROWS, Profile, shape_of
 from wordmask.bundle.manifest import Graph, Tensor
-from wordmask.triton_request import ANNOTATIONS, OPTIONS, PHOTO, REPORT, SEMANTIC, WORDS
+from wordmask.triton.request import ANNOTATIONS, OPTIONS, PHOTO, REPORT, SEMANTIC, WORDS
 
 Backend = Literal["onnxruntime", "tensorrt"]
 Kind = Literal["KIND_GPU", "KIND_CPU"]

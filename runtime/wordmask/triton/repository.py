@@ -23,15 +23,15 @@ from wordmask.bundle.opening import Bundle
 from wordmask.errors import OutputError
 from wordmask.loading import STAGES
 from wordmask.text.embedder import BATCH as PROMPTS_OF_WORDS
-from wordmask.triton_config import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
-from wordmask.triton_settings import FILE_NAME as SETTINGS
-from wordmask.triton_settings import SCHEMA, Served, Serving
+from wordmask.triton.config_pbtxt import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
+from wordmask.triton.serving_json import FILE_NAME as SETTINGS
+from wordmask.triton.serving_json import SCHEMA, Served, Serving
 
 VERSION = "1"
 CONFIG, MODEL = "config.pbtxt", "model.py"
-MODEL_PY = '''"""Answers requests with the chain of wordmask; see wordmask.triton_model."""
+MODEL_PY = '''"""Answers requests with the chain of wordmask; see wordmask.triton.python_model."""
 
-from wordmask.triton_model import TritonPythonModel
+from wordmask.triton.python_model import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
 '''

@@ -1,8 +1,4 @@
-"""The names of the PyTorch pipeline that wordmask grew out of, for scripts that were written for it.
-
-The same arguments, shapes and units, with numpy arrays in place of tensors and without torch. docs/migrating.md shows
-old and new side by side and lists the differences. New code is better served by `wordmask.Segmenter`.
-"""
+"""The PyTorch pipeline's segmentors: class maps, with or without LoftUp and SAM2, and their mIoU on PASCAL VOC."""
 
 from __future__ import annotations
 
@@ -14,12 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.compat_masks import (
-    GuidedMask,
-    GuidedPrompt,
-    extract_prompt_points_from_upsampled,
-    merge_overlapping_masks,
-    segment_with_guided_prompts,
+from wordmask.compat.guided_masks import (
     shared_segmenter,
 )
 from wordmask.dense.photo_features import enlarge
@@ -29,17 +20,6 @@ from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 
-__all__ = [
-    "GuidedMask",
-    "GuidedPrompt",
-    "LoftUpSCLIPSegmentor",
-    "SCLIPSegmentor",
-    "VocResult",
-    "evaluate_on_pascal_voc",
-    "extract_prompt_points_from_upsampled",
-    "merge_overlapping_masks",
-    "segment_with_guided_prompts",
-]
 LOFTUP = "loftup_clip"
 SegMap = NDArray[np.int64]
 
