@@ -50,7 +50,7 @@ print(json.dumps(medians))
 @pytest.mark.soak
 def test_memory_stays_flat_over_a_thousand_photos(examples, tmp_path):
     """Of the whole chain, with the shipped bundle and scenes of four sizes: half an hour on one core."""
-    from wordmask_bench.scenes_scene import generate
+    from wordmask_bench.scenes.scene import generate
 
     photos = tmp_path / "in"
     photos.mkdir()

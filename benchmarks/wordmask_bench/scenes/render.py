@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench import scenes_backgrounds, scenes_patterns
-from wordmask_bench.scenes_objects import Placed
+from wordmask_bench.scenes import backgrounds, patterns
+from wordmask_bench.scenes.objects import Placed
 
 Picture = NDArray[np.uint8]
 
@@ -26,14 +26,14 @@ def render(rng: np.random.Generator, background: str, objects: Sequence[Placed],
     Returns:
         u8 (H, W, 3), RGB.
     """
-    canvas = scenes_backgrounds.paint(background, rng, size)
+    canvas = backgrounds.paint(background, rng, size)
     darkness = max(rng.uniform(-0.3, 0.5), 0.0)
     angle = rng.uniform(0, 2 * np.pi)
     for thing in reversed(objects):
         if darkness:
             reach = min(2 + 0.05 * max(thing.alpha.shape), 10)
             _cast_shadow(canvas, thing, darkness, round(reach * np.cos(angle)), round(reach * np.sin(angle)))
-        _blend(canvas, thing, scenes_patterns.paint(rng, thing.look, thing.ink, thing.depth))
+        _blend(canvas, thing, patterns.paint(rng, thing.look, thing.ink, thing.depth))
     return _photograph(rng, canvas)
 
 

@@ -1,11 +1,4 @@
-"""Synthetic scenes with exact labels: what the tiny models are trained on and quality is measured on.
-
-Objects of many shapes on procedural backgrounds. Words name what is local, colour x pattern ("red striped") and the
-background; shapes are free. Every pixel has a word. Nothing is read from disk and no global state is touched: the
-same seed gives the same scene, to the byte with the same numpy and OpenCV.
-
-`python -m wordmask_bench.scenes --out DIR --count N --seed S` writes a folder of them.
-"""
+"""Writes a folder of scenes: `python -m wordmask_bench.scenes --out DIR --count N --seed S`."""
 
 from __future__ import annotations
 
@@ -16,24 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from wordmask.errors import OutputError
-from wordmask_bench.scenes_crops import crops
-from wordmask_bench.scenes_folder import write_folder
-from wordmask_bench.scenes_scene import Scene, SceneInstance, generate
-from wordmask_bench.scenes_words import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS, Combinations, vocabulary
-
-__all__ = [
-    "BACKGROUNDS",
-    "COLOURS",
-    "HELD_OUT",
-    "PATTERNS",
-    "Combinations",
-    "Scene",
-    "SceneInstance",
-    "crops",
-    "generate",
-    "vocabulary",
-    "write_folder",
-]
+from wordmask_bench.scenes.folder import write_folder
+from wordmask_bench.scenes.words import Combinations
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.scenes_noise import Floats, clouds, colour_ramp, smooth, white
-from wordmask_bench.scenes_words import BACKGROUNDS
+from wordmask_bench.scenes.noise import Floats, clouds, colour_ramp, smooth, white
+from wordmask_bench.scenes.words import BACKGROUNDS
 
 Picture = NDArray[np.uint8]
 Size = tuple[int, int]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.scenes_scene import Scene, generate
-from wordmask_bench.scenes_words import Combinations
+from wordmask_bench.scenes.scene import Scene, generate
+from wordmask_bench.scenes.words import Combinations
 
 _STREAM = 3  # beside those of whole scenes
 _AREA = 1.5  # crops cut from a scene, together as large as this many scenes at most

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.scenes_noise import Floats
-from wordmask_bench.scenes_outline import coverage, place
-from wordmask_bench.scenes_patterns import Look, draw_look, ink_coverage
-from wordmask_bench.scenes_shapes import SHAPES
+from wordmask_bench.scenes.coverage import coverage, place
+from wordmask_bench.scenes.noise import Floats
+from wordmask_bench.scenes.patterns import Look, draw_look, ink_coverage
+from wordmask_bench.scenes.shapes import SHAPES
 
 MOST_OBJECTS = 8
 SMALLEST = 12.0  # longer side of an object's box before occlusion, pixels

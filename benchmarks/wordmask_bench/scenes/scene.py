@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.scenes_objects import Placed, arrange
-from wordmask_bench.scenes_render import render
-from wordmask_bench.scenes_words import BACKGROUNDS, Combinations, object_words, vocabulary
+from wordmask_bench.scenes.objects import Placed, arrange
+from wordmask_bench.scenes.render import render
+from wordmask_bench.scenes.words import BACKGROUNDS, Combinations, object_words, vocabulary
 
 LEAST_SIDE, MOST_SIDE = 224, 640  # of scenes whose size is not asked for
 _STREAMS: dict[Combinations, int] = {"train": 0, "test": 1, "unseen": 2}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.scenes_noise import Floats
+from wordmask_bench.scenes.noise import Floats
 
 MIN_PERIOD, MAX_PERIOD = 6.0, 14.0
 

@@ -13,8 +13,8 @@ from wordmask import rle
 from wordmask.formats import pictures
 from wordmask.formats.coco import coco_document, coco_image
 from wordmask.outputs.files import write_bytes, write_files
-from wordmask_bench.scenes_scene import SceneInstance, generate
-from wordmask_bench.scenes_words import Combinations, vocabulary
+from wordmask_bench.scenes.scene import SceneInstance, generate
+from wordmask_bench.scenes.words import Combinations, vocabulary
 
 
 def write_folder(

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.scenes_shapes import Outline
+from wordmask_bench.scenes.shapes import Outline
 
 _SUPERSAMPLING = 4  # coverage is counted on a grid this much finer
 _SUBPIXEL_BITS = 6
