@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
-from wordmask_bench.eval_scenes import WORDS, Report, to_dict
-from wordmask_bench.evaluation import Confusion, mean
+from wordmask_bench.quality.metrics import Confusion, mean
+from wordmask_bench.quality.scenes import WORDS, Report, to_dict
 from wordmask_bench.scenes import generate
 
 Labels = NDArray[np.integer]

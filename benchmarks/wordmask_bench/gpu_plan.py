@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wordmask.bundle.engines import Precision
-from wordmask_bench.eval_scenes import FIRST_SEED
+from wordmask_bench.quality.scenes import FIRST_SEED
 from wordmask_bench.timing import Effort
 
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")  # GPUs in TensorRT-RTX's support matrices

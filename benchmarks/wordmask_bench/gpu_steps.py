@@ -21,10 +21,10 @@ from wordmask.bundle.opening import open_bundle
 from wordmask.bundle.search import find_bundle
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask_bench.eval_scenes import evaluate
 from wordmask_bench.gpu_chain import agreement, quality, scene_maps
 from wordmask_bench.gpu_plan import Settings, Variant
 from wordmask_bench.gpu_stages import Case, compare, graphs_of, load_cases, make_cases, save_cases
+from wordmask_bench.quality.scenes import evaluate
 from wordmask_bench.scenes import generate
 
 Figures = Iterator[tuple[str, Any]]

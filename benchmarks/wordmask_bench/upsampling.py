@@ -27,7 +27,7 @@ from wordmask.text.queries import Queries
 from wordmask.text.word_lists import class_lines
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
-from wordmask_bench.eval_scenes import FIRST_SEED, WORDS, Tally, scene_words
+from wordmask_bench.quality.scenes import FIRST_SEED, WORDS, Tally, scene_words
 from wordmask_bench.scenes import Scene, generate
 
 KINDS = {

@@ -15,8 +15,8 @@ from wordmask.errors import BundleError
 from wordmask.formats.palette import voc_palette
 from wordmask.resize import bilinear
 from wordmask.text.queries import Queries
-from wordmask_bench.datasets import CITYSCAPES_IDS
-from wordmask_bench.datasets_protocol import PROTOCOLS, class_names
+from wordmask_bench.datasets.dataset import CITYSCAPES_IDS
+from wordmask_bench.datasets.protocol import PROTOCOLS, class_names
 
 IGNORED = -1
 NAMES = ("one", "two")  # of the photos

@@ -16,13 +16,13 @@ from wordmask.errors import BundleError
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
-from wordmask_bench import eval_dataset
-from wordmask_bench.datasets import DATASETS, DatasetError, open_dataset
-from wordmask_bench.datasets_labels import Coding, read_labels
-from wordmask_bench.datasets_protocol import PROTOCOLS, Protocol
-from wordmask_bench.eval_dataset import default_workers, evaluate, measure
-from wordmask_bench.eval_protocol import predict
-from wordmask_bench.eval_report import table, to_dict
+from wordmask_bench.datasets.dataset import DATASETS, DatasetError, open_dataset
+from wordmask_bench.datasets.labels import Coding, read_labels
+from wordmask_bench.datasets.protocol import PROTOCOLS, Protocol
+from wordmask_bench.quality import dataset as eval_dataset
+from wordmask_bench.quality.dataset import default_workers, evaluate, measure
+from wordmask_bench.quality.report import table, to_dict
+from wordmask_bench.quality.sclip_protocol import predict
 from wordmask_bench.scenes import BACKGROUNDS, write_folder
 
 from . import miniature

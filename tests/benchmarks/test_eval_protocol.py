@@ -7,10 +7,10 @@ import pytest
 
 from wordmask.resize import bilinear
 from wordmask.text.queries import Queries
-from wordmask_bench import eval_protocol
-from wordmask_bench.datasets import DatasetError
-from wordmask_bench.datasets_protocol import PROTOCOLS, Protocol, class_names, parse_classes
-from wordmask_bench.eval_protocol import predict, too_small, vocabulary
+from wordmask_bench.datasets.dataset import DatasetError
+from wordmask_bench.datasets.protocol import PROTOCOLS, Protocol, class_names, parse_classes
+from wordmask_bench.quality import sclip_protocol
+from wordmask_bench.quality.sclip_protocol import predict, too_small, vocabulary
 
 CLASSES = (("ground", "sky"), ("cat",), ("dog", "puppy", "hound"), ("bird",))
 SIZE = (37, 29)
@@ -48,7 +48,7 @@ def by_sclip(logits, class_of_word, protocol):
     ids=["plain", "probability", "area"],
 )
 def test_classes_are_those_of_sclips_own_postprocessing(protocol, monkeypatch):
-    monkeypatch.setattr(eval_protocol, "STRIP_BYTES", 4 * 7 * SIZE[1] * 5)  # strips of five rows
+    monkeypatch.setattr(sclip_protocol, "STRIP_BYTES", 4 * 7 * SIZE[1] * 5)  # strips of five rows
     logits = np.random.default_rng(1).normal(0, 0.1, (7, 9, 8)).astype(np.float32)  # in SCLIP's order
     logits[2] += 0.08  # cats are many, birds few
     logits[6] -= 0.05

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from wordmask_bench.datasets_labels import IGNORED
-from wordmask_bench.eval_tally import OUTLINE, Tally, small_regions
-from wordmask_bench.evaluation import outline
+from wordmask_bench.datasets.labels import IGNORED
+from wordmask_bench.quality.metrics import outline
+from wordmask_bench.quality.tally import OUTLINE, Tally, small_regions
 
 NAMES = ("background", "cat", "dog", "bird")
 

@@ -26,7 +26,7 @@ def asked(monkeypatch):
         kind = "loftup" if settings["loftup"] else "bilinear"
         return SimpleNamespace(maps=FIGURES, figures=FIGURES[kind], photos=7)
 
-    monkeypatch.setattr("wordmask_bench.eval_dataset.evaluate", evaluate)
+    monkeypatch.setattr("wordmask_bench.quality.dataset.evaluate", evaluate)
     return calls
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from wordmask import Segmenter
 from wordmask.bundle.search import find_bundle
 from wordmask.cli.main import main
-from wordmask_bench.eval_scenes import FIRST_SEED, evaluate
+from wordmask_bench.quality.scenes import FIRST_SEED, evaluate
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wordmask.pipeline import Segmenter
-    from wordmask_bench.eval_scenes import Report
+    from wordmask_bench.quality.scenes import Report
 
 HELD_OUT_SCENES = 500
 DATASETS = (
@@ -84,7 +84,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """The table and the figures of synthetic scenes."""
     from tqdm import tqdm
 
-    from wordmask_bench.eval_scenes import FIRST_SEED, evaluate, to_dict
+    from wordmask_bench.quality.scenes import FIRST_SEED, evaluate, to_dict
 
     given = [name for name in NOT_OF_SCENES if getattr(args, name) is not None]
     if given:
@@ -104,9 +104,9 @@ def _measure_dataset(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     from tqdm import tqdm
 
     from wordmask.types import Options
-    from wordmask_bench import eval_report
-    from wordmask_bench.datasets import open_dataset
-    from wordmask_bench.eval_dataset import default_workers, measure
+    from wordmask_bench.datasets.dataset import open_dataset
+    from wordmask_bench.quality import report as eval_report
+    from wordmask_bench.quality.dataset import default_workers, measure
 
     if args.root is None:
         raise ValueError(f"--dataset {args.dataset} needs --root: the dataset's folder")

@@ -226,7 +226,7 @@ def evaluate_on_pascal_voc(
     Raises:
         ValueError: the dataset is not there; the message shows the layout that is expected.
     """
-    from wordmask_bench.eval_dataset import evaluate  # noqa: PLC0415  (of another room)
+    from wordmask_bench.quality.dataset import evaluate  # noqa: PLC0415  (of another room)
 
     report = evaluate(
         segmentor.segmenter,

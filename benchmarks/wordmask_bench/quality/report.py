@@ -6,9 +6,9 @@ import dataclasses
 import math
 from typing import Any
 
-from wordmask_bench.datasets_protocol import SCLIP_STRIDE, SCLIP_WINDOW
-from wordmask_bench.eval_dataset import Report
-from wordmask_bench.eval_tally import Figures
+from wordmask_bench.datasets.protocol import SCLIP_STRIDE, SCLIP_WINDOW
+from wordmask_bench.quality.dataset import Report
+from wordmask_bench.quality.tally import Figures
 
 TITLES = {
     "bilinear": "bilinear",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from wordmask_bench.datasets_errors import DatasetError
+from wordmask_bench.datasets.errors import DatasetError
 
 Synonyms = tuple[str, ...]
 SCLIP_SCALE, SCLIP_SHORT_SIDE = 40.0, 336

@@ -17,10 +17,10 @@ from wordmask.dense.windows import window_starts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.types import Options
-from wordmask_bench.datasets import Dataset, DatasetError, Pair, open_dataset
-from wordmask_bench.datasets_labels import read_labels
-from wordmask_bench.eval_maps import Maps, Settings
-from wordmask_bench.eval_tally import Figures
+from wordmask_bench.datasets.dataset import Dataset, DatasetError, Pair, open_dataset
+from wordmask_bench.datasets.labels import read_labels
+from wordmask_bench.quality.maps import Maps, Settings
+from wordmask_bench.quality.tally import Figures
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from wordmask.objects.masks import upsample
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock
 from wordmask.types import Options, Prompt, Vocabulary
-from wordmask_bench.evaluation import Confusion, boundary, deepest_point, iou, is_small, mean
+from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
 
 FIRST_SEED = 1_000_000  # no training draws scenes of the combinations "test"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from wordmask.photo.reading import IMAGE_SUFFIXES
 from wordmask.text.word_lists import read_class_lines
-from wordmask_bench.datasets_errors import DatasetError
-from wordmask_bench.datasets_labels import Coding
-from wordmask_bench.datasets_layouts import missing
-from wordmask_bench.datasets_protocol import PROTOCOLS, Protocol, Synonyms, class_names, parse_classes
+from wordmask_bench.datasets.errors import DatasetError
+from wordmask_bench.datasets.labels import Coding
+from wordmask_bench.datasets.layouts import missing
+from wordmask_bench.datasets.protocol import PROTOCOLS, Protocol, Synonyms, class_names, parse_classes
 
 __all__ = ["DATASETS", "Dataset", "DatasetError", "Pair", "open_dataset"]
 

@@ -13,9 +13,9 @@ from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
 from wordmask.timing import Clock
 from wordmask.types import Options
-from wordmask_bench.datasets import Dataset
-from wordmask_bench.eval_protocol import Prediction, predict, vocabulary
-from wordmask_bench.eval_tally import Tally
+from wordmask_bench.datasets.dataset import Dataset
+from wordmask_bench.quality.sclip_protocol import Prediction, predict, vocabulary
+from wordmask_bench.quality.tally import Tally
 
 Map = NDArray[np.integer]
 
@@ -25,7 +25,7 @@ class Settings:
     """What the figures were made with: the dataset's protocol with the bundle's numbers where it has none.
 
     Attributes:
-        logit_scale, short_side, min_probability, min_area: see wordmask_bench.datasets_protocol.Protocol.
+        logit_scale, short_side, min_probability, min_area: see wordmask_bench.datasets.protocol.Protocol.
         window, stride: the bundle's; SCLIP's are 224 and 112.
         upsample: where LoftUp was evaluated, full or selective; None without it.
     """

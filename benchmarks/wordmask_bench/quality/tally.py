@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.datasets_labels import IGNORED
-from wordmask_bench.evaluation import Confusion, Labels, is_small, mean, outline
+from wordmask_bench.datasets.labels import IGNORED
+from wordmask_bench.quality.metrics import Confusion, Labels, is_small, mean, outline
 
 OUTLINE = 0.02  # of the photo's diagonal: the width of the outlines that boundary IoU compares (Cheng et al. 2021)
 LEAST_REGION = 16  # pixels: smaller ones are specks of the labelling

@@ -18,7 +18,7 @@ from wordmask.arrays import BoolMask, Floats
 from wordmask.resize import bilinear
 from wordmask.text.queries import Queries
 from wordmask.types import Vocabulary
-from wordmask_bench.datasets_protocol import Protocol, Synonyms
+from wordmask_bench.datasets.protocol import Protocol, Synonyms
 
 STRIP_BYTES = 1 << 25  # of one strip's probabilities
 
