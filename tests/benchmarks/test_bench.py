@@ -17,12 +17,15 @@ from onnx import TensorProto, helper
 
 from wordmask.errors import BundleError
 from wordmask.types import Options
-from wordmask_bench.bench_compare import Answers, equal_pixels, mask_ious
-from wordmask_bench.bench_html import page
-from wordmask_bench.bench_limit import with_share
-from wordmask_bench.bench_machine import Machine
-from wordmask_bench.bench_plan import baseline_device, parse_options
-from wordmask_bench.bench_report import (
+from wordmask_bench.machine.flops import count_flops
+from wordmask_bench.machine.machine import Machine
+from wordmask_bench.machine.timing import Effort, alternate, times_of
+from wordmask_bench.speed.agreement import Answers, equal_pixels, mask_ious
+from wordmask_bench.speed.compute_bound import with_share
+from wordmask_bench.speed.page import page
+from wordmask_bench.speed.plan import baseline_device, parse_options
+from wordmask_bench.speed.readme_table import BEGIN, END, committed, renewed, speed_table
+from wordmask_bench.speed.report import (
     KIND,
     SCHEMA,
     Agreement,
@@ -34,11 +37,8 @@ from wordmask_bench.bench_report import (
     ratios,
     read_report,
 )
-from wordmask_bench.bench_side import grid_prompts, prompts_from_json, prompts_to_json
-from wordmask_bench.bench_table import table
-from wordmask_bench.flops import count_flops
-from wordmask_bench.speed_table import BEGIN, END, committed, renewed, speed_table
-from wordmask_bench.timing import Effort, alternate, times_of
+from wordmask_bench.speed.side import grid_prompts, prompts_from_json, prompts_to_json
+from wordmask_bench.speed.table import table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -293,5 +293,5 @@ def test_a_readme_is_renewed_between_its_markers_alone():
 def test_the_readme_is_up_to_date_with_the_committed_figures():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert renewed(readme, speed_table(committed(ROOT))) == readme, (
-        "run: python -m wordmask_bench.speed_table README.md"
+        "run: python -m wordmask_bench.speed.readme_table README.md"
     )

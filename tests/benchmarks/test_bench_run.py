@@ -20,14 +20,15 @@ from wordmask.errors import BundleError
 from wordmask.objects.instances import make_instances
 from wordmask.photo.reading import decode
 from wordmask.types import Options, Vocabulary
-from wordmask_bench.baseline import Masks
-from wordmask_bench.bench_eager import EagerSide
-from wordmask_bench.bench_engine import Engine
-from wordmask_bench.bench_masks import keep_masks
-from wordmask_bench.bench_models import check_weights, load_models
-from wordmask_bench.bench_process import BenchError, SideProcess, closing_all
-from wordmask_bench.bench_report import read_report
-from wordmask_bench.bench_side import ModelFiles, Setup, grid_prompts
+from wordmask_bench.speed.report import read_report
+from wordmask_bench.speed.side import Setup, grid_prompts
+from wordmask_bench.speed.side_process import BenchError, SideProcess, closing_all
+from wordmask_bench.speed.torch_side import EagerSide
+from wordmask_bench.speed.wordmask_side import Engine
+from wordmask_bench.torch_baseline.chain import Masks
+from wordmask_bench.torch_baseline.files import ModelFiles
+from wordmask_bench.torch_baseline.masks import keep_masks
+from wordmask_bench.torch_baseline.models import check_weights, load_models
 
 WORDS = Vocabulary.parse(["cat, kitten", "wall"], ["sky", "grass"])
 POINTS = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wordmask import Segmenter
-from wordmask_bench.busy import covered, measure
+from wordmask_bench.studies.busy import covered, measure
 
 
 @pytest.mark.parametrize(

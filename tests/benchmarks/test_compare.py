@@ -10,8 +10,8 @@ from PIL import Image
 
 from wordmask.cli.main import main
 from wordmask.types import Options, Vocabulary
-from wordmask_bench.compare import compare, region_sizes, uncertain_band
-from wordmask_bench.compare_draw import GAP, TITLE, heat, marked, painted, sheet
+from wordmask_bench.comparison.compare import compare, region_sizes, uncertain_band
+from wordmask_bench.comparison.pictures import GAP, TITLE, heat, marked, painted, sheet
 
 from ..runtime.stub_segmenter import StubSegmenter, segmented
 

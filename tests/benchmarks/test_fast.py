@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wordmask_bench.fast import blob, compare
+from wordmask_bench.studies.fast_extra import blob, compare
 
 
 def test_both_ways_are_timed_and_the_module_is_left_as_it_was() -> None:

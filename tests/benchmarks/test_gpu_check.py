@@ -13,13 +13,15 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from wordmask.bundle.opening import open_bundle
-from wordmask_bench import gpu_check, gpu_process
-from wordmask_bench.gpu_chain import agreement
-from wordmask_bench.gpu_plan import VARIANTS, may_refuse, plan, unavailable
-from wordmask_bench.gpu_report import Outcome, Report, errors_in, markdown, read_outcomes, write_report
-from wordmask_bench.gpu_stages import Case, compare, load_cases, make_cases, save_cases
-from wordmask_bench.gpu_timing import measure
-from wordmask_bench.timing import Effort
+from wordmask_bench.gpu_check import __main__ as gpu_check
+from wordmask_bench.gpu_check import step_process
+from wordmask_bench.gpu_check.cases import compare, load_cases, make_cases, save_cases
+from wordmask_bench.gpu_check.chain import agreement
+from wordmask_bench.gpu_check.plan import VARIANTS, may_refuse, plan, unavailable
+from wordmask_bench.gpu_check.report import Outcome, Report, errors_in, markdown, read_outcomes, write_report
+from wordmask_bench.machine.gpu_timing import measure
+from wordmask_bench.machine.timing import Effort
+from wordmask_bench.torch_baseline.case import Case
 
 H200 = {
     "torch": {"gpu": "H200", "capability": "9.0"},
@@ -121,8 +123,8 @@ def test_a_native_crash_keeps_the_figures_before_it(options: list[str], tmp_path
     (tmp_path / "tensorrt.py").write_text("import os\nos.abort()\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     arguments = ["--out", str(tmp_path), *options]
-    outcome = gpu_process.finish(
-        gpu_process.start("facts", arguments, tmp_path, 120, hide_gpu=False), time.monotonic() + 120
+    outcome = step_process.finish(
+        step_process.start("facts", arguments, tmp_path, 120, hide_gpu=False), time.monotonic() + 120
     )
     assert outcome.status == "failed"
     assert outcome.why.startswith("ended by SIGABRT")
@@ -130,8 +132,8 @@ def test_a_native_crash_keeps_the_figures_before_it(options: list[str], tmp_path
 
 
 def test_a_step_that_hangs_is_stopped(options: list[str], tmp_path: Path) -> None:
-    running = gpu_process.start("facts", ["--out", str(tmp_path), *options], tmp_path, 0.2, hide_gpu=False)
-    outcome = gpu_process.finish(running, time.monotonic() + 60)
+    running = step_process.start("facts", ["--out", str(tmp_path), *options], tmp_path, 0.2, hide_gpu=False)
+    outcome = step_process.finish(running, time.monotonic() + 60)
     assert outcome.status == "failed"
     assert outcome.why.startswith("stopped after")
     assert running.process.returncode is not None
@@ -183,7 +185,7 @@ def test_a_refusal_is_a_skip_with_its_message(tmp_path: Path, small_bundle: Path
     steps = tmp_path / "steps"
     steps.mkdir()
     (steps / "facts.json").write_text(json.dumps(H200))
-    assert gpu_check.main(["--out", str(tmp_path), "--step", "tiny-tensorrt-rtx"]) == gpu_process.SKIPPED
+    assert gpu_check.main(["--out", str(tmp_path), "--step", "tiny-tensorrt-rtx"]) == step_process.SKIPPED
     left = json.loads((steps / "tiny-tensorrt-rtx.json").read_text())
     assert left["skipped"] == "refused: no such GPU that it supports"
     with pytest.raises(DeviceError):

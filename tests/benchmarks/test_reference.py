@@ -9,7 +9,7 @@ from typing import is_typeddict
 
 import pytest
 
-from wordmask_bench.reference import SECTIONS, prose, public, reference, signature
+from wordmask_bench.documents.python_reference import SECTIONS, prose, public, reference, signature
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 NAMES = [
@@ -18,7 +18,9 @@ NAMES = [
 
 
 def test_the_page_is_the_one_that_the_source_makes():
-    assert PAGE.read_text(encoding="utf-8") == reference(), "python -m wordmask_bench.reference docs/python.md"
+    assert PAGE.read_text(encoding="utf-8") == reference(), (
+        "python -m wordmask_bench.documents.python_reference docs/python.md"
+    )
 
 
 def parts(thing):

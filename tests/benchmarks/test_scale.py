@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from wordmask_bench.scale import main, sections
-from wordmask_bench.scale_bytes import Bytes, listed_bytes, measure
-from wordmask_bench.scale_model import ASSUMPTIONS, GOALS, SUSTAINED, Device, ceilings, devices, read_facts
-from wordmask_bench.scale_table import BEGIN, END, amount, counted, size, table
-from wordmask_bench.speed_table import renewed
+from wordmask_bench.scale.__main__ import main, sections
+from wordmask_bench.scale.bytes import Bytes, listed_bytes, measure
+from wordmask_bench.scale.model import ASSUMPTIONS, GOALS, SUSTAINED, Device, ceilings, devices, read_facts
+from wordmask_bench.scale.table import BEGIN, END, amount, counted, size, table
+from wordmask_bench.speed.readme_table import renewed
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "scale.md"
@@ -125,7 +125,7 @@ def a_run(folder, *rows):
 
 
 def test_bytes_are_counted_on_a_runs_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("wordmask_bench.scale_bytes.LISTED", 10)
+    monkeypatch.setattr("wordmask_bench.scale.bytes.LISTED", 10)
     row = {"status": "ok", "instances": 3, "height": 4, "width": 5, "bytes": 100}
     a_run(tmp_path, row, row)
     found = measure(tmp_path)

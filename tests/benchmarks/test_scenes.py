@@ -18,7 +18,7 @@ from PIL import Image
 from wordmask import rle
 from wordmask.rle import RLE
 from wordmask_bench import scenes
-from wordmask_bench.scenes import __main__
+from wordmask_bench.scenes.__main__ import main
 from wordmask_bench.scenes.coverage import coverage, place
 from wordmask_bench.scenes.shapes import SHAPES
 from wordmask_bench.scenes.words import Combinations
@@ -256,7 +256,7 @@ def test_wrong_arguments_say_what_is_expected() -> None:
 
 def test_a_written_folder_holds_the_scenes(tmp_path: Path) -> None:
     arguments = ["--out", str(tmp_path), "--count", "3", "--seed", "20", "--size", "96", "128"]
-    assert __main__.main(arguments) == 0
+    assert main(arguments) == 0
     words = (tmp_path / "words.txt").read_text().splitlines()
     assert tuple(words) == scenes.vocabulary()
     document = json.loads((tmp_path / "annotations.json").read_text())
@@ -280,7 +280,7 @@ def test_a_written_folder_holds_the_scenes(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert __main__.main(["--out", str(tmp_path / "file"), "--count", "1", "--size", "64", "64"]) == 2
+    assert main(["--out", str(tmp_path / "file"), "--count", "1", "--size", "64", "64"]) == 2
     assert "cannot write" in capsys.readouterr().err
 
 

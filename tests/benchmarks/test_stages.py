@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wordmask_bench.stages import RESIZED, decoder_logits, similarities, stages
+from wordmask_bench.studies.array_stages import RESIZED, decoder_logits, similarities, stages
 
 
 def test_the_inputs_look_like_what_the_graphs_give() -> None:

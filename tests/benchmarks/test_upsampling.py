@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wordmask import Segmenter
-from wordmask_bench.upsampling import KINDS, compare, scenes
+from wordmask_bench.studies.selective_upsampling import KINDS, compare, scenes
 
 
 def test_every_kind_is_compared_with_the_full_map():

@@ -8,8 +8,8 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
 from wordmask.cli.main import main
-from wordmask_bench.bench_html import page
-from wordmask_bench.bench_report import read_report
+from wordmask_bench.speed.page import page
+from wordmask_bench.speed.report import read_report
 
 from ..benchmarks.test_compare import Sharpened
 

@@ -25,7 +25,7 @@ def low(photo, **settings):
 @pytest.fixture(scope="module")
 def chain(small_models, segmenter):
     pytest.importorskip("torch")
-    from wordmask_bench.baseline import EagerChain
+    from wordmask_bench.torch_baseline.chain import EagerChain
 
     return EagerChain(small_models, segmenter.manifest.clip)
 

@@ -66,7 +66,7 @@ def open_dataset(
 
     Args:
         name: one of DATASETS.
-        root: the dataset's folder, or one that has it where it is usually unpacked (see datasets_layouts).
+        root: the dataset's folder, or one that has it where it is usually unpacked (see datasets.layouts).
         limit: take only the first photos.
         classes: of `folder`: the class list, one a line, commas between synonyms; ROOT/words.txt by default.
         first_label: of `folder`: the number of the first class in the label PNGs; 1 by default, 0 is then ignored.

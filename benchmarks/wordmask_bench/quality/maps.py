@@ -65,7 +65,7 @@ class Maps:
     def prepare(
         cls, segmenter: Segmenter, dataset: Dataset, loftup: bool | None, masks: bool, options: Options
     ) -> Maps:
-        """Embeds the words and settles what there will be; arguments and errors as of eval_dataset.measure."""
+        """Embeds the words and settles what there will be; arguments and errors as of quality.dataset.measure."""
         clip, asked = segmenter.manifest.clip, dataset.protocol
         wanted = {False, segmenter.uses_loftup(replace(options, use_loftup=loftup))} if loftup is None else {loftup}
         dense = {"loftup" if use else "bilinear": replace(options, use_loftup=use) for use in sorted(wanted)}

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wordmask_bench.bench import Findings
-    from wordmask_bench.bench_plan import Plan
-    from wordmask_bench.bench_report import Report
+    from wordmask_bench.speed.benchmark import Findings
+    from wordmask_bench.speed.plan import Plan
+    from wordmask_bench.speed.report import Report
 
 BASELINES = ("eager", "batched", "autocast", "compile")
 PHOTO_WORDS = ("person", "cat", "cup", "car", "wheel", "window", "rocket", "table")
@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
 
     extras.need("wordmask bench", "export", extras.BUILD)
     from wordmask.bundle.opening import open_bundle
-    from wordmask_bench.bench import run as run_sides
-    from wordmask_bench.bench_html import page
-    from wordmask_bench.bench_plan import make_plan
-    from wordmask_bench.bench_table import table
+    from wordmask_bench.speed.benchmark import run as run_sides
+    from wordmask_bench.speed.page import page
+    from wordmask_bench.speed.plan import make_plan
+    from wordmask_bench.speed.table import table
 
     for path in filter(None, (args.json, args.report)):
         with path.open("a"):  # that it cannot be written is better known before the work than after
@@ -84,10 +84,10 @@ def make_report(plan: Plan, found: Findings) -> Report:
     """The findings with all that is needed to read them."""
     import datetime
 
-    from wordmask_bench.bench_limit import Work, with_share
-    from wordmask_bench.bench_machine import machine
-    from wordmask_bench.bench_plan import precision_of
-    from wordmask_bench.bench_report import KIND, SCHEMA, Report, SideFacts, Subject
+    from wordmask_bench.machine.machine import machine
+    from wordmask_bench.speed.compute_bound import Work, with_share
+    from wordmask_bench.speed.plan import precision_of
+    from wordmask_bench.speed.report import KIND, SCHEMA, Report, SideFacts, Subject
 
     manifest = plan.bundle.manifest
     first = next(iter(plan.sides.values()))

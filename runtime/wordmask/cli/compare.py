@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from wordmask.pipeline import Segmenter
     from wordmask.text.word_lists import background_words, class_lines
     from wordmask.types import Options, Vocabulary
-    from wordmask_bench.compare import compare, table
+    from wordmask_bench.comparison.compare import compare, table
 
     kind = args.output.suffix.lower()
     if kind not in PICTURES + PAGES:
@@ -48,14 +48,14 @@ def run(args: argparse.Namespace) -> int:
     comparison = compare(segmenter, photo, segmenter.embed(vocabulary), options)
     if kind in PAGES:
         from wordmask.bundle.domains import WARNINGS
-        from wordmask_bench.compare_html import comparison_page
+        from wordmask_bench.comparison.page import comparison_page
 
         content = comparison_page(comparison, args.image.name, warning=WARNINGS.get(domain, ""))
     else:
         from PIL import Image
 
         from wordmask.formats.pictures import encode
-        from wordmask_bench.compare_draw import comparison_sheet
+        from wordmask_bench.comparison.pictures import comparison_sheet
 
         sheet = Image.fromarray(comparison_sheet(comparison, args.height))
         content = encode(sheet, "PNG") if kind == ".png" else encode(sheet, "JPEG", quality=90)
