@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from wordmask_export.retype import value_types
+from wordmask_export.precision.retype import value_types
 
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 MOVING = {  # these round nothing

@@ -17,12 +17,13 @@ from wordmask.cli import build as export_cli  # noqa: E402
 from wordmask.cli import features  # noqa: E402
 from wordmask.cli.main import main  # noqa: E402
 from wordmask.featurizer import Featurizer  # noqa: E402
-from wordmask_export import backbones, graphs  # noqa: E402
-from wordmask_export.backbones import FAMILIES, BackboneChoice, new_trunk  # noqa: E402
-from wordmask_export.models import loftup_wanted  # noqa: E402
-from wordmask_export.onnx_export import export  # noqa: E402
-from wordmask_export.parity_features import FeatureParity  # noqa: E402
-from wordmask_export.weights import Checkpoint, WeightsError  # noqa: E402
+from wordmask_export.graphs import specs  # noqa: E402
+from wordmask_export.graphs.onnx_export import export  # noqa: E402
+from wordmask_export.models import backbones  # noqa: E402
+from wordmask_export.models.backbones import FAMILIES, BackboneChoice, new_trunk  # noqa: E402
+from wordmask_export.models.pipeline import loftup_wanted  # noqa: E402
+from wordmask_export.models.weights import Checkpoint, WeightsError  # noqa: E402
+from wordmask_export.parity.features import FeatureParity  # noqa: E402
 
 HEADS = 2
 SIZES = {"embed_dim": 32, "depth": 1, "num_heads": HEADS}
@@ -88,7 +89,7 @@ def test_a_backbone_computes_its_transformer_at_another_grid(monkeypatch, tmp_pa
     monkeypatch.setattr(backbones, "fit_positions", keep)
     models = small(name, window)
     assert models.loftup.channelnorm.norm.weight.shape == (32,)
-    spec = next(graphs.backbone_specs(models, window))
+    spec = next(specs.backbone_specs(models, window))
     image = np.random.default_rng(1).integers(0, 256, (2, window, window, 3), dtype=np.uint8)
     found = spec.module(torch.from_numpy(image)).detach().numpy()
     if name in ("dinov2s", "dinov2s_reg", "siglip"):  # the others differ from these by their sizes

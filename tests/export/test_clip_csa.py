@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
-from wordmask_export import clip_csa, clip_text  # noqa: E402
+from wordmask_export.models import clip_csa, clip_text  # noqa: E402
 
 
 def golden(path):

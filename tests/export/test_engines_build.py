@@ -26,10 +26,10 @@ from wordmask.errors import BundleError, DeviceError, EngineError
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("fcntl")
 
-from wordmask_export import engines_disk  # noqa: E402
-from wordmask_export.engines import Choice, build_engines  # noqa: E402
-from wordmask_export.profiles import WORDS, profiles  # noqa: E402
-from wordmask_export.trt_api import EngineBuildError  # noqa: E402
+from wordmask_export.tensorrt import cache  # noqa: E402
+from wordmask_export.tensorrt.api import EngineBuildError  # noqa: E402
+from wordmask_export.tensorrt.build import Choice, build_engines  # noqa: E402
+from wordmask_export.tensorrt.profiles import WORDS, profiles  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location("fake_tensorrt", Path(__file__).with_name("fake_tensorrt.py"))
 fake_tensorrt = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
@@ -55,7 +55,7 @@ def typed(monkeypatch):
         asked.append((graph, precision))
         return model
 
-    monkeypatch.setattr("wordmask_export.precision.typed", same)
+    monkeypatch.setattr("wordmask_export.precision.policy.typed", same)
     return asked
 
 
@@ -81,8 +81,8 @@ def names(bundle):
 NO_TORCH = """
 import sys
 sys.modules.update(dict.fromkeys(("torch", "torchvision", "open_clip", "sam2")))
-import wordmask_export.engines, wordmask_export.engines_debug, wordmask_export.engines_compare
-import wordmask_export.precision
+import wordmask_export.tensorrt.build, wordmask_export.tensorrt.debug, wordmask_export.tensorrt.compare
+import wordmask_export.precision.policy
 """
 
 
@@ -374,7 +374,7 @@ def test_an_interface_that_is_not_the_manifests_is_refused(bundle, fake, monkeyp
         model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT32
         return model
 
-    monkeypatch.setattr("wordmask_export.precision.typed", other)
+    monkeypatch.setattr("wordmask_export.precision.policy.typed", other)
     with pytest.raises(EngineBuildError, match="another interface"):
         build(bundle)
 
@@ -419,7 +419,7 @@ import os, signal, sys
 from pathlib import Path
 from wordmask.bundle.engines import Range, Request, Sidecar, Target
 from wordmask.bundle.manifest import File
-from wordmask_export import engines_disk
+from wordmask_export.tensorrt import cache as engines_disk
 bundle, calls = Path(sys.argv[1]), int(sys.argv[2])
 plan = b"plan"
 request = Request("clip_image", "a" * 64, "fp16", ({"B": Range(1, 1, 1)},), Target("11.4.0", "sm_90"))
@@ -443,7 +443,7 @@ def test_a_build_that_is_killed_leaves_no_engine_and_the_next_sweeps_up(tmp_path
     assert done.returncode == -signal.SIGKILL
     assert list(sidecars(tmp_path)) == []
     assert names(tmp_path) != []  # the killed process could not sweep up itself
-    with engines_disk.locked(tmp_path, print):
+    with cache.locked(tmp_path, print):
         assert names(tmp_path) == []
 
 
@@ -457,7 +457,7 @@ def test_an_engine_is_on_disk_before_it_has_its_name(tmp_path):
 HOLDER = """
 import sys
 from pathlib import Path
-from wordmask_export import engines_disk
+from wordmask_export.tensorrt import cache as engines_disk
 with engines_disk.locked(Path(sys.argv[1]), print):
     print("held", flush=True)
     sys.stdin.readline()

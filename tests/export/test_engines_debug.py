@@ -22,11 +22,11 @@ onnx = pytest.importorskip("onnx")
 polygraphy_json = pytest.importorskip("polygraphy.json")
 pytest.importorskip("fcntl")
 
-from wordmask_export import engines_compare  # noqa: E402
-from wordmask_export.engines import Choice, build_engines  # noqa: E402
-from wordmask_export.engines_compare import agreements, compare, show  # noqa: E402
-from wordmask_export.engines_debug import COMMANDS, write_debug  # noqa: E402
-from wordmask_export.profiles import profiles  # noqa: E402
+from wordmask_export.tensorrt import compare as engines_compare  # noqa: E402
+from wordmask_export.tensorrt.build import Choice, build_engines  # noqa: E402
+from wordmask_export.tensorrt.compare import agreements, compare, show  # noqa: E402
+from wordmask_export.tensorrt.debug import COMMANDS, write_debug  # noqa: E402
+from wordmask_export.tensorrt.profiles import profiles  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location("fake_tensorrt", Path(__file__).with_name("fake_tensorrt.py"))
 fake_tensorrt = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
@@ -40,7 +40,7 @@ GRAPHS = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 def _same():
     """Retyping has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wordmask_export.precision.typed", lambda model, graph, precision: model)
+        patch.setattr("wordmask_export.precision.policy.typed", lambda model, graph, precision: model)
         yield
 
 

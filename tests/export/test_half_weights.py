@@ -10,7 +10,7 @@ import onnx  # noqa: E402
 
 from wordmask.backends.onnxruntime.graph import OrtGraph  # noqa: E402
 from wordmask.bundle.manifest_reading import read_manifest  # noqa: E402
-from wordmask_export.half_weights import round_weights, shrink  # noqa: E402
+from wordmask_export.precision.half_weights import round_weights, shrink  # noqa: E402
 
 
 def round_graph(path):

@@ -8,9 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from wordmask.dense.loftup import window_inputs  # noqa: E402
-from wordmask_export import loftup  # noqa: E402
-from wordmask_export.graphs import loftup_constants  # noqa: E402
-from wordmask_export.loftup_graph import LoftUpFeatures, LoftUpGraph  # noqa: E402
+from wordmask_export.graphs.loftup import LoftUpFeatures, LoftUpGraph  # noqa: E402
+from wordmask_export.graphs.specs import loftup_constants  # noqa: E402
+from wordmask_export.models import loftup  # noqa: E402
 
 
 def golden(path):

@@ -86,7 +86,7 @@ def test_bands_give_what_the_whole_photo_gives(monkeypatch, graph):
 
 def test_the_shipped_graph_is_what_the_exporter_writes():
     pytest.importorskip("onnx")
-    from wordmask_export.pamr import build
+    from wordmask_export.graphs.pamr import build
 
     assert pamr.FILE.read_bytes() == build().SerializeToString(deterministic=True)
 

@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from wordmask.bundle.manifest_reading import read_manifest  # noqa: E402
 from wordmask.dense.loftup import window_inputs  # noqa: E402
 from wordmask_bench.scenes import generate  # noqa: E402
-from wordmask_export.half_weights import shrink  # noqa: E402
-from wordmask_export.precision import POLICY, islands, typed  # noqa: E402
-from wordmask_export.retype import lowered, retype, value_types, widened  # noqa: E402
+from wordmask_export.precision.half_weights import shrink  # noqa: E402
+from wordmask_export.precision.policy import POLICY, islands, typed  # noqa: E402
+from wordmask_export.precision.retype import lowered, retype, value_types, widened  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location("rounding", Path(__file__).with_name("rounding.py"))
 rounding = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)

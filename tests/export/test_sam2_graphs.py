@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wordmask_export.models import image_predictor  # noqa: E402
-from wordmask_export.parity import encoder_maps, predict  # noqa: E402
-from wordmask_export.sam2_graphs import Decoder, Encoder  # noqa: E402
+from wordmask_export.graphs.sam2 import Decoder, Encoder  # noqa: E402
+from wordmask_export.models.pipeline import image_predictor  # noqa: E402
+from wordmask_export.parity.pipeline import encoder_maps, predict  # noqa: E402
 
 NAMES = ("image_embed", "high_res_0", "high_res_1")
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 
 from wordmask_bench.scenes import HELD_OUT  # noqa: E402
-from wordmask_export import loftup  # noqa: E402
+from wordmask_export.models import loftup  # noqa: E402
 from wordmask_export.tiny import loftup_stage, loop  # noqa: E402
 from wordmask_export.tiny.clip_stage import ClipStage, mixed_squares, new_towers, parts, squares  # noqa: E402
 from wordmask_export.tiny.data import TRAINED, WORDS, WindowStream  # noqa: E402

@@ -45,8 +45,8 @@ def test_an_engine_of_fp32_products_is_refused_where_fp16_was_asked(trt_standin,
 import sys
 from pathlib import Path
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask_export.profiles import profiles
-from wordmask_export.trt_builder import compile_network
+from wordmask_export.tensorrt.profiles import profiles
+from wordmask_export.tensorrt.compiler import compile_network
 bundle = Path(sys.argv[1])
 manifest = read_manifest(bundle)
 entry, sizes = manifest.graphs["loftup"], profiles(manifest, max_batch=1, max_prompts=8)["loftup"]

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from wordmask_export import models, weights  # noqa: E402
-from wordmask_export.weights import Wanted, WeightsError  # noqa: E402
+from wordmask_export.models import pipeline, weights  # noqa: E402
+from wordmask_export.models.weights import Wanted, WeightsError  # noqa: E402
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def no_network(monkeypatch, tmp_path):
 
 def test_all_missing_files_are_named_at_once(no_network):
     with pytest.raises(WeightsError) as caught:
-        models.load(models.Choice(sam2="sam2.1_hiera_tiny"))
+        pipeline.load(pipeline.Choice(sam2="sam2.1_hiera_tiny"))
     text = str(caught.value)
     for part in (
         "open_clip_model.safetensors from https://huggingface.co/timm/vit_base_patch16_clip_224.openai",
@@ -184,7 +184,7 @@ def test_weights_of_another_architecture_are_refused(small_choice, small_models,
     for name, state in (("clip", small_models.clip.state_dict()), ("sam2", small_models.sam2.state_dict())):
         torch.save(state, tmp_path / f"{name}.pt")
     torch.save(small_models.loftup.state_dict(), tmp_path / "loftup.pt")
-    local = models.Choice(
+    local = pipeline.Choice(
         clip=small_choice.clip,
         sam2=small_choice.sam2,
         clip_weights=str(tmp_path / "clip.pt"),
@@ -192,15 +192,15 @@ def test_weights_of_another_architecture_are_refused(small_choice, small_models,
         sam2_weights=str(tmp_path / "clip.pt"),
     )
     with pytest.raises(WeightsError, match=r"clip\.pt does not fit SAM2Base"):
-        models.load(local)
+        pipeline.load(local)
 
 
 def test_local_files_give_the_same_models(small_choice, small_models, tmp_path):
     parts = {"clip": small_models.clip, "loftup": small_models.loftup, "sam2": small_models.sam2}
     for name, model in parts.items():
         torch.save({"model": model.state_dict()}, tmp_path / f"{name}.pt")
-    loaded = models.load(
-        models.Choice(
+    loaded = pipeline.load(
+        pipeline.Choice(
             clip=small_choice.clip,
             sam2=small_choice.sam2,
             clip_weights=str(tmp_path / "clip.pt"),
@@ -217,7 +217,7 @@ def test_local_files_give_the_same_models(small_choice, small_models, tmp_path):
 
 def test_random_weights_and_a_file_contradict_each_other(small_choice):
     with pytest.raises(WeightsError, match="leave out"):
-        models.load(dataclasses.replace(small_choice, clip_weights="clip.pt"))
+        pipeline.load(dataclasses.replace(small_choice, clip_weights="clip.pt"))
 
 
 @pytest.mark.parametrize("text", ["random", "random:", "random:-1", "seeded:1", "random:1.5"])
@@ -229,21 +229,21 @@ def test_a_malformed_seed_is_refused(text):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (models.Choice(clip="ViT-Z-99", weights="random:0"), "ViT-Z-99"),
-        (models.Choice(clip="RN50", weights="random:0"), "OpenAI-style"),
-        (models.Choice(sam2="sam3", weights="random:0"), "sam2.1_hiera_large"),
-        (models.Choice(loftup="loftup_resnet"), "loftup_siglip2"),
+        (pipeline.Choice(clip="ViT-Z-99", weights="random:0"), "ViT-Z-99"),
+        (pipeline.Choice(clip="RN50", weights="random:0"), "OpenAI-style"),
+        (pipeline.Choice(sam2="sam3", weights="random:0"), "sam2.1_hiera_large"),
+        (pipeline.Choice(loftup="loftup_resnet"), "loftup_siglip2"),
     ],
     ids=["clip", "resnet", "sam2", "loftup"],
 )
 def test_unknown_models_are_refused_with_the_known_ones(no_network, choice, message):
     with pytest.raises(WeightsError, match=message):
-        models.load(choice)
+        pipeline.load(choice)
 
 
 def test_every_published_sam2_is_known():
     for family in ("sam2", "sam2.1"):
         for size in ("tiny", "small", "base_plus", "large"):
-            config, wanted = models._sam2_config(models.Choice(sam2=f"{family}_hiera_{size}"))
+            config, wanted = pipeline._sam2_config(pipeline.Choice(sam2=f"{family}_hiera_{size}"))
             assert config.model.image_size == 1024
             assert wanted.file == f"{family}_hiera_{size}.pt"

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wordmask_export.winograd import Winograd  # noqa: E402
+from wordmask_export.graphs.winograd import Winograd  # noqa: E402
 
 
 @pytest.mark.parametrize("size", [(4, 4), (6, 12), (10, 8)])

@@ -114,9 +114,9 @@ def _link(lib: Path, source: Path) -> None:
 def _compile(bundle: Path, precision: str, name: str, max_batch: int, max_prompts: int) -> dict[str, object]:
     """Compiles one graph: size of the plan, layers by type, products by type, profiles and seconds."""
     from wordmask.bundle.manifest_reading import read_manifest
-    from wordmask_export.engines import typed_graph
-    from wordmask_export.profiles import profiles
-    from wordmask_export.trt_builder import compile_network
+    from wordmask_export.tensorrt.build import typed_graph
+    from wordmask_export.tensorrt.compiler import compile_network
+    from wordmask_export.tensorrt.profiles import profiles
 
     start = time.perf_counter()
     manifest = read_manifest(bundle)

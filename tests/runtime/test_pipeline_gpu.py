@@ -17,7 +17,7 @@ from wordmask.errors import DeviceError, EngineError
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
 from wordmask.types import Vocabulary
-from wordmask_export.profiles import profiles
+from wordmask_export.tensorrt.profiles import profiles
 
 from .fake_cuda import FakeCuda
 from .fake_trt import FakeTensorRT

@@ -27,7 +27,7 @@ from wordmask.loading import STAGES
 from wordmask.triton.graph import TritonGraph
 from wordmask.triton.repository import EngineChoice, Layout, write_repository
 from wordmask.triton.serving_json import read_serving
-from wordmask_export.profiles import profiles
+from wordmask_export.tensorrt.profiles import profiles
 
 from .fake_triton import FakeTriton
 from .fake_triton import Request as Question

@@ -25,7 +25,7 @@ from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.pipeline import Segmenter
 from wordmask.text.tokenizer import Tokenizer
 from wordmask_bench.torch_baseline.case import Arrays, Case
-from wordmask_export.parity import batch_error, relative_error, worst_iou
+from wordmask_export.parity.pipeline import batch_error, relative_error, worst_iou
 
 WINDOWS, PHOTOS, PROMPTS, TEXTS = 8, 2, 32, 64  # rows of the cases: the largest sizes that are timed
 ODD = {

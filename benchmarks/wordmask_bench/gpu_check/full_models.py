@@ -33,7 +33,7 @@ from wordmask_bench.machine.gpu_timing import gpu_used, measure
 from wordmask_bench.machine.timing import Effort, Times
 from wordmask_bench.torch_baseline.case import Arrays, Case
 from wordmask_bench.torch_baseline.stages import Eager, Tensors, choice_of, load_chain
-from wordmask_export.parity import relative_error
+from wordmask_export.parity.pipeline import relative_error
 
 TIMED = {  # rows of a run, most telling first
     "loftup": (8, 1),

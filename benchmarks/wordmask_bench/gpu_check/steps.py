@@ -93,7 +93,7 @@ def build(settings: Settings, folder: Path, variant: Variant) -> Any:
     """Builds what the device needs; gives what was built."""
     if variant.precision is None:
         return None
-    from wordmask_export.engines import Choice, build_engines  # noqa: PLC0415
+    from wordmask_export.tensorrt.build import Choice, build_engines  # noqa: PLC0415
 
     choice = Choice(precision=variant.precision, max_batch=settings.max_batch, max_prompts=settings.max_prompts)
     return {
@@ -143,8 +143,8 @@ def full_folder(settings: Settings) -> Path:
 def build_full(settings: Settings, folder: Path) -> dict[str, float]:
     """Exports the models with random weights; gives the parity figures."""
     from wordmask_export.build import build as build_bundle  # noqa: PLC0415
-    from wordmask_export.graphs import Protocol  # noqa: PLC0415
-    from wordmask_export.models import Choice  # noqa: PLC0415
+    from wordmask_export.graphs.specs import Protocol  # noqa: PLC0415
+    from wordmask_export.models.pipeline import Choice  # noqa: PLC0415
 
     choice = Choice(clip=settings.clip, sam2=settings.sam2, weights="random:0")
     protocol = Protocol(window=64, stride=32, short_side=96, long_side=256) if settings.small else Protocol()

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from wordmask.bundle.manifest import Clip
 from wordmask.types import Prompt
-from wordmask_export.models import Models, image_predictor
+from wordmask_export.models.pipeline import Models, image_predictor
 
 Photo = NDArray[np.uint8]
 
@@ -55,7 +55,7 @@ def grid(height: int, width: int, batch: int, device: torch.device) -> Tensor:
 
 
 def loftup(model: Any, features: Tensor, image: Tensor) -> Tensor:
-    """LoftUp as published, on the weights of a wordmask_export.loftup.LoftUp: (B, D, h, w), (B, 3, H, W)."""
+    """LoftUp as published, on the weights of a wordmask_export.models.loftup.LoftUp: (B, D, h, w), (B, 3, H, W)."""
     net = model.upsampler
     batch, _, height, width = image.shape
     low = model.channelnorm(features)
@@ -99,7 +99,7 @@ class EagerChain:
         """Moves the models to the device.
 
         Args:
-            models: as wordmask_export.models.load gives them.
+            models: as wordmask_export.models.pipeline.load gives them.
             constants: of the bundle to compare with.
             device: torch's name of it, such as `cpu` or `cuda:0`.
         """

@@ -13,8 +13,8 @@ from wordmask.errors import BundleError
 from wordmask_bench.torch_baseline.chain import EagerChain
 from wordmask_bench.torch_baseline.files import ModelFiles
 from wordmask_bench.torch_baseline.stages import choice_of
-from wordmask_export.models import Choice, Models, load
-from wordmask_export.weights import WeightsError
+from wordmask_export.models.pipeline import Choice, Models, load
+from wordmask_export.models.weights import WeightsError
 
 
 def load_models(manifest: Manifest, files: ModelFiles) -> Models:

@@ -21,7 +21,7 @@ from wordmask.photo.reading import decode
 from wordmask.types import Options
 from wordmask_bench.torch_baseline.case import Arrays, Case
 from wordmask_bench.torch_baseline.chain import EagerChain, Masks
-from wordmask_export.models import Choice, load
+from wordmask_export.models.pipeline import Choice, load
 
 Tensors = dict[str, Tensor]
 

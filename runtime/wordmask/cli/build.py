@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if args.tensorrt:
         extras.need("wordmask build --tensorrt", "trt", extras.ENGINES)
     from wordmask_export.build import BuildError
-    from wordmask_export.weights import WeightsError
+    from wordmask_export.models.weights import WeightsError
 
     try:
         if args.backbone == "clip":
@@ -87,9 +87,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _build_pipeline(args: argparse.Namespace) -> None:
     from wordmask_export.build import build
-    from wordmask_export.engines import find_target
-    from wordmask_export.graphs import Protocol
-    from wordmask_export.models import Choice
+    from wordmask_export.graphs.specs import Protocol
+    from wordmask_export.models.pipeline import Choice
+    from wordmask_export.tensorrt.build import find_target
 
     if args.backbone_weights != "hub":
         raise ValueError("--backbone-weights is for other backbones than clip: use --clip-weights")
@@ -109,8 +109,8 @@ def _build_pipeline(args: argparse.Namespace) -> None:
 
 
 def _build_features(args: argparse.Namespace) -> None:
-    from wordmask_export.backbones import BackboneChoice
     from wordmask_export.build_features import build_features
+    from wordmask_export.models.backbones import BackboneChoice
 
     given = [f"--{name.replace('_', '-')}" for name, default in OF_CLIP.items() if getattr(args, name) != default]
     if given:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wordmask_export.engines import Choice as EngineChoice
+    from wordmask_export.tensorrt.build import Choice as EngineChoice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
 
 def engine_choice(args: argparse.Namespace) -> EngineChoice:
     """What the options of --tensorrt ask for."""
-    from wordmask_export.engines import Choice
+    from wordmask_export.tensorrt.build import Choice
 
     return Choice(
         precision=args.tensorrt_precision,
@@ -55,12 +55,12 @@ def run(args: argparse.Namespace) -> int:
     compares = args.debug is not None or args.compare
     extras.need("wordmask engines", "trt", extras.ENGINES + (extras.POLYGRAPHY if compares else ()))
     if args.debug is not None:
-        from wordmask_export.engines_debug import write_debug
+        from wordmask_export.tensorrt.debug import write_debug
 
         write_debug(args.bundle, args.debug, engine_choice(args))
     status = build_engines_of(args.bundle, args)
     if args.compare and status == 0:
-        from wordmask_export.engines_compare import compare, show
+        from wordmask_export.tensorrt.compare import compare, show
 
         print(show(compare(args.bundle, engine_choice(args))))
     return status
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
 def build_engines_of(bundle: Path, args: argparse.Namespace) -> int:
     """Builds a bundle's engines; gives the exit status."""
-    from wordmask_export.engines import build_engines
-    from wordmask_export.trt_api import EngineBuildError
+    from wordmask_export.tensorrt.api import EngineBuildError
+    from wordmask_export.tensorrt.build import build_engines
 
     try:
         build_engines(bundle, engine_choice(args))

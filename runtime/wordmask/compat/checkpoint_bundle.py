@@ -71,9 +71,9 @@ def _sha256(path: Path) -> str:
 
 def _build(folder: Path, checkpoint: Path, sam2: str) -> None:
     from wordmask_export.build import BuildError, build  # noqa: PLC0415  (torch)
-    from wordmask_export.graphs import Protocol  # noqa: PLC0415
-    from wordmask_export.models import Choice  # noqa: PLC0415
-    from wordmask_export.weights import WeightsError  # noqa: PLC0415
+    from wordmask_export.graphs.specs import Protocol  # noqa: PLC0415
+    from wordmask_export.models.pipeline import Choice  # noqa: PLC0415
+    from wordmask_export.models.weights import WeightsError  # noqa: PLC0415
 
     try:
         build(folder, Choice(sam2=sam2, sam2_weights=str(checkpoint)), Protocol())

@@ -2,7 +2,7 @@
 
 PAMR: Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), as SCLIP applies it: to
 the similarities, before they are scaled. Its graph has no weights and stands beside this module, for every bundle
-(wordmask_export.pamr makes it).
+(wordmask_export.graphs.pamr makes it).
 
 Ten steps carry scores at most 160 pixels. So bands of the photo with that much around them give exactly what the whole
 photo gives, and memory does not grow with it.

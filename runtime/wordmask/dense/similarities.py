@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
 
-MOST_WORDS = 512  # whose maps are kept; TensorRT engines are built for as many (wordmask_export.profiles)
+MOST_WORDS = 512  # whose maps are kept; TensorRT engines are built for as many (wordmask_export.tensorrt.profiles)
 PART_BYTES = 32 << 20  # of similarities with all words that are made at once
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wordmask_export.transformer import Attention, State, Transformer
+from wordmask_export.models.transformer import Attention, State, Transformer
 
 HEAD_WIDTH = 64  # OpenAI's ViTs have width / 64 heads; the state dict does not say
 

@@ -9,9 +9,9 @@ from wordmask.bundle.engines import Precision, Profile, shape_of
 from wordmask.bundle.manifest import Graph
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import MissingExtraError
-from wordmask_export.engines import Choice, typed_graph
-from wordmask_export.engines_debug_inputs import RealInputs
-from wordmask_export.profiles import profiles
+from wordmask_export.tensorrt.build import Choice, typed_graph
+from wordmask_export.tensorrt.profiles import profiles
+from wordmask_export.tensorrt.real_inputs import RealInputs
 
 COMMANDS = "commands.txt"
 ENDS = (("min", "minimum"), ("opt", "optimum"), ("max", "maximum"))

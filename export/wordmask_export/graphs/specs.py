@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from wordmask.bundle.manifest import Clip, File, Loftup, Sam2, Tensor
-from wordmask_export import clip_csa, clip_text, loftup
-from wordmask_export.backbones import BackboneImage, BackboneModels
-from wordmask_export.loftup_graph import LoftUpFeatures, LoftUpGraph
-from wordmask_export.models import Models
-from wordmask_export.onnx_export import Spec
-from wordmask_export.sam2_graphs import Decoder, Encoder, Normalise
-from wordmask_export.transformer import Attention
+from wordmask_export.graphs.loftup import LoftUpFeatures, LoftUpGraph
+from wordmask_export.graphs.onnx_export import Spec
+from wordmask_export.graphs.sam2 import Decoder, Encoder
+from wordmask_export.models import clip_csa, clip_text, loftup
+from wordmask_export.models.backbones import BackboneImage, BackboneModels
+from wordmask_export.models.normalise import Normalise
+from wordmask_export.models.pipeline import Models
+from wordmask_export.models.transformer import Attention
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wordmask_export.models.normalise import Normalise
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # sam2.utils.transforms.SAM2Transforms
-
-
-class Normalise(nn.Module):
-    """Bytes u8 (B, H, W, 3) -> f32 (B, 3, H, W), of mean 0 and deviation 1 over the training photos."""
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
-        self.register_buffer("scale", scale.float(), persistent=False)
-        self.register_buffer(
-            "offset", (-255 * torch.tensor(mean, dtype=torch.float64) * scale).float(), persistent=False
-        )
-
-    def forward(self, image: Tensor) -> Tensor:
-        # cast first: TensorRT's layers take no uint8 but a cast
-        return (image.float() * self.scale + self.offset).permute(0, 3, 1, 2)  # type: ignore[operator]
 
 
 class Encoder(nn.Module):

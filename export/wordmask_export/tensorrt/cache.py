@@ -22,7 +22,7 @@ from wordmask.bundle.engines import (
     sidecars,
 )
 from wordmask.errors import EngineError
-from wordmask_export.trt_api import EngineBuildError
+from wordmask_export.tensorrt.api import EngineBuildError
 
 LOCK, LOG, TIMING = ".lock", "build.log", "timing.cache"
 WORK = ".work_"  # prefix of folders that are being written or removed; no engine's name begins so

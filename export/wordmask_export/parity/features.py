@@ -12,8 +12,8 @@ import torch
 
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import FeaturesManifest
-from wordmask_export.backbones import MEAN, STD, BackboneModels
-from wordmask_export.parity import (
+from wordmask_export.models.backbones import MEAN, STD, BackboneModels
+from wordmask_export.parity.pipeline import (
     Array,
     Figure,
     Tolerances,

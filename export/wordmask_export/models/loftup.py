@@ -1,7 +1,7 @@
 """LoftUp, the feature upsampler: pixels attend to low-resolution features.
 
 LoftUp: Huang et al., "LoftUp: Learning a Coordinate-Based Feature Upsampler for Vision Foundation Models" (ICCV 2025).
-This is the plain module with the published checkpoints' parameter names; loftup_graph.py turns it into the fast exact
+This is the plain module with the published checkpoints' parameter names; graphs/loftup.py turns it into the fast exact
 form that is exported.
 """
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wordmask_export.transformer import State
+from wordmask_export.models.transformer import State
 
 HEADS = 4  # of the cross-attention; no parameter's shape tells it
 SCALARS = 5  # row, column, r, g, b

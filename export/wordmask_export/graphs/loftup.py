@@ -10,7 +10,7 @@ What is done, all of it exact up to rounding:
 - The class head is part of the graph: the (dim, H, W) map never leaves it.
 - The guidance comes with the 2 pixels around it that two 3x3 convolutions see, and with a map of what of it lies in the
   picture. So a graph computes a whole picture or any tile of it, and its memory is that of the tile.
-- The form for CPUs has fewer products in the convolutions (wordmask_export.winograd).
+- The form for CPUs has fewer products in the convolutions (wordmask_export.graphs.winograd).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wordmask_export.loftup import HEADS, SCALARS, CrossAttention, FeedForward, LoftUp
-from wordmask_export.winograd import Winograd
+from wordmask_export.graphs.winograd import Winograd
+from wordmask_export.models.loftup import HEADS, SCALARS, CrossAttention, FeedForward, LoftUp
 
 HALO = 2  # pixels that two 3x3 convolutions see beyond a tile
 MULTIPLE = 16  # matrix and vector units want channel counts that this divides

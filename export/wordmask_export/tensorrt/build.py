@@ -15,10 +15,10 @@ from wordmask.bundle.engines import PLAN, SCHEMA, Precision, Request, Sidecar, T
 from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest import File, Graph, Manifest
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask_export.engines_disk import Report, locked, read_timing, remove_stale, store, up_to_date, write_timing
-from wordmask_export.profiles import profiles
-from wordmask_export.trt_api import EngineBuildError, usable_tensorrt
-from wordmask_export.trt_builder import compile_network, verify
+from wordmask_export.tensorrt.api import EngineBuildError, usable_tensorrt
+from wordmask_export.tensorrt.cache import Report, locked, read_timing, remove_stale, store, up_to_date, write_timing
+from wordmask_export.tensorrt.compiler import compile_network, verify
+from wordmask_export.tensorrt.profiles import profiles
 
 ON_CPU = "loftup_cpu"  # a form that a GPU gains nothing from
 UNUSED = "loftup_features"  # the runtime does not load it: LoftUp's weights once more, for those who want features
@@ -179,7 +179,7 @@ def typed_graph(bundle: Path, name: str, entry: Graph, precision: Precision) -> 
     """
     import onnx  # noqa: PLC0415
 
-    from wordmask_export.precision import typed  # noqa: PLC0415
+    from wordmask_export.precision.policy import typed  # noqa: PLC0415
 
     path = bundle / entry.file
     check_file(path, entry)

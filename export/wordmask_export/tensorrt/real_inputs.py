@@ -28,7 +28,7 @@ class RealInputs:
 
     def __init__(self, bundle: Path, manifest: Manifest) -> None:
         self._bundle, self._manifest = bundle, manifest
-        folder = Path(__file__).parent / "data"
+        folder = Path(__file__).parents[1] / "data"
         self._photos = [np.asarray(Image.open(folder / name).convert("RGB")) for name in PHOTOS]
 
     def of(self, graph: str, profile: Profile) -> Arrays:

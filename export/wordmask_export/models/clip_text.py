@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wordmask_export.clip_csa import HEAD_WIDTH, require
-from wordmask_export.transformer import State, Transformer
+from wordmask_export.models.clip_csa import HEAD_WIDTH, require
+from wordmask_export.models.transformer import State, Transformer
 
 PARTS = ("token_embedding.", "positional_embedding", "transformer.", "ln_final.", "text_projection")
 

@@ -20,11 +20,11 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor, nn
 
 from wordmask.bundle.manifest import Model
-from wordmask_export import loftup
-from wordmask_export.clip_csa import interpolate_positions
-from wordmask_export.models import LICENCES, loftup_wanted, read_loftup
-from wordmask_export.sam2_graphs import Normalise
-from wordmask_export.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
+from wordmask_export.models import loftup
+from wordmask_export.models.clip_csa import interpolate_positions
+from wordmask_export.models.normalise import Normalise
+from wordmask_export.models.pipeline import LICENCES, loftup_wanted, read_loftup
+from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
 
 MEAN, STD = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 

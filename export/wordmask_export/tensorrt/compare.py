@@ -14,8 +14,8 @@ from wordmask.backends.tensorrt.cuda import target_of
 from wordmask.bundle.engines import find_engine, read_plan
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import EngineError, MissingExtraError
-from wordmask_export.engines import Choice
-from wordmask_export.engines_debug_inputs import Arrays, RealInputs
+from wordmask_export.tensorrt.build import Choice
+from wordmask_export.tensorrt.real_inputs import Arrays, RealInputs
 
 MakeRunner = Callable[[bytes, int], Any]  # plan and number of the profile -> a Polygraphy runner
 

@@ -1,4 +1,6 @@
-"""Pixel-adaptive mask refinement as an ONNX graph: `python -m wordmask_export.pamr` writes the one the runtime ships.
+"""Pixel-adaptive mask refinement as an ONNX graph.
+
+`python -m wordmask_export.graphs.pamr` writes the one the runtime ships.
 
 PAMR: Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), equations 2 and 3; SCLIP
 takes 10 steps over the neighbours at distances 8 and 16. Each step replaces a pixel's scores by a mean of its
@@ -22,7 +24,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from wordmask.bundle.manifest import Tensor
 from wordmask.dense import pamr
-from wordmask_export.onnx_export import OPSET
+from wordmask_export.graphs.onnx_export import OPSET
 
 STEPS, DISTANCES = 10, (8, 16)
 IR_VERSION = 10

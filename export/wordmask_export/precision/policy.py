@@ -23,7 +23,7 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from wordmask.bundle.engines import Precision
-from wordmask_export.retype import retype, value_types, widened
+from wordmask_export.precision.retype import retype, value_types, widened
 
 STATISTICS = ("ReduceMean", "ReduceSum", "ReduceL2", "Pow", "Sqrt", "Reciprocal")
 ELEMENTWISE = {"Add", "Sub", "Mul", "Div", "Neg", "Max", "Min", "Clip", "Cast"}

@@ -22,10 +22,10 @@ from wordmask.bundle.manifest import AnyManifest, Loftup, Manifest
 from wordmask.dense.loftup import HALO, window_inputs
 from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
-from wordmask_export import clip_csa
-from wordmask_export.graphs import ClipImage, Protocol
-from wordmask_export.loftup import LoftUp
-from wordmask_export.models import Models, image_predictor
+from wordmask_export.graphs.specs import ClipImage, Protocol
+from wordmask_export.models import clip_csa
+from wordmask_export.models.loftup import LoftUp
+from wordmask_export.models.pipeline import Models, image_predictor
 
 Array = NDArray[Any]
 BATCH = 4
@@ -276,7 +276,7 @@ def upsampled(module: LoftUp, inputs: dict[str, Array]) -> Array:
 
 def real_photos() -> list[Array]:
     """The two photos this package ships, RGB."""
-    folder = Path(__file__).parent / "data"
+    folder = Path(__file__).parents[1] / "data"
     return [np.asarray(Image.open(folder / name).convert("RGB")) for name in ("chelsea.jpg", "coffee.jpg")]
 
 

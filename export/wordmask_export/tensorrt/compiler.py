@@ -14,7 +14,15 @@ from typing import Any
 
 from wordmask.bundle.engines import Precision, Profile, shape_of
 from wordmask.bundle.manifest import Graph, Tensor
-from wordmask_export.trt_api import SHOWN, EngineBuildError, last, make_logger, make_monitor, usable_tensorrt, version
+from wordmask_export.tensorrt.api import (
+    SHOWN,
+    EngineBuildError,
+    last,
+    make_logger,
+    make_monitor,
+    usable_tensorrt,
+    version,
+)
 
 STRONG_BY_DEFAULT = 11  # since this version every network is strongly typed
 DTYPES = {"uint8": "UINT8", "int32": "INT32", "float32": "FLOAT"}

@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from wordmask.bundle.manifest import Model
-from wordmask_export import loftup
-from wordmask_export.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
+from wordmask_export.models import loftup
+from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
 
 LOFTUP_CHECKPOINTS = ("clip", "dinov2s", "dinov2s_reg", "dinov2b", "dinov2b_reg", "siglip", "siglip2")
 STABILITY = {  # what sam2.build_sam sets beyond the YAML: fall back to the best of three if the single mask is unstable
