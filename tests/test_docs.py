@@ -30,7 +30,7 @@ FENCES = {
     "python before": COMPILED,
     "dockerfile": SHOWN,
 }  # before: of the PyTorch pipeline, which is not here
-ELSEWHERE = ("serving.md",)  # run by tests/runtime/test_triton_docs.py, over what stands in for a server
+ELSEWHERE = ("serving.md",)  # run by tests/runtime/triton/test_docs.py, over what stands in for a server
 NOT_INSTALLED = ("fiftyone", "supervision")  # blocks that import these are compiled
 COMMANDS = {
     "run": RUN,  # but for devices and clusters that are not here
@@ -54,7 +54,7 @@ OTHERS = {
     "cat": "the system's",
     "docker": "takes NVIDIA's server",
     "perf_analyzer": "comes with NVIDIA's server",
-    "polygraphy": "its lines are tested in tests/export/test_engines_debug.py",
+    "polygraphy": "its lines are tested in tests/export/tensorrt/test_debug.py",
     "clip_guided_segmentation_loftup.py": "the PyTorch pipeline's script",
 }
 

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from fuzzing import fuzz
 from wordmask import rle
 from wordmask.arrays import BoolMask
 from wordmask.rle import RLE
-
-from .fuzzing import fuzz
 
 coco = pytest.importorskip("pycocotools.mask")
 

@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+from fake_cuda import FakeCuda
+from fake_tensorrt_runtime import FakeTensorRT
 from wordmask import Options, Segmenter
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.backends.tensorrt.cuda_memory import CudaTensor
@@ -18,9 +20,6 @@ from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
 from wordmask.types import Vocabulary
 from wordmask_export.tensorrt.profiles import profiles
-
-from .fake_cuda import FakeCuda
-from .fake_trt import FakeTensorRT
 
 WORDS = ["red striped", "blue", "green dotted"]
 OPTIONS = Options(min_confidence=0.3, upsample="full")
