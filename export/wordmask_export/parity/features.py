@@ -1,4 +1,4 @@
-"""Proves that the graphs of a bundle for features compute what the PyTorch models compute; see parity."""
+"""Proves that the graphs of a bundle for features compute what the PyTorch models compute; see pipeline."""
 
 from __future__ import annotations
 

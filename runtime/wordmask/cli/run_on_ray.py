@@ -74,7 +74,7 @@ def run_ray(
     tell: Callable[[str], None],
     progress: Callable[[int], None],
 ) -> Totals:
-    """Does what folder.run_folder does, on a cluster."""
+    """Does what wordmask.run.local does, on a cluster."""
     from wordmask.backends.onnxruntime.graph import default_threads
     from wordmask.distributed.cluster import Crew, connected
     from wordmask.run.execution import Run, all_settings, facts

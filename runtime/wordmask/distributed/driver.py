@@ -40,7 +40,7 @@ def store_at(out: Place) -> Folder | RemoteFolder:
 
 
 def run_on_cluster(run: Run, errand: Errand, crew: Crew, stop: threading.Event) -> Totals:
-    """Segments every photo, as folder.run_folder does; what that raises is raised here too.
+    """Segments every photo, as run.local.run_folder does; what that raises is raised here too.
 
     Args:
         run: what it is about.

@@ -144,7 +144,7 @@ class FinishedRun:
 def _words(path: Path) -> tuple[str, ...]:
     try:
         with path.open("rb") as file:
-            head = json.loads(file.readline(_FIRST_LINE).rstrip(b",\n") + b"}")  # see output.coco_document
+            head = json.loads(file.readline(_FIRST_LINE).rstrip(b",\n") + b"}")  # see formats.coco.coco_document
         words = tuple(str(category["name"]) for category in head["categories"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ConversionError(f"{path} does not begin with the words ({error!r}): run into the folder again") from error

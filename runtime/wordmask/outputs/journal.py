@@ -1,7 +1,8 @@
 """journal.jsonl: a line a photo. What a killed run leaves in it tells the next one where to go on.
 
 Before a photo is touched, a row says `started`; after its outputs stand under their names, a row tells how it ended. A
-`died` row is written by who watched the process go (see supervisor). A finished journal holds the photos' rows alone.
+`died` row is written by who watched the process go (see run.supervisor). A finished journal holds the photos' rows
+alone.
 """
 
 from __future__ import annotations

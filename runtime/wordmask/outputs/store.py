@@ -63,7 +63,7 @@ class Folder:
         return str(self.path)
 
     def write(self, contents: Mapping[str, Iterable[bytes]]) -> None:
-        """All are on the disk before the first takes its name; see output.write_files."""
+        """All are on the disk before the first takes its name; see files.write_files."""
         write_files({self.path / name: parts for name, parts in contents.items()})
 
     def read(self, names: Iterable[str]) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ class Found:
     Attributes:
         class_index: into the run's words.
         score: see Instance, likewise clip_confidence and sam_iou.
-        points: x, y in units of the grid (see outlines), and the label, of each prompt point.
+        points: x, y in units of the grid (see svg_outlines), and the label, of each prompt point.
         path: its outline as the d of an SVG path, in the same units.
     """
 

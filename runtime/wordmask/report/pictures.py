@@ -48,8 +48,8 @@ def make_pictures(
         lenient: take garbled JPEGs.
 
     Returns:
-        The pictures by kind (layout.REPORT_PICTURES), without those that cannot be made: of a photo that has gone, or
-        a class map that was not kept.
+        The pictures by kind (outputs.layout.REPORT_PICTURES), without those that cannot be made: of a photo that has
+        gone, or a class map that was not kept.
 
     Raises:
         OutputError: one cannot be written.

@@ -52,9 +52,9 @@ class Run:
         jobs: the photos.
         words: the classes.
         settings: what was asked for.
-        bundle: see summary.bundle_facts.
+        bundle: see outputs.summary.bundle_facts.
         kinds: the outputs that each photo has.
-        restart: see resume.prepare. retry_quarantined: see there.
+        restart: see outputs.resume.prepare. retry_quarantined: see there.
         tell: takes a line about a photo that deserves one.
         progress: takes the number of photos done, after each.
     """

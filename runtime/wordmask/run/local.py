@@ -57,9 +57,9 @@ def run_folder(
         options: thresholds and prompts.
         out: output folder, made if missing.
         writing: optional outputs.
-        settings: noted in run.json; what an earlier run must have had too, but for resume.FREE.
+        settings: noted in run.json; what an earlier run must have had too, but for outputs.resume.FREE.
         lenient: take garbled JPEGs as far as they can be decoded, and say so.
-        restart: see resume.prepare. retry_quarantined: see there.
+        restart: see outputs.resume.prepare. retry_quarantined: see there.
         in_flight: photos under way at once; the results do not depend on it.
         stop: when set, the run ends soon.
         tell: takes a line about a photo that deserves one.

@@ -256,7 +256,7 @@ def scenes(tmp_path_factory):
 
 
 def test_scenes_in_a_folder_are_segmented_as_well_as_scenes_are(scenes, tiny, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(eval, "_segmenter", lambda args: tiny)
+    monkeypatch.setattr(eval_command, "_segmenter", lambda args: tiny)
     command = ["eval", "--dataset", "folder", "--root", str(scenes), "--masks", "--json", str(tmp_path / "f.json")]
     assert main(command) == 0
     assert "2 photos" in capsys.readouterr().out
