@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import extras, rle
-from wordmask.arrays import Floats
+from wordmask.arrays import BoolMask, Floats
 from wordmask.backends import Value
 from wordmask.errors import VocabularyError
 from wordmask.rle import RLE
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RLE",
+    "BoolMask",
     "EncodedPhoto",
+    "Floats",
     "Instance",
     "Options",
     "Prompt",
