@@ -46,14 +46,14 @@ def shared_photos() -> Path:
 @pytest.fixture(scope="session")
 def small_choice():
     pytest.importorskip("torch")
-    from wordmask_export.models import Choice
+    from wordmask_export.models.pipeline import Choice
 
     return Choice(clip=str(DATA / "small_clip.json"), sam2=str(DATA / "small_sam2.yaml"), weights="random:0")
 
 
 @pytest.fixture(scope="session")
 def small_protocol():
-    from wordmask_export.graphs import Protocol
+    from wordmask_export.graphs.specs import Protocol
 
     return Protocol(window=64, stride=32, short_side=96, long_side=256)
 
@@ -61,7 +61,7 @@ def small_protocol():
 @pytest.fixture(scope="session")
 def small_models(small_choice):
     """The PyTorch models the small bundle is made of: the same seed gives the same weights."""
-    from wordmask_export.models import load
+    from wordmask_export.models.pipeline import load
 
     return load(small_choice)
 
@@ -95,8 +95,8 @@ def small_bundle(small_choice, small_protocol, made_once) -> Path:
 def features_bundle(made_once) -> Path:
     """A bundle for features alone: DINOv2 with registers, narrow, with random weights."""
     pytest.importorskip("torch")
-    from wordmask_export.backbones import BackboneChoice
     from wordmask_export.build_features import build_features
+    from wordmask_export.models.backbones import BackboneChoice
 
     sizes = {"embed_dim": 32, "depth": 1, "num_heads": 2}
     choice = BackboneChoice("dinov2s_reg", weights="random:3", sizes=sizes)

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from wordmask import Segmenter
-from wordmask.bundle import Bundle, find_bundle
-from wordmask.cli import main, make_parser
+from wordmask.bundle.opening import Bundle
+from wordmask.bundle.search import find_bundle
+from wordmask.cli.main import main, make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -29,7 +30,7 @@ FENCES = {
     "python before": COMPILED,
     "dockerfile": SHOWN,
 }  # before: of the PyTorch pipeline, which is not here
-ELSEWHERE = ("serving.md",)  # run by tests/runtime/test_triton_docs.py, over what stands in for a server
+ELSEWHERE = ("serving.md",)  # run by tests/runtime/triton/test_docs.py, over what stands in for a server
 NOT_INSTALLED = ("fiftyone", "supervision")  # blocks that import these are compiled
 COMMANDS = {
     "run": RUN,  # but for devices and clusters that are not here
@@ -53,7 +54,7 @@ OTHERS = {
     "cat": "the system's",
     "docker": "takes NVIDIA's server",
     "perf_analyzer": "comes with NVIDIA's server",
-    "polygraphy": "its lines are tested in tests/export/test_engines_debug.py",
+    "polygraphy": "its lines are tested in tests/export/tensorrt/test_debug.py",
     "clip_guided_segmentation_loftup.py": "the PyTorch pipeline's script",
 }
 
@@ -150,7 +151,7 @@ def place(tmp_path, monkeypatch, shared):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("wordmask.pipeline.Segmenter", load)
-    monkeypatch.setattr("wordmask.compat_masks.Segmenter", load)
+    monkeypatch.setattr("wordmask.compat.guided_masks.Segmenter", load)
     return tmp_path
 
 

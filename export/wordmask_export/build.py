@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from wordmask.manifest import FILE_NAME, SCHEMA, Graph, Manifest
-from wordmask.manifest_features import FeaturesManifest
-from wordmask_export import graphs, models
-from wordmask_export.half_weights import round_weights, shrink
-from wordmask_export.onnx_export import Spec, describe, export
-from wordmask_export.parity import Figure, Parity
-from wordmask_export.precision import convert
+from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, Graph, Manifest
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask_export.graphs import specs as graphs
+from wordmask_export.graphs.onnx_export import Spec, describe, export
+from wordmask_export.models import pipeline
+from wordmask_export.parity.pipeline import Figure, Parity
+from wordmask_export.precision.half_weights import round_weights, shrink
+from wordmask_export.precision.policy import convert
 
 Precision = Literal["fp32", "fp16"]
 Domain = Literal["photos", "synthetic", "random"]
@@ -54,7 +55,7 @@ def tell(text: str) -> None:
 
 def build(
     out: Path,
-    choice: models.Choice,
+    choice: pipeline.Choice,
     protocol: graphs.Protocol,
     *,
     precision: Precision = "fp32",
@@ -86,7 +87,7 @@ def build(
 
     def make(work: Path) -> tuple[Manifest, list[Line]]:
         report("loading the models")
-        loaded = models.load(choice)
+        loaded = pipeline.load(choice)
         if half_weights:
             for module in (loaded.clip, loaded.loftup, loaded.sam2):
                 if module is not None:
@@ -164,7 +165,7 @@ def export_all(
 
 def _manifest(
     work: Path,
-    loaded: models.Models,
+    loaded: pipeline.Models,
     protocol: graphs.Protocol,
     entries: dict[str, Graph],
     precision: Precision,
@@ -181,7 +182,7 @@ def _manifest(
         clip=graphs.clip_constants(loaded, protocol, describe(_copy_merges(work))),
         loftup=graphs.loftup_constants(loaded.loftup) if loaded.loftup else None,
         sam2=graphs.sam2_constants(loaded),
-        tools=models.tool_versions(),
+        tools=pipeline.tool_versions(),
     ).sealed()
 
 

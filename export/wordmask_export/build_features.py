@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from wordmask.manifest import SCHEMA
-from wordmask.manifest_features import Backbone, FeaturesManifest
-from wordmask_export import backbones, graphs
+from wordmask.bundle.manifest import SCHEMA, Backbone, FeaturesManifest
 from wordmask_export.build import Line, Precision, compare_all, export_all, tell, write_bundle
-from wordmask_export.half_weights import round_weights
-from wordmask_export.models import tool_versions
-from wordmask_export.parity_features import FeatureParity
+from wordmask_export.graphs import specs as graphs
+from wordmask_export.models import backbones
+from wordmask_export.models.pipeline import tool_versions
+from wordmask_export.parity.features import FeatureParity
+from wordmask_export.precision.half_weights import round_weights
 
 
 def build_features(

@@ -2,6 +2,6 @@
 
 import sys
 
-from wordmask.cli import main
+from wordmask.cli.main import main
 
 sys.exit(main())

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from wordmask.backends import Graph
 from wordmask.backends.device import parse_device
-from wordmask.backends.late import LateGraph
+from wordmask.backends.lazy import LateGraph
 from wordmask.backends.load import load_graph
-from wordmask.backends.ort import default_threads
-from wordmask.bundle import Bundle
-from wordmask.upsampler import Tiling
+from wordmask.backends.onnxruntime.graph import default_threads
+from wordmask.bundle.opening import Bundle
+from wordmask.dense.loftup import Tiling
 
 if TYPE_CHECKING:
-    from wordmask.engines import Precision
+    from wordmask.bundle.engines import Precision
 
 STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 LATE = ("clip_text", "loftup_features")  # loaded when they are first used

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,63 +12,38 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
-from wordmask.backends.late import LateGraph
-from wordmask.backends.ort import default_threads
-from wordmask.bundle import Bundle, open_bundle, user_cache
-from wordmask.classmap import ClassMap, classify, join
-from wordmask.decoder import BATCH as PROMPTS_A_RUN
-from wordmask.decoder import decode_prompts
-from wordmask.dense import DenseBranch, Upsampler
-from wordmask.dense_features import upsampled_features
-from wordmask.encoder import encode_photo
+from wordmask.backends.lazy import LateGraph
+from wordmask.backends.onnxruntime.graph import default_threads
+from wordmask.bundle.manifest import Clip, Manifest
+from wordmask.bundle.opening import Bundle, open_bundle
+from wordmask.bundle.search import user_cache
+from wordmask.dense.branch import DenseBranch, Upsampler
+from wordmask.dense.classmap import ClassMap, classify, join
+from wordmask.dense.pamr import load_pamr, refined_bands
+from wordmask.dense.photo_features import upsampled_features
+from wordmask.dense.similarities import Similarities, Words
+from wordmask.dense.windows import resize_for_clip
 from wordmask.errors import BundleError
-from wordmask.image import check_rgb, decode
-from wordmask.instances import make_instances
 from wordmask.loading import LoadedGraphs, load_graphs
-from wordmask.manifest import Clip, Manifest
-from wordmask.masks import paint
 from wordmask.memory import with_less
-from wordmask.pamr import load_pamr, refined_bands
-from wordmask.preprocess import Photo, resize_for_clip, resize_for_sam2
-from wordmask.prompts import extract_prompts
-from wordmask.similarities import Similarities, Words
-from wordmask.types import EncodedPhoto, Floats, Options, Prompt, Segmentation, Vocabulary
-from wordmask.words import WordEmbedder, default_background
+from wordmask.objects.instances import make_instances
+from wordmask.objects.masks import paint
+from wordmask.objects.prompts import extract_prompts
+from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
+from wordmask.objects.sam2 import decode_prompts, encode_photo, resize_for_sam2
+from wordmask.photo.reading import check_rgb, decode
+from wordmask.text.embedder import WordEmbedder
+from wordmask.text.queries import Queries
+from wordmask.text.word_lists import default_background
+from wordmask.timing import Clock
+from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation, Vocabulary
 
 if TYPE_CHECKING:
-    from wordmask.engines import Precision
+    from wordmask.bundle.engines import Precision
 
-
-@dataclass(frozen=True, eq=False)
-class Queries:
-    """A vocabulary as the class map needs it.
-
-    Attributes:
-        vocabulary: what was asked for.
-        embeddings: f32 (Q, D), of unit length, of all words and synonyms, the background's at the end.
-        class_starts: the index of each class's first word.
-    """
-
-    vocabulary: Vocabulary
-    embeddings: Floats
-    class_starts: tuple[int, ...]
-
-
-class Clock:
-    """Seconds a stage, of one photo."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Adds the time spent inside to the stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+__all__ = ["Clock", "Queries", "Segmenter"]  # the first two are handed on
 
 
 class Segmenter:
@@ -250,8 +223,8 @@ class Segmenter:
             prompts: N prompts of that photo.
 
         Returns:
-            Logits f32 (N, m, m), m being the manifest's mask_size: `wordmask.masks.upsample` makes masks of them; and
-            SAM2's estimate of each mask's IoU, f32 (N,).
+            Logits f32 (N, m, m), m being the manifest's mask_size: `wordmask.objects.masks.upsample` makes masks of
+            them; and SAM2's estimate of each mask's IoU, f32 (N,).
         """
         graph = self._graphs["sam2_decoder"]
         constants = self.manifest.sam2
@@ -364,7 +337,7 @@ class Segmenter:
             return with_less(run, self._loaded.windows_a_run)
 
     def refined(self, similarities: Floats, photo: Photo) -> Iterator[Floats]:
-        """Similarities f32 (Q, h, w) of a photo u8 (H, W, 3), refined by its colours (see wordmask.pamr).
+        """Similarities f32 (Q, h, w) of a photo u8 (H, W, 3), refined by its colours (see wordmask.dense.pamr).
 
         Yields:
             Bands of the photo from top to bottom, f32 (Q, rows, W).

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.types import Floats
+from wordmask.arrays import Floats
 
 Indices = NDArray[np.int64]
 

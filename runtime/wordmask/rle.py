@@ -10,10 +10,12 @@ Where rlemasklib is installed (the extra `fast`), it goes over the pixels; what 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.types import RLE, BoolMask
+from wordmask.arrays import BoolMask
 
 try:
     from rlemasklib import RLEMask
@@ -23,6 +25,19 @@ except ImportError:
 Integers = NDArray[np.int64]
 _MAX_PIXELS = 2**32 - 1  # pycocotools keeps run lengths in 32 bits
 _MAX_GROUPS = 7  # a difference of two such lengths
+
+
+@dataclass(frozen=True)
+class RLE:
+    """A binary mask in COCO's compressed run-length code (column-major).
+
+    Attributes:
+        size: (height, width).
+        counts: the code, ASCII.
+    """
+
+    size: tuple[int, int]
+    counts: str
 
 
 def encode(mask: BoolMask) -> RLE:

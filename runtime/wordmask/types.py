@@ -9,15 +9,26 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask import extras, rle
+from wordmask.arrays import BoolMask, Floats
 from wordmask.backends import Value
 from wordmask.errors import VocabularyError
+from wordmask.rle import RLE
 
 if TYPE_CHECKING:
     from supervision import Detections
 
-BoolMask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
-
+__all__ = [
+    "RLE",
+    "BoolMask",
+    "EncodedPhoto",
+    "Floats",
+    "Instance",
+    "Options",
+    "Prompt",
+    "Segmentation",
+    "Vocabulary",
+]
 MOST_CLASSES = 65535  # a label is 16 bits, and 0 is none
 LONGEST_WORD = 2000  # characters; CLIP reads some 300, and joining the letters of a word takes time by their square
 
@@ -40,7 +51,7 @@ class Options:
         negative_points: points a region taken from other classes' confident pixels.
         negative_min_confidence: confidence such a pixel needs.
         boxes: add the region's bounding box to its prompt.
-        pamr: refine the class map by the photo's colours (see wordmask.pamr); seconds a photo.
+        pamr: refine the class map by the photo's colours (see wordmask.dense.pamr); seconds a photo.
     """
 
     use_loftup: bool | None = None
@@ -156,19 +167,6 @@ class EncodedPhoto:
     size: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class RLE:
-    """A binary mask in COCO's compressed run-length code (column-major).
-
-    Attributes:
-        size: (height, width).
-        counts: the code, ASCII.
-    """
-
-    size: tuple[int, int]
-    counts: str
-
-
 @dataclass(frozen=True, eq=False)
 class Instance:
     """One object: a mask with its word.
@@ -232,6 +230,15 @@ class Segmentation:
         Raises:
             MissingExtraError: supervision is not installed.
         """
-        from wordmask.supervision_bridge import detections  # noqa: PLC0415
+        extras.need("Segmentation.to_supervision", "supervision", extras.SUPERVISION)
+        from supervision import Detections  # noqa: PLC0415
 
-        return detections(self)
+        found = self.instances
+        masks = [rle.decode(instance.mask) for instance in found]
+        return Detections(
+            xyxy=np.array([instance.box for instance in found], np.float32).reshape(-1, 4),
+            mask=np.array(masks, np.bool_).reshape(-1, *self.semantic.shape),
+            confidence=np.array([instance.score for instance in found], np.float32),
+            class_id=np.array([instance.class_index for instance in found], np.int64),
+            data={"class_name": np.array([instance.word for instance in found], np.str_)},
+        )

@@ -28,7 +28,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory, screenshots: Path):
     driver = shutil.which("chromedriver")
     if browser is None or driver is None:
         pytest.skip("no Chromium with its driver: apt-get install chromium chromium-driver")
-    from .chromium import Chromium
+    from chromium import Chromium
 
     window = Chromium(browser, driver, tmp_path_factory.mktemp("profile"), screenshots)
     yield window

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
-from wordmask.cli import main
-from wordmask_bench.bench_html import page
-from wordmask_bench.bench_report import read_report
-
-from ..benchmarks.test_compare import Sharpened
+from sharpened_segmenter import Sharpened
+from wordmask.cli.main import main
+from wordmask_bench.speed.page import page
+from wordmask_bench.speed.report import read_report
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=alert(1)>"

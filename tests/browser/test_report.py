@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from wordmask.photo_work import Writing
+from folder_runs import run
+from stub_segmenter import StubSegmenter, Trouble, write_photos
 from wordmask.report.data import Found, ReportPhoto, Run
 from wordmask.report.html import report_page
-
-from ..runtime.folder_runs import run
-from ..runtime.stub_segmenter import StubSegmenter, Trouble, write_photos
+from wordmask.run.photo_work import Writing
 
 HOSTILE = "<script>document.title = 'taken'</script>"
 SUMMARY = {

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-_spec = importlib.util.spec_from_file_location("trt_standin", Path(__file__).with_name("trt_standin.py"))
-standin = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(standin)
+import tensorrt_standin as standin
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +23,7 @@ def trt_standin():
 @pytest.fixture(scope="session")
 def full_bundle(made_once) -> Path:
     """ViT-B/16, LoftUp for CLIP and SAM2.1 tiny with random weights; one window a square photo."""
-    from wordmask.cli import main
+    from wordmask.cli.main import main
 
     options = ("--sam2", "sam2.1_hiera_tiny", "--weights", "random:0", "--short-side", "224")
 

@@ -11,12 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 import onnx  # noqa: E402
 
-from wordmask.bundle import open_bundle  # noqa: E402
-from wordmask.manifest import read_manifest  # noqa: E402
+from wordmask.bundle.manifest_reading import read_manifest  # noqa: E402
+from wordmask.bundle.opening import open_bundle  # noqa: E402
 from wordmask_export import build as build_module  # noqa: E402
-from wordmask_export import onnx_export  # noqa: E402
 from wordmask_export.build import BuildError, TargetError, build  # noqa: E402
-from wordmask_export.parity import Figure, Parity, worst_iou  # noqa: E402
+from wordmask_export.graphs import onnx_export  # noqa: E402
+from wordmask_export.parity.pipeline import Figure, Parity, worst_iou  # noqa: E402
 
 
 def quiet(text: str) -> None:

@@ -13,8 +13,8 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from wordmask.cli import main
-from wordmask.manifest import read_manifest
+from wordmask.bundle.manifest_reading import read_manifest
+from wordmask.cli.main import main
 
 pytestmark = pytest.mark.full_size
 

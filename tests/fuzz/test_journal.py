@@ -9,14 +9,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from wordmask.errors import OutputError, ResumeError
-from wordmask.journal import Journal, note_death
-from wordmask.photos import Job
-from wordmask.resume import prepare
-from wordmask.store import Folder
-from wordmask.summary import Totals
-
-from .fuzzing import fuzz
+from wordmask.outputs.journal import Journal, note_death
+from wordmask.outputs.resume import prepare
+from wordmask.outputs.store import Folder
+from wordmask.outputs.summary import Totals
+from wordmask.photo.job import Job
 
 JOBS = [
     Job(Path(f"in/{name}.jpg"), name, number, (number, 7)) for number, name in enumerate(("a", "b", "c/d"), start=1)

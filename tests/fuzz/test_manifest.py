@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from wordmask.engines import SIDECAR, Range, Request, Sidecar, Target, read_sidecar
+from fuzzing import fuzz
+from wordmask.bundle.engines import SIDECAR, Range, Request, Sidecar, Target, read_sidecar
+from wordmask.bundle.manifest import File
+from wordmask.bundle.manifest_reading import FILE_NAME, parse, read_manifest
 from wordmask.errors import EngineError, ManifestError
-from wordmask.manifest import FILE_NAME, File, parse, read_manifest
-
-from .fuzzing import fuzz
 
 TINY = Path(__file__).resolve().parents[2] / "models_cache" / "tiny"
 MANIFEST = (TINY / FILE_NAME).read_text(encoding="utf-8")

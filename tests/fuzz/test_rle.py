@@ -9,10 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from fuzzing import fuzz
 from wordmask import rle
-from wordmask.types import RLE, BoolMask
-
-from .fuzzing import fuzz
+from wordmask.arrays import BoolMask
+from wordmask.rle import RLE
 
 coco = pytest.importorskip("pycocotools.mask")
 

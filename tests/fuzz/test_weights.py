@@ -13,9 +13,8 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save  # noqa: E402
 
-from wordmask_export.weights import WeightsError, read  # noqa: E402
-
-from .fuzzing import fuzz  # noqa: E402
+from fuzzing import fuzz  # noqa: E402
+from wordmask_export.models.weights import WeightsError, read  # noqa: E402
 
 
 def samples() -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wordmask.backends.cuda import GpuMemoryError
+from wordmask.backends.tensorrt.cuda import GpuMemoryError
 from wordmask.memory import with_less
 
 ERRORS = {

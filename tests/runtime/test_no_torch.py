@@ -32,7 +32,7 @@ def test_every_module_imports_with_torch_blocked():
 
 def test_a_photo_is_segmented_with_torch_blocked(small_bundle, examples, tmp_path):
     done = python(
-        "from wordmask.cli import main\n"
+        "from wordmask.cli.main import main\n"
         f"sys.exit(main(['run', {str(examples / 'chelsea.jpg')!r}, '--vocabulary', 'cat', "
         f"'--bundle', {str(small_bundle)!r}, '--output', {str(tmp_path)!r}]))"
     )
@@ -41,7 +41,7 @@ def test_a_photo_is_segmented_with_torch_blocked(small_bundle, examples, tmp_pat
 
 
 def test_build_without_its_extra_names_it(tmp_path):
-    done = python(f"from wordmask.cli import main\nsys.exit(main(['build', {str(tmp_path / 'x')!r}]))")
+    done = python(f"from wordmask.cli.main import main\nsys.exit(main(['build', {str(tmp_path / 'x')!r}]))")
     assert done.returncode == 2
     assert "pip install 'wordmask[export]'" in done.stderr
     assert "Traceback" not in done.stderr

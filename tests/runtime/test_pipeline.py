@@ -8,10 +8,10 @@ from PIL import Image
 
 from wordmask import Options, Segmenter
 from wordmask.errors import BundleError
-from wordmask.image import decode
-from wordmask.pipeline import Clock
-from wordmask.prompts import extract_prompts
+from wordmask.objects.prompts import extract_prompts
+from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
+from wordmask.timing import Clock
 from wordmask.types import Prompt, Vocabulary
 
 WORDS = ["cat", "cup, mug", "truck", "spoon"]
@@ -25,7 +25,7 @@ def low(photo, **settings):
 @pytest.fixture(scope="module")
 def chain(small_models, segmenter):
     pytest.importorskip("torch")
-    from wordmask_bench.baseline import EagerChain
+    from wordmask_bench.torch_baseline.chain import EagerChain
 
     return EagerChain(small_models, segmenter.manifest.clip)
 
@@ -135,7 +135,7 @@ def test_a_bundle_without_loftup_says_so(small_choice, small_protocol, small_bun
     import dataclasses
     import shutil
 
-    from wordmask.manifest import read_manifest
+    from wordmask.bundle.manifest_reading import read_manifest
 
     shutil.copytree(small_bundle, tmp_path / "b")
     manifest = read_manifest(small_bundle)
@@ -173,7 +173,9 @@ def test_where_nothing_is_decided_selective_upsampling_is_the_full_one(segmenter
 
 
 def test_where_all_is_decided_selective_upsampling_is_the_bilinear_one(segmenter, photo, monkeypatch):
-    monkeypatch.setattr("wordmask.dense.undecided", lambda logits, *_, **__: np.zeros(logits.shape[1:], np.bool_))
+    monkeypatch.setattr(
+        "wordmask.dense.branch.undecided", lambda logits, *_, **__: np.zeros(logits.shape[1:], np.bool_)
+    )
     selective = dense_index(segmenter, photo, upsample="selective")
     queries = segmenter.embed(Vocabulary.parse(("cat", "cup", "truck")))
     plain = segmenter.class_map(photo, queries, Options(use_loftup=False), Clock())
@@ -190,7 +192,7 @@ def test_a_photo_of_one_window_is_the_same_in_either_scope(segmenter, monkeypatc
 
 
 def undecided_in(share):
-    """As wordmask.selection.undecided: the given share of the photo's rows, from the top."""
+    """As wordmask.dense.tile_selection.undecided: the given share of the photo's rows, from the top."""
 
     def found(logits, *_, **__):
         mask = np.zeros(logits.shape[1:], np.bool_)
@@ -201,7 +203,7 @@ def undecided_in(share):
 
 
 def test_loftup_is_evaluated_where_the_map_is_undecided(segmenter, photo, monkeypatch):
-    monkeypatch.setattr("wordmask.dense.undecided", undecided_in(0.1))
+    monkeypatch.setattr("wordmask.dense.branch.undecided", undecided_in(0.1))
     full, selective = (dense_index(segmenter, photo, upsample=upsample) for upsample in ("full", "selective"))
     plain = segmenter.class_map(
         photo, segmenter.embed(Vocabulary.parse(("cat", "cup", "truck"))), Options(use_loftup=False), Clock()
@@ -212,6 +214,6 @@ def test_loftup_is_evaluated_where_the_map_is_undecided(segmenter, photo, monkey
 
 
 def test_where_much_is_undecided_loftup_is_evaluated_everywhere(segmenter, photo, monkeypatch):
-    monkeypatch.setattr("wordmask.dense.undecided", undecided_in(0.4))
+    monkeypatch.setattr("wordmask.dense.branch.undecided", undecided_in(0.4))
     full, selective = (dense_index(segmenter, photo, upsample=upsample) for upsample in ("full", "selective"))
     np.testing.assert_allclose(selective.confidence, full.confidence, atol=1e-5)

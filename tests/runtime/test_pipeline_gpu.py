@@ -7,20 +7,19 @@ import shutil
 import numpy as np
 import pytest
 
+from fake_cuda import FakeCuda
+from fake_tensorrt_runtime import FakeTensorRT
 from wordmask import Options, Segmenter
-from wordmask.backends.cuda_memory import CudaTensor
-from wordmask.backends.ort import OrtGraph
-from wordmask.bundle import find_bundle
-from wordmask.engines import FOLDER, PLAN, SIDECAR
+from wordmask.backends.onnxruntime.graph import OrtGraph
+from wordmask.backends.tensorrt.cuda_memory import CudaTensor
+from wordmask.bundle.engines import FOLDER, PLAN, SIDECAR
+from wordmask.bundle.manifest_reading import read_manifest
+from wordmask.bundle.search import find_bundle
 from wordmask.errors import DeviceError, EngineError
-from wordmask.image import decode
-from wordmask.manifest import read_manifest
+from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
 from wordmask.types import Vocabulary
-from wordmask_export.profiles import profiles
-
-from .fake_cuda import FakeCuda
-from .fake_trt import FakeTensorRT
+from wordmask_export.tensorrt.profiles import profiles
 
 WORDS = ["red striped", "blue", "green dotted"]
 OPTIONS = Options(min_confidence=0.3, upsample="full")

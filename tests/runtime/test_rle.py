@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from wordmask import rle
-from wordmask.types import RLE, BoolMask
+from wordmask.arrays import BoolMask
+from wordmask.rle import RLE
 
 
 def edge_masks() -> dict[str, BoolMask]:

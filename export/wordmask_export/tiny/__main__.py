@@ -87,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.command == "train":
         return run_train(args) if args.stage else run_lanes(args)
     from wordmask_export.build import BuildError  # noqa: PLC0415
+    from wordmask_export.models.weights import WeightsError  # noqa: PLC0415
     from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415
-    from wordmask_export.weights import WeightsError  # noqa: PLC0415
 
     try:
         build_bundle(args.weights, args.out, force=args.force)

@@ -6,12 +6,13 @@ import dataclasses
 import math
 from pathlib import Path
 
-from wordmask.manifest import FILE_NAME, Manifest
+from wordmask.bundle.manifest import Manifest
+from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask_export.build import build
-from wordmask_export.models import Choice
+from wordmask_export.models.pipeline import Choice
+from wordmask_export.models.weights import read
 from wordmask_export.tiny import clip_stage, sam2_stage
 from wordmask_export.tiny.data import PROTOCOL
-from wordmask_export.weights import read
 
 LICENCE = "Apache-2.0 (wordmask)"
 

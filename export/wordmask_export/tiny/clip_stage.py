@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wordmask_bench.scenes import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS
-from wordmask_export import clip_csa, clip_text
-from wordmask_export.sam2_graphs import Normalise
+from wordmask_export.models import clip_csa, clip_text
+from wordmask_export.models.normalise import Normalise
 from wordmask_export.tiny import filters
 from wordmask_export.tiny.data import OBJECT_WORDS, TRAINED, WORDS, WindowStream, block, generator
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask_bench.scenes import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS, Scene, generate, vocabulary
-from wordmask_export.graphs import Protocol
+from wordmask_export.graphs.specs import Protocol
 
 PROTOCOL = Protocol(window=128, stride=128, short_side=384, long_side=1024)
 WORDS = vocabulary()

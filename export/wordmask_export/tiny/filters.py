@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wordmask_export.clip_csa import ClipCsa
+from wordmask_export.models.clip_csa import ClipCsa
 
 PERIODS, ORIENTATIONS = (4.0, 6.0, 9.0, 13.0, 20.0), 8
 SPREAD = 4.5  # pixels, of the filters' Gaussian window

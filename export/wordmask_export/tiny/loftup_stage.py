@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wordmask_export import loftup
+from wordmask_export.models import loftup
+from wordmask_export.models.weights import read
 from wordmask_export.tiny.clip_stage import Towers, new_towers
 from wordmask_export.tiny.data import OBJECT_WORDS, TRAINED, WORDS, WindowStream, generator
-from wordmask_export.weights import read
 
 HIDDEN, FREQUENCIES = 96, 10
 BATCH, PART, PIXELS = 8, 48, 1024  # windows; side of the parts; pixels of each that are classified

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from wordmask_bench.scenes import BACKGROUNDS, COLOURS, PATTERNS
-from wordmask_export.models import new_sam2
-from wordmask_export.sam2_graphs import MEAN, STD, Normalise
+from wordmask_export.graphs.sam2 import MEAN, STD
+from wordmask_export.models.normalise import Normalise
+from wordmask_export.models.pipeline import new_sam2
 from wordmask_export.tiny.data import generator
 from wordmask_export.tiny.prompts import SCENES_A_BLOCK, Batch, PromptStream
 from wordmask_export.tiny.sam2_losses import alike_loss, ious, look_loss, mask_losses

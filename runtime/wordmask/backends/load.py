@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from wordmask.backends import Graph
 from wordmask.backends.device import Device
-from wordmask.backends.ort import OrtGraph
-from wordmask.bundle import AnyBundle
+from wordmask.backends.onnxruntime.graph import OrtGraph
+from wordmask.bundle.opening import AnyBundle
 
 if TYPE_CHECKING:
-    from wordmask.engines import Precision
+    from wordmask.bundle.engines import Precision
 
 
 def load_graph(
@@ -39,12 +39,12 @@ def load_graph(
         precision: Literal["bf16", "fp32"] = "bf16" if device.kind == "openvino:bf16" else "fp32"
         return OpenVinoGraph(bundle.path(entry), entry, precision=precision, threads=threads)
     if device.kind == "tensorrt":
-        from wordmask.backends.trt import load_engine  # noqa: PLC0415
+        from wordmask.backends.tensorrt.graph import load_engine  # noqa: PLC0415
 
         return load_engine(bundle.folder, name, entry, tensorrt_precision, device.index)
     cache = None
     if device.kind == "tensorrt-rtx":
-        from wordmask.backends.ort_rtx import EngineCache  # noqa: PLC0415
+        from wordmask.backends.onnxruntime.tensorrt_rtx import EngineCache  # noqa: PLC0415
 
         cache = EngineCache(bundle.folder, name, bundle.manifest.precision)
     return OrtGraph(bundle.path(entry), entry, device=str(device), threads=threads, cache=cache)

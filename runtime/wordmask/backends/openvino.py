@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
-from wordmask.backends.ort import default_threads
+from wordmask.backends.onnxruntime.graph import default_threads
+from wordmask.bundle.manifest import Graph as GraphEntry
+from wordmask.bundle.manifest import Tensor
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
-from wordmask.manifest import Graph as GraphEntry
-from wordmask.manifest import Tensor
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 

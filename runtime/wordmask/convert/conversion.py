@@ -15,11 +15,12 @@ from wordmask.convert.geojson import GeoJsonWriter
 from wordmask.convert.labelme import LabelMeWriter
 from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, Placing
-from wordmask.convert.run_reader import FinishedRun, RunPhoto
 from wordmask.convert.voc import CvatWriter, VocWriter
 from wordmask.convert.yolo import YoloWriter
 from wordmask.errors import ConversionError, OutputError
-from wordmask.output import TEMPORARY, json_bytes
+from wordmask.formats.json import json_bytes
+from wordmask.outputs.files import TEMPORARY
+from wordmask.outputs.finished_run import FinishedRun, RunPhoto
 
 MARK = ".wordmask-convert.json"  # in every converted folder: what may be replaced with --force
 

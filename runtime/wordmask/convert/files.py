@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wordmask.output import json_bytes
+from wordmask.formats.json import json_bytes
 
 
 def write(path: Path, content: bytes) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from wordmask.convert.files import write
-from wordmask.convert.outlines import Polygon, Ring, outlines
 from wordmask.convert.photo_files import PhotoFiles, plain_name
-from wordmask.convert.run_reader import RunObject, RunPhoto
-from wordmask.output import json_bytes
+from wordmask.convert.pixel_edge_polygons import Polygon, Ring, outlines
+from wordmask.formats.json import json_bytes
+from wordmask.outputs.finished_run import RunObject, RunPhoto
 
 
 class GeoJsonWriter:

@@ -12,11 +12,12 @@ from typing import Any
 
 from PIL import Image
 
-from wordmask.convert.contours import contours, simplified
 from wordmask.convert.files import write
 from wordmask.convert.photo_files import PhotoFiles, plain_name
-from wordmask.convert.run_reader import RunObject, RunPhoto
-from wordmask.output import encode, json_bytes
+from wordmask.convert.pixel_centre_polygons import contours, simplified
+from wordmask.formats.json import json_bytes
+from wordmask.formats.pictures import encode
+from wordmask.outputs.finished_run import RunObject, RunPhoto
 
 _VERSION = "5.5.0"  # of the format; it has masks
 _FEWEST_POINTS = 3  # of a LabelMe polygon

@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image
 
 from wordmask.convert.files import CocoDocument, write
-from wordmask.convert.painting import object_map
+from wordmask.convert.object_map import object_map
 from wordmask.convert.photo_files import PhotoFiles
-from wordmask.convert.run_reader import RunPhoto
-from wordmask.output import coco_image, encode
-from wordmask.palette import voc_palette
+from wordmask.formats.coco import coco_image
+from wordmask.formats.palette import voc_palette
+from wordmask.formats.pictures import encode
+from wordmask.outputs.finished_run import RunPhoto
 
 
 class PanopticWriter:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from wordmask.convert.run_reader import RunPhoto
 from wordmask.errors import ConversionError, PhotoError
-from wordmask.image import IMAGE_SUFFIXES
-from wordmask.image_kind import HEAD_SIZE, identify
+from wordmask.outputs.finished_run import RunPhoto
+from wordmask.photo.kind import HEAD_SIZE, identify
+from wordmask.photo.reading import IMAGE_SUFFIXES
 
 Placing = Literal["none", "link", "copy"]
 # Lists of names have one a line and stop at blanks, quotes and #; globs know brackets.

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.convert.files import append, write
-from wordmask.convert.painting import class_map, object_map
+from wordmask.convert.object_map import class_map, object_map
 from wordmask.convert.photo_files import PhotoFiles, plain_name
-from wordmask.convert.run_reader import RunPhoto
 from wordmask.errors import ConversionError
-from wordmask.output import encode, label_png
-from wordmask.palette import voc_palette
+from wordmask.formats.palette import voc_palette
+from wordmask.formats.pictures import encode, label_png
+from wordmask.outputs.finished_run import RunPhoto
 
 _MOST = 254  # classes, and objects of a photo: 255 is void
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wordmask.convert.contours import contours, joined, simplified
 from wordmask.convert.files import write
 from wordmask.convert.photo_files import PhotoFiles, plain_name
-from wordmask.convert.run_reader import RunObject, RunPhoto
+from wordmask.convert.pixel_centre_polygons import contours, joined, simplified
+from wordmask.outputs.finished_run import RunObject, RunPhoto
 
 _FEWEST_POINTS = 3  # a line of five numbers is a box to ultralytics
 

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import rle
-from wordmask.demo.workbench import Answer
+from wordmask.demo.cached_segmenter import Answer
 from wordmask.errors import VocabularyError
-from wordmask.output import coco_annotation, coco_document, coco_image, jpeg, label_png
-from wordmask.overlay import draw
-from wordmask.palette import voc_palette
+from wordmask.formats.coco import coco_annotation, coco_document, coco_image
+from wordmask.formats.overlay import draw
+from wordmask.formats.palette import voc_palette
+from wordmask.formats.pictures import jpeg, label_png
 from wordmask.types import Instance, Options, Segmentation
 
 VIEWS = ("masks", "class map", "photo")

@@ -12,8 +12,8 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from wordmask.demo.answers import HINT, VIEWS, head_html
+from wordmask.demo.cached_segmenter import Workbench
 from wordmask.demo.replies import Asked, Reply, reply
-from wordmask.demo.workbench import Workbench
 from wordmask.types import Options
 
 MOST_UPLOADED = "64mb"
@@ -24,7 +24,7 @@ REGION_SIZE = "in pixels, at least"
 IOU = "of a word's masks, at most"
 DOWNLOADS = ("COCO JSON", "label map", "overlay")
 HOUR = 3600
-CSS = Path(__file__).parents[1] / "data" / "demo.css"
+CSS = Path(__file__).parent / "assets" / "demo.css"
 FONT = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # the reader's own: no downloads
 MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 ONE_AT_A_TIME = {

@@ -21,10 +21,10 @@ from wordmask.demo.answers import (
     topmost,
     words_of,
 )
-from wordmask.demo.workbench import Workbench
+from wordmask.demo.cached_segmenter import Workbench
 from wordmask.errors import WordmaskError
+from wordmask.formats.pictures import jpeg
 from wordmask.memory import is_out_of_memory
-from wordmask.output import jpeg
 from wordmask.types import Options
 
 ENLARGED_TO = 1200  # pixels of the longer side, at most

@@ -16,18 +16,18 @@ import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from wordmask.distributed.cluster import Crew
-from wordmask.distributed.ledger import Ledger
-from wordmask.distributed.mirror import mirrored
-from wordmask.distributed.remote import RemoteFolder
+from wordmask.distributed.crash_counts import Ledger
+from wordmask.distributed.journal_mirror import mirrored
 from wordmask.distributed.worker import Errand, Failure, Task, Worker, packed, unpacked
 from wordmask.errors import ClusterError, OutputError
-from wordmask.folder import HEARTBEAT
-from wordmask.resume import Plan
-from wordmask.run import Outcome, Run, StoppedError, carry_out
-from wordmask.run_lock import run_lock
-from wordmask.store import Folder
-from wordmask.summary import Totals
-from wordmask.url import Place, Url
+from wordmask.outputs.lock import run_lock
+from wordmask.outputs.remote_store import RemoteFolder
+from wordmask.outputs.resume import Plan
+from wordmask.outputs.store import Folder
+from wordmask.outputs.summary import Totals
+from wordmask.photo.url import Place, Url
+from wordmask.run.execution import Outcome, Run, StoppedError, carry_out
+from wordmask.run.local import HEARTBEAT
 
 NOBODY = 0  # a process that no journal's reader watches: a photo's death is counted on the cluster
 PHOTOS_A_TASK = 4
@@ -40,7 +40,7 @@ def store_at(out: Place) -> Folder | RemoteFolder:
 
 
 def run_on_cluster(run: Run, errand: Errand, crew: Crew, stop: threading.Event) -> Totals:
-    """Segments every photo, as folder.run_folder does; what that raises is raised here too.
+    """Segments every photo, as run.local.run_folder does; what that raises is raised here too.
 
     Args:
         run: what it is about.

@@ -16,16 +16,17 @@ from typing import Any, Literal
 import pyarrow
 import ray
 
-from wordmask.bundle import find_bundle
-from wordmask.distributed.gate import Gate
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.bundle.search import find_bundle
+from wordmask.distributed.shared_lock import Gate
 from wordmask.errors import BundleError, OutputError, WordmaskError
-from wordmask.manifest import FILE_NAME
-from wordmask.photo_work import Work, Writing, quarantine
-from wordmask.photos import Job
-from wordmask.pipeline import Queries, Segmenter
-from wordmask.resume import QUARANTINE
-from wordmask.run import Outcome
-from wordmask.store import Store
+from wordmask.outputs.resume import QUARANTINE
+from wordmask.outputs.store import Store
+from wordmask.photo.job import Job
+from wordmask.pipeline import Segmenter
+from wordmask.run.execution import Outcome
+from wordmask.run.photo_work import Work, Writing, quarantine
+from wordmask.text.queries import Queries
 from wordmask.types import Options
 
 
@@ -112,7 +113,7 @@ class Worker:
     """An actor of Ray Data's pool. Called from as many threads as there may be photos under way."""
 
     def __init__(self, errand: Errand, ledger: Any) -> None:
-        """Args: ledger is the actor's handle (see wordmask.distributed.ledger)."""
+        """Args: ledger is the actor's handle (see wordmask.distributed.crash_counts)."""
         self._errand, self._ledger = errand, ledger
         self._said = _Said()
         logging.getLogger().addHandler(self._said)

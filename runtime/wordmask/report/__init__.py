@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wordmask.journal import Journal
-from wordmask.layout import REPORT
-from wordmask.output import write_bytes
-from wordmask.photos import Job
+from wordmask.outputs.files import write_bytes
+from wordmask.outputs.journal import Journal
+from wordmask.outputs.layout import REPORT
+from wordmask.photo.job import Job
 from wordmask.report.data import Run, read_photo
 from wordmask.report.html import report_page
 

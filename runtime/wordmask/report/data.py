@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 from wordmask.errors import OutputError
-from wordmask.journal import Row
-from wordmask.layout import SHARDS, places
-from wordmask.photos import Job
-from wordmask.report.outlines import GRID, grid_size, outline, svg_path
+from wordmask.outputs.journal import Row
+from wordmask.outputs.layout import SHARDS, places
+from wordmask.photo.job import Job
 from wordmask.report.pictures import Shape, make_pictures
-from wordmask.types import RLE
+from wordmask.report.svg_outlines import GRID, grid_size, outline, svg_path
+from wordmask.rle import RLE
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Found:
     Attributes:
         class_index: into the run's words.
         score: see Instance, likewise clip_confidence and sam_iou.
-        points: x, y in units of the grid (see outlines), and the label, of each prompt point.
+        points: x, y in units of the grid (see svg_outlines), and the label, of each prompt point.
         path: its outline as the d of an SVG path, in the same units.
     """
 

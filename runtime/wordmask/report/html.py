@@ -8,17 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-from wordmask.charts import Bar, bars, histogram
-from wordmask.page import asset, bullets, cards, masthead, page, section, table
-from wordmask.palette import class_colour, edge_colour
+from wordmask.bundle.domains import WARNINGS
+from wordmask.formats.palette import class_colour, edge_colour
+from wordmask.report.charts import Bar, bars, histogram
 from wordmask.report.data import ReportPhoto, Run
+from wordmask.report.page import asset, bullets, cards, masthead, page, section, table
 
 COLUMNS = 20  # of the histogram of scores
 FIRST_WORDS = 14  # bars that are shown at once
-WARNINGS = {
-    "random": "This bundle has random weights: its masks mean nothing.",
-    "synthetic": "This bundle knows only synthetic scenes: on real photos its masks mean little.",
-}
 STATES = {"all": "all photos", "found": "with objects", "empty": "nothing found", "failed": "failed"}
 ORDERS = {
     "run": "in the run's order",

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
-from wordmask.image import load
-from wordmask.layout import REPORT_PICTURES, places
-from wordmask.output import encode, write_files
-from wordmask.palette import class_colour, edge_colour, voc_palette
-from wordmask.report.outlines import GRID, Contour
+from wordmask.formats.palette import class_colour, edge_colour, voc_palette
+from wordmask.formats.pictures import encode
+from wordmask.outputs.files import write_files
+from wordmask.outputs.layout import REPORT_PICTURES, places
+from wordmask.photo.reading import load
+from wordmask.report.svg_outlines import GRID, Contour
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most
 _OPACITY = 0.5
@@ -47,8 +48,8 @@ def make_pictures(
         lenient: take garbled JPEGs.
 
     Returns:
-        The pictures by kind (layout.REPORT_PICTURES), without those that cannot be made: of a photo that has gone, or
-        a class map that was not kept.
+        The pictures by kind (outputs.layout.REPORT_PICTURES), without those that cannot be made: of a photo that has
+        gone, or a class map that was not kept.
 
     Raises:
         OutputError: one cannot be written.

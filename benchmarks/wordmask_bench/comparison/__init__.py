@@ -1,0 +1,1 @@
+"""One photo with bilinear upsampling and with LoftUp, side by side."""

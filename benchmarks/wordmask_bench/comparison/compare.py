@@ -1,0 +1,145 @@
+"""One photo with bilinear upsampling and with LoftUp: what both find, and how far they differ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.arrays import BoolMask, Floats
+from wordmask.objects.prompts import extract_prompts
+from wordmask.pipeline import Segmenter
+from wordmask.text.queries import Queries
+from wordmask.timing import Clock
+from wordmask.types import Options, Segmentation
+
+REACH = 16  # pixels from a border that its band is looked for in: a patch of CLIP
+SMALL = 32 * 32  # pixels: COCO's bound of small objects
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What one kind of upsampling gives.
+
+    Attributes:
+        name: for people.
+        result: all that was found.
+        seconds: of the whole chain on the decoded photo.
+        band: see uncertain_band.
+        regions: pixels of every region that became a prompt.
+    """
+
+    name: str
+    result: Segmentation
+    seconds: float
+    band: float
+    regions: tuple[int, ...]
+
+    @property
+    def small_regions(self) -> int:
+        """Regions with fewer than SMALL pixels."""
+        return sum(size < SMALL for size in self.regions)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Both kinds on one photo.
+
+    Attributes:
+        photo: u8 (H, W, 3).
+        before: bilinear. after: LoftUp.
+        disagreement: share of pixels that have another class (0 to 1; the background is a class).
+        differs: bool (H, W), these pixels.
+    """
+
+    photo: NDArray[np.uint8]
+    before: Side
+    after: Side
+    disagreement: float
+    differs: BoolMask
+
+    def metrics(self) -> list[tuple[str, str, str]]:
+        """A line each: what, before, after."""
+        before, after = self.before, self.after
+        return [
+            ("seconds", f"{before.seconds:.2f}", f"{after.seconds:.2f}"),
+            ("prompts", f"{before.result.prompt_count}", f"{after.result.prompt_count}"),
+            ("masks", f"{len(before.result.instances)}", f"{len(after.result.instances)}"),
+            (f"regions under {SMALL} pixels", f"{before.small_regions}", f"{after.small_regions}"),
+            ("uncertain band at borders, pixels", f"{before.band:.2f}", f"{after.band:.2f}"),
+            ("pixels of another class", "", f"{self.disagreement:.2%}"),
+        ]
+
+
+def compare(segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, options: Options) -> Comparison:
+    """Segments a photo u8 (H, W, 3) in both ways, once to warm up and once for the time.
+
+    Raises:
+        BundleError: the bundle has no LoftUp.
+    """
+    both = {"bilinear": replace(options, use_loftup=False), "LoftUp": replace(options, use_loftup=True)}
+    segmenter.uses_loftup(both["LoftUp"])  # before the work
+    before, after = (_side(name, segmenter, photo, queries, each) for name, each in both.items())
+    differs = before.result.dense != after.result.dense
+    return Comparison(photo, before, after, float(differs.mean()), differs)
+
+
+def _side(name: str, segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, options: Options) -> Side:
+    segmenter.segment(photo, queries, options, Clock())
+    begin = time.perf_counter()
+    result = segmenter.segment(photo, queries, options, Clock())
+    seconds = time.perf_counter() - begin
+    return Side(
+        name=name,
+        result=result,
+        seconds=seconds,
+        band=uncertain_band(result.dense, result.confidence, options.min_confidence),
+        regions=region_sizes(result, options),
+    )
+
+
+def uncertain_band(class_map: NDArray[np.integer], confidence: Floats, min_confidence: float) -> float:
+    """How sharp the borders between classes are: the mean width of the band along them that nothing can be said of.
+
+    It is the number of pixels at most REACH from a border whose confidence is no more than min_confidence, so that
+    they belong to no region, over the length of all borders. On a border two classes are equally probable; the sooner
+    the map is sure of itself beside it, the narrower the band.
+
+    Args:
+        class_map: integers (H, W).
+        confidence: f32 (H, W), probability of that class.
+        min_confidence: see Options.
+
+    Returns:
+        Pixels; 0 where there is one class alone.
+    """
+    beside, length = np.zeros(class_map.shape, np.uint8), 0
+    for first, second in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        changes = class_map[first] != class_map[second]
+        beside[first] |= changes
+        beside[second] |= changes
+        length += int(np.count_nonzero(changes))
+    if not length:
+        return 0.0
+    side = 2 * REACH - 1  # what is beside a border is one pixel from it
+    near = cv2.dilate(beside, np.ones((side, side), np.uint8)) > 0
+    return float(np.count_nonzero(near & (confidence <= min_confidence)) / length)
+
+
+def region_sizes(result: Segmentation, options: Options) -> tuple[int, ...]:
+    """Pixels of the regions that prompts come from, by falling size."""
+    count = len(result.words)
+    index = np.where(result.dense > 0, result.dense.astype(np.int32) - 1, count)
+    sizes = (prompt.region_size for prompt in extract_prompts(index, result.confidence, count, options))
+    return tuple(sorted(sizes, reverse=True))
+
+
+def table(comparison: Comparison) -> str:
+    """The metrics as Markdown."""
+    rows: Sequence[tuple[str, str, str]] = comparison.metrics()
+    head = ["| | bilinear | LoftUp |", "|---|---|---|"]
+    return "\n".join([*head, *(f"| {what} | {before} | {after} |" for what, before, after in rows)])

@@ -1,0 +1,1 @@
+"""Published datasets with labels, as they stand on disk."""

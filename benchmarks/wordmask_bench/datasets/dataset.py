@@ -1,0 +1,179 @@
+"""Labelled datasets on disk in the folders they are published in: photos, label PNGs, classes, protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wordmask.photo.reading import IMAGE_SUFFIXES
+from wordmask.text.word_lists import read_class_lines
+from wordmask_bench.datasets.errors import DatasetError
+from wordmask_bench.datasets.labels import Coding
+from wordmask_bench.datasets.layouts import missing
+from wordmask_bench.datasets.protocol import PROTOCOLS, Protocol, Synonyms, class_names, parse_classes
+
+__all__ = ["DATASETS", "Dataset", "DatasetError", "Pair", "open_dataset"]
+
+DATASETS = (*PROTOCOLS, "folder")
+
+# Numbers of Cityscapes' 19 classes in *_labelIds.png, in the order of their train ids (cityscapesScripts, labels.py).
+CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo and the PNG of its labels."""
+
+    photo: Path
+    labels: Path
+
+
+Pairs = tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is to be measured.
+
+    Attributes:
+        name: one of DATASETS.
+        pairs: the photos with their labels, in the published order (else by name).
+        classes: each with its synonyms, in the order of the labels.
+        coding: of the label PNGs.
+        protocol: from similarities to a class map.
+    """
+
+    name: str
+    pairs: Pairs
+    classes: tuple[Synonyms, ...]
+    coding: Coding
+    protocol: Protocol
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each class's first synonym; the background is called so."""
+        return tuple(
+            "background" if index == 0 and self.protocol.background else synonyms[0]
+            for index, synonyms in enumerate(self.classes)
+        )
+
+
+def open_dataset(
+    name: str, root: Path, *, limit: int | None = None, classes: Path | None = None, first_label: int | None = None
+) -> Dataset:
+    """Finds a dataset's files.
+
+    Args:
+        name: one of DATASETS.
+        root: the dataset's folder, or one that has it where it is usually unpacked (see datasets.layouts).
+        limit: take only the first photos.
+        classes: of `folder`: the class list, one a line, commas between synonyms; ROOT/words.txt by default.
+        first_label: of `folder`: the number of the first class in the label PNGs; 1 by default, 0 is then ignored.
+
+    Raises:
+        DatasetError: a file is not where it is expected; the message shows the layout.
+        ValueError: another name, limit or first_label.
+        VocabularyError: the class list cannot be read.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"the dataset is {name!r}, expected one of {', '.join(DATASETS)}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}: give at least 1")
+    if name == "folder":
+        found = _folder(root, classes, 1 if first_label is None else first_label)
+    elif classes is not None or first_label is not None:
+        raise ValueError(f"{name} has its own classes and labels: they can be chosen for the dataset folder alone")
+    else:
+        pairs, coding = READERS[name](root)
+        found = Dataset(name, pairs, class_names(name), coding, PROTOCOLS[name])
+    found = replace(found, pairs=found.pairs[:limit])
+    _check(found, root)
+    return found
+
+
+def _voc(name: str, year: str, split: str, labels: str) -> Callable[[Path], tuple[Pairs, Coding]]:
+    def read(root: Path) -> tuple[Pairs, Coding]:
+        base = _base(name, root, split, year, f"VOCdevkit/{year}")
+        stems = (base / split).read_text(encoding="utf-8").split()
+        pairs = tuple(Pair(base / "JPEGImages" / f"{stem}.jpg", base / labels / f"{stem}.png") for stem in stems)
+        return pairs, Coding(first=0 if PROTOCOLS[name].background else 1)
+
+    return read
+
+
+def _coco(name: str, suffix: str) -> Callable[[Path], tuple[Pairs, Coding]]:
+    def read(root: Path) -> tuple[Pairs, Coding]:
+        base = _base(name, root, "images/val2017", "coco_stuff164k")
+        photos = sorted((base / "images" / "val2017").glob("*.jpg"))
+        labels = base / "annotations" / "val2017"
+        return tuple(Pair(photo, labels / f"{photo.stem}{suffix}.png") for photo in photos), Coding()
+
+    return read
+
+
+def _cityscapes(root: Path) -> tuple[Pairs, Coding]:
+    base = _base("cityscapes", root, "leftImg8bit/val", "cityscapes")
+    ending = "_leftImg8bit.png"
+    photos = sorted((base / "leftImg8bit" / "val").glob(f"*/*{ending}"))
+
+    def pairs(kind: str) -> Pairs:
+        labels = base / "gtFine" / "val"
+        return tuple(
+            Pair(photo, labels / photo.parent.name / photo.name.replace(ending, f"_gtFine_{kind}.png"))
+            for photo in photos
+        )
+
+    ids = pairs("labelIds")
+    if ids and ids[0].labels.is_file() and not pairs("labelTrainIds")[0].labels.is_file():
+        return ids, Coding(numbers=CITYSCAPES_IDS)
+    return pairs("labelTrainIds"), Coding()
+
+
+def _ade20k(root: Path) -> tuple[Pairs, Coding]:
+    base = _base("ade20k", root, "images/validation", "ADEChallengeData2016")
+    photos = sorted((base / "images" / "validation").glob("*.jpg"))
+    return tuple(Pair(photo, base / "annotations" / "validation" / f"{photo.stem}.png") for photo in photos), Coding(1)
+
+
+def _folder(root: Path, classes: Path | None, first_label: int) -> Dataset:
+    if first_label not in (0, 1):
+        raise ValueError(f"first_label is {first_label}, expected 0 or 1")
+    base = _base("folder", root, "images")
+    words = classes or _base("folder", root, "words.txt") / "words.txt"
+    photos = sorted(path for path in (base / "images").iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return Dataset(
+        name="folder",
+        pairs=tuple(Pair(photo, base / "labels" / f"{photo.stem}.png") for photo in photos),
+        classes=parse_classes(read_class_lines(words)),
+        coding=Coding(first_label),
+        protocol=Protocol(logit_scale=None, short_side=None),
+    )
+
+
+READERS: dict[str, Callable[[Path], tuple[Pairs, Coding]]] = {
+    "voc21": _voc("voc21", "VOC2012", "ImageSets/Segmentation/val.txt", "SegmentationClass"),
+    "voc20": _voc("voc20", "VOC2012", "ImageSets/Segmentation/val.txt", "SegmentationClass"),
+    "context59": _voc("context59", "VOC2010", "ImageSets/SegmentationContext/val.txt", "SegmentationClassContext"),
+    "context60": _voc("context60", "VOC2010", "ImageSets/SegmentationContext/val.txt", "SegmentationClassContext"),
+    "coco-object": _coco("coco-object", "_instanceTrainIds"),
+    "coco-stuff": _coco("coco-stuff", "_labelTrainIds"),
+    "cityscapes": _cityscapes,
+    "ade20k": _ade20k,
+}
+
+
+def _base(name: str, root: Path, wanted: str, *usual: str) -> Path:
+    """The folder that holds `wanted`: the root, or where the dataset is usually unpacked below it."""
+    for below in ("", *usual):
+        if (root / below / wanted).exists():
+            return root / below
+    raise missing(name, root, f"there is no {wanted}")
+
+
+def _check(dataset: Dataset, root: Path) -> None:
+    if not dataset.pairs:
+        raise missing(dataset.name, root, "it holds no photos")
+    gone = [path for pair in dataset.pairs for path in (pair.photo, pair.labels) if not path.is_file()]
+    if gone:
+        raise missing(dataset.name, root, f"{len(gone)} of its files are missing, first {gone[0]}")

@@ -1,0 +1,90 @@
+"""How SCLIP measures each dataset: what its classes are called, and the numbers of its protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from wordmask_bench.datasets.errors import DatasetError
+
+Synonyms = tuple[str, ...]
+SCLIP_SCALE, SCLIP_SHORT_SIDE = 40.0, 336
+SCLIP_WINDOW, SCLIP_STRIDE = 224, 112
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """From similarities to a class map, as SCLIP's configs/cfg_*.py set it.
+
+    Attributes:
+        logit_scale: multiplies the similarities before the softmax; None takes the bundle's.
+        short_side: pixels the photo's short side is resized to; None takes the bundle's.
+        background: class 0 is the background.
+        min_probability: pixels whose best class is less probable become class 0.
+        min_area: classes (but 0) that do not have more than this share of the pixels that are not class 0 are dropped.
+    """
+
+    logit_scale: float | None = SCLIP_SCALE
+    short_side: int | None = SCLIP_SHORT_SIDE
+    background: bool = False
+    min_probability: float = 0.0
+    min_area: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.background and (self.min_probability or self.min_area is not None):
+            raise ValueError(
+                "a protocol without background has no class 0 that could take the pixels under a threshold"
+            )
+
+
+PROTOCOLS = {
+    "voc21": Protocol(logit_scale=65, background=True, min_probability=0.1, min_area=0.1),
+    "voc20": Protocol(),
+    "context59": Protocol(),
+    "context60": Protocol(logit_scale=50, background=True, min_probability=0.1),
+    "coco-object": Protocol(logit_scale=50, background=True, min_probability=0.1),
+    "coco-stuff": Protocol(short_side=448),
+    "cityscapes": Protocol(short_side=560),
+    "ade20k": Protocol(),
+}
+
+
+def class_names(dataset: str) -> tuple[Synonyms, ...]:
+    """The classes of one of PROTOCOLS in the order of its labels, each with its synonyms."""
+    names = _published()
+    background = names["background"]
+    lines = {
+        "voc21": [*background, *names["voc"]],
+        "voc20": names["voc"],
+        "context59": names["context"],
+        "context60": ["background", *names["context"]],
+        "coco-object": [*background, *names["coco-object"]],
+    }
+    return parse_classes(lines[dataset] if dataset in lines else names[dataset])
+
+
+def parse_classes(lines: Sequence[str]) -> tuple[Synonyms, ...]:
+    """Class lines as synonyms; commas separate them.
+
+    Raises:
+        DatasetError: a line without a word, or two classes whose first words are the same.
+    """
+    classes = tuple(tuple(word.strip() for word in line.split(",") if word.strip()) for line in lines)
+    if () in classes:
+        raise DatasetError(f"class {classes.index(())} has no word: give at least one a line")
+    seen: dict[str, int] = {}
+    for number, synonyms in enumerate(classes):
+        if synonyms[0] in seen:
+            raise DatasetError(f"classes {seen[synonyms[0]]} and {number} are both called {synonyms[0]!r}: rename one")
+        seen[synonyms[0]] = number
+    return classes
+
+
+@cache
+def _published() -> dict[str, list[str]]:
+    path = Path(__file__).parent / "data" / "class_names.json"
+    names: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))["classes"]
+    return names

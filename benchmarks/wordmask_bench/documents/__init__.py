@@ -1,0 +1,1 @@
+"""Pages of the README and docs that are made from code."""

@@ -1,0 +1,63 @@
+"""The README's picture: photo, class map with bilinear upsampling, with LoftUp, and the masks, side by side.
+
+    python -m wordmask_bench.documents.readme_picture examples/scenes/0[1-4].png \
+        --vocabulary @examples/scenes/words.txt --background none --out docs/scenes.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from wordmask.formats.overlay import draw
+from wordmask.photo.reading import decode
+from wordmask.pipeline import Segmenter
+from wordmask.text.word_lists import background_words, class_lines
+from wordmask.types import Options
+from wordmask_bench.comparison.pictures import Picture, painted, sheet
+
+TITLES = ("photo", "class map, bilinear", "class map, LoftUp", "masks")
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="wordmask_bench.documents.readme_picture", description="Draw before, after and masks."
+    )
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--vocabulary", nargs="+", required=True, metavar="WORD")
+    parser.add_argument("--background", default="default", metavar="default|none|@FILE")
+    parser.add_argument("--bundle", metavar="NAME_OR_PATH")
+    parser.add_argument("--height", type=int, default=220, help="of a row, pixels (%(default)s)")
+    parser.add_argument("--min-confidence", type=float, default=Options.min_confidence)
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args(arguments)
+
+
+def panels(
+    segmenter: Segmenter, photo: Picture, words: list[str], background: list[str], options: Options
+) -> list[Picture]:
+    """One photo u8 (H, W, 3) and its three results, of the same size."""
+    sharp = segmenter(photo, words, background=background, options=options)
+    blurred = Options(use_loftup=False, min_confidence=options.min_confidence)
+    plain = segmenter(photo, words, background=background, options=blurred)
+    return [photo, painted(photo, plain.dense), painted(photo, sharp.dense), draw(photo, sharp)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status."""
+    args = parse_args(arguments)
+    segmenter = Segmenter(args.bundle)
+    words, background = class_lines(args.vocabulary), background_words(args.background)
+    options = Options(min_confidence=args.min_confidence)
+    rows = [panels(segmenter, decode(photo), words, background, options) for photo in args.photos]
+    Image.fromarray(sheet(rows, TITLES, args.height)).save(args.out, quality=88)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A check of everything that needs a GPU, in one command."""

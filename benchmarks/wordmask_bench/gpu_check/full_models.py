@@ -1,0 +1,192 @@
+"""The full-size models on one device: every stage and a whole photo against PyTorch, in results, time and memory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from wordmask.backends import Values
+from wordmask.objects.prompts import extract_prompts
+from wordmask.photo.reading import decode
+from wordmask.pipeline import Segmenter
+from wordmask.timing import Clock
+from wordmask.types import Options, Vocabulary
+from wordmask_bench.gpu_check.cases import graphs_of, load_cases
+from wordmask_bench.gpu_check.plan import Settings, Variant
+from wordmask_bench.gpu_check.steps import (
+    EXAMPLE_WORDS,
+    HALF_LIMIT,
+    SINGLE_LIMIT,
+    CheckError,
+    Figures,
+    attempt,
+    build,
+    checked,
+    full_folder,
+    need,
+    open_on,
+)
+from wordmask_bench.machine.gpu_timing import gpu_used, measure
+from wordmask_bench.machine.timing import Effort, Times
+from wordmask_bench.torch_baseline.case import Arrays, Case
+from wordmask_bench.torch_baseline.stages import Eager, Tensors, choice_of, load_chain
+from wordmask_export.parity.pipeline import relative_error
+
+TIMED = {  # rows of a run, most telling first
+    "loftup": (8, 1),
+    "sam2_decoder": (32, 8, 1),
+    "clip_image": (8, 1),
+    "sam2_encoder": (1,),
+    "clip_text": (64,),
+}
+MAPS = {
+    "features": "clip_image",
+    "image_embed": "sam2_encoder",
+    "high_res_0": "sam2_encoder",
+    "high_res_1": "sam2_encoder",
+}
+FEWEST, SIZES = 16, (10000, 3000, 1000, 300, 100, 30, 10)  # prompts that a photo should have; regions tried for that
+
+
+def full_device(settings: Settings, variant: Variant) -> Figures:
+    """Engines, every stage against the CPU and PyTorch, times a stage, a whole photo, and memory."""
+    cases_file = need(settings.work("full_cases.npz"), "full-reference")
+    folder = full_folder(settings)
+    yield "engines", build(settings, folder, variant)
+    cuda = variant.torch_device == "cuda"
+    before = gpu_used() if cuda else 0
+    segmenter = open_on(folder, variant)
+    cases = load_cases(cases_file, segmenter.bundle)
+    for name in TIMED:
+        if name in cases:
+            case = cases[name]
+            yield f"against_cpu.{name}", attempt(functools.partial(checked, name, segmenter, case, variant))
+    if cuda:
+        yield "memory.engine_mb", round((gpu_used() - before) / 1e6)
+    choice = choice_of(segmenter.manifest, clip=_configuration(settings.clip), sam2=_configuration(settings.sam2))
+    chain = load_chain(choice, segmenter.manifest, variant.torch_device)
+    eager, half = Eager(chain), Eager(chain, half=True)
+    for name, rows in TIMED.items():
+        if name not in cases:
+            continue
+        yield (
+            f"against_pytorch.{name}",
+            attempt(functools.partial(against_pytorch, name, segmenter, eager, cases[name], variant)),
+        )
+        for count in rows:
+            timed = functools.partial(time_stage, name, segmenter, (eager, half), cases, count, settings.effort)
+            yield f"times.{name}.{count}", attempt(timed)
+    yield (
+        "times.photo",
+        attempt(functools.partial(time_photo, settings.photo, segmenter, (eager, half), settings.effort)),
+    )
+    if cuda:
+        yield "memory.pytorch_mb", _torch_peak()
+
+
+def _configuration(name: str) -> str | None:
+    """A model's configuration file; None for a name, which the manifest has too."""
+    return name if name.endswith((".json", ".yaml")) else None
+
+
+def against_pytorch(name: str, segmenter: Segmenter, eager: Eager, case: Case, variant: Variant) -> dict[str, Any]:
+    """Relative error of each output against PyTorch in fp32, whose rows are fed alone."""
+    expected = eager.alone(name, case)
+    found = graphs_of(segmenter)[name].run(case.inputs)
+    figures: dict[str, Any] = {key: relative_error(found[key], value) for key, value in expected.items()}
+    worst, limit = max(figures.values()), HALF_LIMIT if variant.half else SINGLE_LIMIT
+    if not worst <= limit:
+        figures["error"] = f"{name}: relative error {worst:.3g}, more than {limit:g}: that is no rounding"
+    return figures
+
+
+def time_stage(
+    name: str, segmenter: Segmenter, sides: tuple[Eager, Eager], cases: Mapping[str, Case], rows: int, effort: Effort
+) -> dict[str, Any]:
+    """Milliseconds of a batch: engine, PyTorch in fp32 and PyTorch under autocast, in turn.
+
+    As in the chain, CLIP's features and SAM2's maps stay on the device and all else comes from and goes to the host,
+    on either side.
+    """
+    if cases[name].rows < rows:
+        raise CheckError(f"{name}: the case has {cases[name].rows} rows, {rows} are to be timed")
+    case = cases[name].take(rows)
+    graph, kept = graphs_of(segmenter)[name], tuple(key for key in case.expected if key in MAPS)
+    fed = _resident(segmenter, cases, case)
+    contenders: dict[str, Callable[[], object]] = {"engine": lambda: graph.run(fed, keep=kept)}
+    for label, side in zip(("pytorch_fp32", "pytorch_autocast"), sides, strict=True):
+        maps = side.upload({key: value for key, value in case.inputs.items() if key in MAPS})
+        rest = {key: value for key, value in case.inputs.items() if key not in MAPS}
+        contenders[label] = functools.partial(_eager_stage, side, name, maps, rest)
+    return with_ratios(measure(contenders, effort, cuda=sides[0].chain.device.type == "cuda"))
+
+
+def _resident(segmenter: Segmenter, cases: Mapping[str, Case], case: Case) -> Values:
+    """The case's inputs, those that the chain leaves on the device computed and left there."""
+    fed: dict[str, Any] = dict(case.inputs)
+    for producer in dict.fromkeys(MAPS[key] for key in fed if key in MAPS):
+        names = [key for key in fed if MAPS.get(key) == producer]
+        source = cases[producer].take(len(case.inputs[names[0]]))
+        kept = graphs_of(segmenter)[producer].run(source.inputs, keep=tuple(names))
+        fed |= {key: kept[key] for key in names}
+    return fed
+
+
+def _eager_stage(side: Eager, name: str, maps: Tensors, rest: Arrays) -> None:
+    outputs = side.compute(name, {**maps, **side.upload(rest)})
+    for key, value in outputs.items():
+        if key not in MAPS:
+            value.float().cpu().numpy()
+
+
+def with_ratios(times: dict[str, Times]) -> dict[str, Any]:
+    """The times, and how many times faster than PyTorch the engine is by the medians."""
+    figures: dict[str, Any] = {label: asdict(value) for label, value in times.items()}
+    for label, value in times.items():
+        if label != "engine":
+            figures[f"{label}_over_engine"] = value.median_ms / times["engine"].median_ms
+    return figures
+
+
+def time_photo(path: Path, segmenter: Segmenter, sides: tuple[Eager, Eager], effort: Effort) -> dict[str, Any]:
+    """Milliseconds from a photo's file to its masks, words embedded, and how far the results agree."""
+    words = list(EXAMPLE_WORDS)
+    queries = segmenter.embed(Vocabulary.parse(words))
+    options = prompting(path, segmenter, words)
+    text = sides[0].chain.embed(words)
+    result = segmenter.segment(decode(path), queries, options, Clock())
+    eager = sides[0].photo(path, text, options)
+    contenders: dict[str, Callable[[], object]] = {
+        "engine": lambda: segmenter.segment(decode(path), queries, options, Clock()),
+        "pytorch_fp32": lambda: sides[0].photo(path, text, options),
+        "pytorch_autocast": lambda: sides[1].photo(path, text, options),
+    }
+    times = measure(contenders, effort, cuda=sides[0].chain.device.type == "cuda")
+    return {
+        **with_ratios(times),
+        "prompts": {"engine": result.prompt_count, "pytorch_fp32": eager.prompts},
+        "engine_stages_ms": {name: round(seconds * 1000, 2) for name, seconds in result.seconds.items()},
+        "class_map_agreement": float((result.dense == eager.class_map + 1).mean()),
+    }
+
+
+def prompting(path: Path, segmenter: Segmenter, words: list[str]) -> Options:
+    """Options that give the photo some prompts also with random weights: all confidences, the largest regions."""
+    photo = decode(path)
+    queries = segmenter.embed(Vocabulary.parse(words))
+    dense = segmenter.class_map(photo, queries, Options(upsample="full"), Clock())
+    for size in SIZES:
+        options = Options(min_confidence=0.0, min_region_size=size)
+        if len(extract_prompts(dense.index, dense.confidence, len(words), options)) >= FEWEST:
+            return options
+    return Options(min_confidence=0.0, min_region_size=1)
+
+
+def _torch_peak() -> int:
+    """Megabytes that torch held at most: models, both precisions, all stages and the photo."""
+    import torch  # noqa: PLC0415
+
+    return round(torch.cuda.max_memory_reserved() / 1e6)

@@ -1,0 +1,167 @@
+"""The steps of the check on a GPU. Each runs in a process of its own and gives its figures one by one.
+
+A figure that could not be had is {"error": ...}: it fails the step, but not the figures after it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+import wordmask_export
+from wordmask.backends.onnxruntime.graph import default_threads
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.bundle.opening import open_bundle
+from wordmask.bundle.search import find_bundle
+from wordmask.photo.reading import decode
+from wordmask.pipeline import Segmenter
+from wordmask_bench.gpu_check.cases import compare, graphs_of, load_cases, make_cases, save_cases
+from wordmask_bench.gpu_check.chain import agreement, quality, scene_maps
+from wordmask_bench.gpu_check.plan import Settings, Variant
+from wordmask_bench.quality.scenes import evaluate
+from wordmask_bench.scenes import generate
+from wordmask_bench.torch_baseline.case import Case
+
+Figures = Iterator[tuple[str, Any]]
+
+# Gross faults alone: TF32 rounds to 1e-3, bf16 to some 1e-2; mixed rows or a wrong layout are above 0.3.
+SINGLE_LIMIT, HALF_LIMIT = 2e-2, 0.15
+EXAMPLES = Path(next(iter(wordmask_export.__path__))) / "data"  # photos that are installed with the package
+EXAMPLE_WORDS = ("cat", "cup", "spoon", "table")
+
+
+class CheckError(RuntimeError):
+    """A step cannot be done; the message says what is missing."""
+
+
+def attempt(call: Callable[[], Any]) -> Any:
+    """What the call gives, or what went wrong."""
+    try:
+        return call()
+    except Exception as error:  # whatever a stage raises must not hide the other stages' figures
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}"[:1000]}
+
+
+def tiny_reference(settings: Settings) -> Figures:
+    """Quality on held-out scenes in ONNX Runtime on the CPU, and what the other devices are compared with."""
+    folder = copy_bundle(settings)
+    segmenter = Segmenter(folder, device="cpu", threads=1)
+    yield "bundle", segmenter.manifest.bundle_id
+    workers = default_threads()
+    yield "quality", quality(evaluate(segmenter, settings.seeds, workers=workers))
+    maps = scene_maps(segmenter, settings.seeds, workers=workers)
+    np.savez(settings.work("tiny_maps.npz"), **cast(dict[str, Any], maps))
+    photos = [generate(seed, combinations="test").image for seed in settings.seeds[:2]]
+    words = generate(settings.seeds[0], combinations="test").words
+    cases = make_cases(segmenter.bundle, photos, words, report_line)
+    save_cases(settings.work("tiny_cases.npz"), cases)
+    yield "cases", {name: case.rows for name, case in cases.items()}
+
+
+def tiny_device(settings: Settings, variant: Variant) -> Figures:
+    """Engines, every stage, and the whole chain with trained weights."""
+    folder = settings.work("tiny")
+    need(folder / FILE_NAME, "tiny-reference")
+    yield "engines", build(settings, folder, variant)
+    segmenter = open_on(folder, variant)
+    cases = load_cases(need(settings.work("tiny_cases.npz"), "tiny-reference"), segmenter.bundle)
+    for name, case in cases.items():
+        yield f"against_cpu.{name}", attempt(partial(checked, name, segmenter, case, variant))
+    yield "quality", attempt(lambda: quality(evaluate(segmenter, settings.seeds)))
+    with np.load(need(settings.work("tiny_maps.npz"), "tiny-reference")) as stored:
+        expected = dict(stored)
+    yield "chain_against_cpu", attempt(lambda: agreement(scene_maps(segmenter, settings.seeds), expected))
+
+
+def copy_bundle(settings: Settings) -> Path:
+    """The tiny bundle where engines may be built beside it: in the work folder."""
+    folder = settings.work("tiny")
+    if not (folder / FILE_NAME).is_file():
+        source = find_bundle(settings.tiny)
+        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("engines"), dirs_exist_ok=True)
+    return folder
+
+
+def build(settings: Settings, folder: Path, variant: Variant) -> Any:
+    """Builds what the device needs; gives what was built."""
+    if variant.precision is None:
+        return None
+    from wordmask_export.tensorrt.build import Choice, build_engines  # noqa: PLC0415
+
+    choice = Choice(precision=variant.precision, max_batch=settings.max_batch, max_prompts=settings.max_prompts)
+    return {
+        engine.sidecar.request.graph: {
+            "kept": engine.kept,
+            "build_seconds": engine.sidecar.seconds,
+            "megabytes": round(engine.sidecar.plan.size / 1e6, 1),
+            "layers": engine.sidecar.layers,
+        }
+        for engine in build_engines(folder, choice, report=report_line)
+    }
+
+
+def open_on(folder: Path, variant: Variant) -> Segmenter:
+    """The bundle on the device."""
+    return Segmenter(folder, device=variant.device, tensorrt_precision=variant.precision or "fp16")
+
+
+def checked(name: str, segmenter: Segmenter, case: Case, variant: Variant) -> dict[str, Any]:
+    """compare's figures, and an error where they show more than rounding."""
+    figures: dict[str, Any] = dict(compare(name, graphs_of(segmenter)[name], case))
+    limit = HALF_LIMIT if variant.half else SINGLE_LIMIT
+    worst = max(value for key, value in figures.items() if key not in ("class_map_agreement", "worst_mask_iou"))
+    if not worst <= limit:
+        figures["error"] = f"{name}: relative error {worst:.3g}, more than {limit:g}: that is no rounding"
+    return figures
+
+
+def full_reference(settings: Settings) -> Figures:
+    """Builds the full-size bundle, or takes the one that was named, and runs its graphs on the CPU."""
+    folder = full_folder(settings)
+    if not (folder / FILE_NAME).is_file():
+        yield "parity", build_full(settings, folder)
+    bundle = open_bundle(folder)
+    yield "bundle", {"id": bundle.manifest.bundle_id, "models": {k: m.name for k, m in bundle.manifest.models.items()}}
+    photos = [decode(path) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    cases = make_cases(bundle, photos, list(EXAMPLE_WORDS), report_line)
+    save_cases(settings.work("full_cases.npz"), cases)
+    yield "cases", {name: case.rows for name, case in cases.items()}
+
+
+def full_folder(settings: Settings) -> Path:
+    """Where the full-size bundle stands, or will stand."""
+    return settings.work("full") if settings.full is None else find_bundle(settings.full)
+
+
+def build_full(settings: Settings, folder: Path) -> dict[str, float]:
+    """Exports the models with random weights; gives the parity figures."""
+    from wordmask_export.build import build as build_bundle  # noqa: PLC0415
+    from wordmask_export.graphs.specs import Protocol  # noqa: PLC0415
+    from wordmask_export.models.pipeline import Choice  # noqa: PLC0415
+
+    choice = Choice(clip=settings.clip, sam2=settings.sam2, weights="random:0")
+    protocol = Protocol(window=64, stride=32, short_side=96, long_side=256) if settings.small else Protocol()
+    return build_bundle(folder, choice, protocol, report=report_line).parity
+
+
+def need(path: Path, step: str) -> Path:
+    """A file that another step wrote.
+
+    Raises:
+        CheckError: it did not.
+    """
+    if not path.is_file():
+        raise CheckError(f"{path.name} is not there: the step {step} has not been done")
+    return path
+
+
+def report_line(text: str) -> None:
+    """Progress, for the step's log."""
+    print(text, flush=True)  # noqa: T201

@@ -1,0 +1,1 @@
+"""What was measured on, and by which clock."""

@@ -1,0 +1,1 @@
+"""How well masks and class maps fit labels, on scenes and on datasets."""

@@ -1,0 +1,82 @@
+"""The figures of a labelled dataset for people and for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from wordmask_bench.datasets.protocol import SCLIP_STRIDE, SCLIP_WINDOW
+from wordmask_bench.quality.dataset import Report
+from wordmask_bench.quality.tally import Figures
+
+TITLES = {
+    "bilinear": "bilinear",
+    "loftup": "LoftUp",
+    "masks": "labelled masks",
+    "masks_over_dense": "masks over the dense map",
+}
+ROWS = {
+    "miou": "mIoU",
+    "miou_occurring": "mIoU of classes that occur",
+    "boundary_iou": "boundary IoU",
+    "accuracy": "pixels right",
+    "small_recall": "regions under 24 px found",
+}
+
+
+def table(report: Report) -> str:
+    """The figures as Markdown: all classes together, then the IoU of each that occurs or was found."""
+    kinds = list(report.maps)
+    head = " | ".join(TITLES[kind] for kind in kinds)
+    lines = [f"| {report.dataset}, {report.photos} photos | {head} |", "|---" * (len(kinds) + 1) + "|"]
+    for key, name in ROWS.items():
+        lines.append(_row(name, [getattr(report.maps[kind], key) for kind in kinds]))
+    lines += ["", f"| IoU of | {head} |", "|---" * (len(kinds) + 1) + "|"]
+    for name in report.per_class:
+        values = [report.maps[kind].per_class[name] for kind in kinds]
+        if not all(map(math.isnan, values)):
+            lines.append(_row(name, values))
+    settings = report.settings
+    lines += ["", f"Median time of a photo: {report.seconds:.2f} s", f"Protocol: {_protocol(report)}"]
+    if (settings.window, settings.stride) != (SCLIP_WINDOW, SCLIP_STRIDE):
+        lines.append(f"This is not SCLIP's protocol: its windows are {SCLIP_WINDOW}, {SCLIP_STRIDE} apart")
+    return "\n".join(lines)
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """For JSON: figures that do not exist are null."""
+    row = dataclasses.asdict(report)
+    row["maps"] = {kind: _figures(figures) for kind, figures in report.maps.items()}
+    return row
+
+
+def _row(name: str, values: list[float]) -> str:
+    cells = " | ".join("-" if math.isnan(value) else f"{value:.3f}" for value in values)
+    return f"| {name} | {cells} |"
+
+
+def _protocol(report: Report) -> str:
+    settings = report.settings
+    parts = [
+        f"short side {settings.short_side}",
+        f"windows {settings.window}, {settings.stride} apart",
+        f"logit scale {settings.logit_scale:g}",
+    ]
+    if settings.min_probability:
+        parts.append(f"pixels under {settings.min_probability:g} are background")
+    if settings.min_area is not None:
+        parts.append(f"classes of no more than {settings.min_area:g} of the foreground are dropped")
+    if settings.upsample:
+        parts.append(f"LoftUp {settings.upsample}")
+    return ", ".join(parts)
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    def null(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: null(each) for name, each in value.items()}
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    found: dict[str, Any] = null(dataclasses.asdict(figures))
+    return found

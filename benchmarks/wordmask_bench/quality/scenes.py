@@ -1,0 +1,186 @@
+"""Quality of a bundle on held-out synthetic scenes, through the runtime that users run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.objects.masks import upsample
+from wordmask.pipeline import Segmenter
+from wordmask.timing import Clock
+from wordmask.types import Options, Prompt, Vocabulary
+from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
+from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
+
+FIRST_SEED = 1_000_000  # no training draws scenes of the combinations "test"
+OTHER_WORDS = 12  # asked for beside those in the scene
+BAND = 3  # pixels to either side of an outline
+GRID = 1024  # prompts of SAM2's automatic mask generator: 32 x 32
+
+WORDS = vocabulary()
+MAPS = ("bilinear", "loftup", "masks")
+
+
+@dataclass
+class Tally:
+    """One kind of map over all scenes: confusion in all and near outlines, small objects found."""
+
+    everywhere: Confusion = field(default_factory=lambda: Confusion(len(WORDS)))
+    band: Confusion = field(default_factory=lambda: Confusion(len(WORDS)))
+    small: list[bool] = field(default_factory=list)
+
+    def add(self, scene: Scene, found: NDArray[np.int64]) -> None:
+        """Adds a scene's map (H, W): index into WORDS, or len(WORDS) for none."""
+        self.everywhere.add(scene.class_map, found)
+        self.band.add(scene.class_map, found, boundary(scene.class_map, BAND))
+        self.small += [
+            float((found[thing.mask] == thing.class_index).mean()) >= 0.5
+            for thing in scene.instances
+            if is_small(thing.box)
+        ]
+
+    def figures(self) -> dict[str, float]:
+        """The mean IoU of words: of all, of objects', of those never trained, near outlines; and what else is asked."""
+        per_word = self.everywhere.iou()
+        objects = np.arange(len(WORDS)) < len(WORDS) - len(BACKGROUNDS)
+        return {
+            "miou": mean(per_word),
+            "miou_objects": mean(per_word[objects]),
+            "miou_unseen": mean(per_word[[word in HELD_OUT for word in WORDS]]),
+            "miou_band": mean(self.band.iou()),
+            "accuracy": self.everywhere.accuracy(),
+            "small_found": float(np.mean(self.small)) if self.small else float("nan"),
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured.
+
+    Attributes:
+        maps: figures of each of MAPS, see Tally.figures.
+        click: mean IoU of SAM2's mask for one click at each object's deepest point.
+        click_by_area: the same of objects under 32 x 32 pixels, under 96 x 96, and larger (COCO's bounds).
+        prompts: prompts a scene.
+        prompts_saved: share of a grid of 1024 points that is not needed.
+        seconds: median time of a scene, words to masks.
+        scenes: how many.
+    """
+
+    maps: dict[str, dict[str, float]]
+    click: float
+    click_by_area: dict[str, float]
+    prompts: float
+    prompts_saved: float
+    seconds: float
+    scenes: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    scene: Scene
+    maps: dict[str, NDArray[np.int64]]
+    clicks: list[float]
+    prompts: int
+    seconds: float
+
+
+def evaluate(
+    segmenter: Segmenter, seeds: Sequence[int], *, workers: int = 1, progress: Callable[[], None] = lambda: None
+) -> Report:
+    """Segments a scene a seed, each asked for its own words and 12 others, without background words.
+
+    Args:
+        segmenter: of a bundle that has LoftUp; with workers, best made with threads=1.
+        seeds: of the scenes.
+        workers: scenes at the same time.
+        progress: is called after each scene.
+    """
+    tallies = {name: Tally() for name in MAPS}
+    clicks: list[tuple[int, float]] = []
+    prompts, seconds = [], []
+    with ThreadPoolExecutor(workers) as pool:
+        for found in pool.map(lambda seed: _segment(segmenter, seed), seeds):
+            for name, tally in tallies.items():
+                tally.add(found.scene, found.maps[name])
+            areas = [int(np.count_nonzero(thing.mask)) for thing in found.scene.instances]
+            clicks += zip(areas, found.clicks, strict=True)
+            prompts.append(found.prompts)
+            seconds.append(found.seconds)
+            progress()
+    return Report(
+        maps={name: tally.figures() for name, tally in tallies.items()},
+        click=float(np.mean([value for _, value in clicks])),
+        click_by_area=_by_area(clicks),
+        prompts=float(np.mean(prompts)),
+        prompts_saved=1 - float(np.mean(prompts)) / GRID,
+        seconds=float(np.median(seconds)),
+        scenes=len(seconds),
+    )
+
+
+def scene_words(scene: Scene, seed: int) -> list[str]:
+    """The words that a scene is asked for: its own, then OTHER_WORDS others."""
+    others = [word for word in WORDS if word not in scene.words]
+    rng = np.random.default_rng(seed)
+    return [*scene.words, *rng.choice(others, OTHER_WORDS, replace=False).tolist()]
+
+
+def _segment(segmenter: Segmenter, seed: int) -> _Found:
+    scene = generate(seed, combinations="test")
+    words = scene_words(scene, seed)
+    queries = segmenter.embed(Vocabulary.parse(words))
+    start = time.perf_counter()
+    full = segmenter.segment(scene.image, queries, Options(use_loftup=True), Clock())
+    seconds = time.perf_counter() - start
+    plain = segmenter.class_map(scene.image, queries, Options(use_loftup=False), Clock())
+    names = np.array([len(WORDS), *(WORDS.index(word) for word in words)])  # of 0 none, 1 the first word, ...
+    maps = {"bilinear": names[plain.index + 1], "loftup": names[full.dense], "masks": names[full.semantic]}
+    return _Found(scene, maps, click_ious(segmenter, scene), full.prompt_count, seconds)
+
+
+def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
+    """IoU of SAM2's mask with each object that is clicked once, where it is deepest."""
+    prompts = [
+        Prompt(
+            class_index=thing.class_index,
+            points=np.array([deepest_point(thing.mask)], np.float32),
+            labels=np.ones(1, np.int32),
+            confidence=1.0,
+            region_size=int(np.count_nonzero(thing.mask)),
+        )
+        for thing in scene.instances
+    ]
+    low_res, _ = segmenter.decode(segmenter.encode(scene.image), prompts)
+    size = (scene.image.shape[0], scene.image.shape[1])
+    ious = []
+    for logits, thing in zip(low_res, scene.instances, strict=True):
+        whole = np.zeros(size, np.bool_)
+        placed = upsample(logits, size, mask_threshold=segmenter.manifest.sam2.mask_threshold)
+        if placed is not None:
+            mask, (x0, y0, x1, y1) = placed
+            whole[y0:y1, x0:x1] = mask
+        ious.append(iou(whole, thing.mask))
+    return ious
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """For JSON: figures that do not exist are null."""
+    row = dataclasses.asdict(report)
+    for figures in (*row["maps"].values(), row["click_by_area"]):
+        figures.update({name: None for name, value in figures.items() if math.isnan(value)})
+    return row
+
+
+def _by_area(clicks: list[tuple[int, float]]) -> dict[str, float]:
+    areas, values = np.array([area for area, _ in clicks]), np.array([value for _, value in clicks], np.float64)
+    bins = {"small": areas < 32**2, "medium": (areas >= 32**2) & (areas < 96**2), "large": areas >= 96**2}
+    return {name: mean(values[chosen]) for name, chosen in bins.items()}

@@ -1,0 +1,110 @@
+"""From similarities to a class map as SCLIP does it (clip_segmentor.py, postprocess_result), with bounded memory.
+
+The runtime's own class map has neither threshold: it asks for the likeliest class alone. Here the order is SCLIP's:
+resize to the photo, scale, softmax over all words, the likeliest synonym of each class, classes of small area dropped,
+the likeliest class, improbable pixels to class 0. A strip of the photo at a time, as all of its probabilities at once
+may take gigabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.arrays import BoolMask, Floats
+from wordmask.resize import bilinear
+from wordmask.text.queries import Queries
+from wordmask.types import Vocabulary
+from wordmask_bench.datasets.protocol import Protocol, Synonyms
+
+STRIP_BYTES = 1 << 25  # of one strip's probabilities
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A photo's classes.
+
+    Attributes:
+        index: i32 (H, W), in the order of the dataset's labels.
+        confidence: f32 (H, W), the probability of the likeliest class (before improbable pixels went to class 0).
+        best: f32 (classes,), each class's highest probability at any pixel.
+    """
+
+    index: NDArray[np.int32]
+    confidence: Floats
+    best: Floats
+
+
+def vocabulary(classes: Sequence[Synonyms], protocol: Protocol) -> Vocabulary:
+    """The dataset's words, none left out though background and classes may share some; the background comes last."""
+    if protocol.background:
+        return Vocabulary(tuple(classes[1:]), classes[0])
+    return Vocabulary(tuple(classes))
+
+
+def predict(
+    similarities: Floats, queries: Queries, size: tuple[int, int], protocol: Protocol, logit_scale: float
+) -> Prediction:
+    """The classes of a photo's pixels.
+
+    Args:
+        similarities: f32 (Q, h, w), of the photo resized.
+        queries: of `vocabulary`.
+        size: height and width of the photo.
+        protocol: its thresholds.
+        logit_scale: multiplies the similarities; the protocol's own may be None.
+    """
+    strips = _Strips(similarities, queries, size, protocol, logit_scale)
+    count = len(queries.class_starts)
+    index, confidence = np.empty(size, np.int32), np.empty(size, np.float32)
+    best = np.zeros(count, np.float32)
+    for rows, probabilities in strips:
+        index[rows], confidence[rows] = probabilities.argmax(axis=0), probabilities.max(axis=0)
+        np.maximum(best, probabilities.max(axis=(1, 2)), out=best)
+    if protocol.min_area is not None:
+        area = np.bincount(index.ravel(), minlength=count)
+        dropped = too_small(area, protocol.min_area)
+        if (area[dropped] > 0).any():  # else no pixel changes
+            for rows, probabilities in strips:
+                probabilities[dropped] = 0
+                index[rows], confidence[rows] = probabilities.argmax(axis=0), probabilities.max(axis=0)
+    index[confidence < np.float32(protocol.min_probability)] = 0
+    return Prediction(index, confidence, best)
+
+
+def too_small(area: NDArray[np.int64], least: float) -> BoolMask:
+    """Which classes do not have more than a share of the foreground: bool (classes,), never class 0.
+
+    Args:
+        area: pixels a class, class 0 is the background.
+        least: the share, 0 to 1.
+    """
+    foreground = area[1:].astype(np.float32)
+    dropped = np.zeros(len(area), np.bool_)
+    dropped[1:] = ~(foreground > np.float32(least) * foreground.sum())
+    return dropped
+
+
+class _Strips:
+    """Probabilities f32 (classes, rows, W) of the photo's strips, with their rows; can be gone through again."""
+
+    def __init__(
+        self, similarities: Floats, queries: Queries, size: tuple[int, int], protocol: Protocol, scale: float
+    ) -> None:
+        self._similarities, self._size = similarities, size
+        self._starts, self._scale = list(queries.class_starts), np.float32(scale)
+        self._shift = 1 if protocol.background else 0
+        self._height = max(1, STRIP_BYTES // (4 * len(similarities) * size[1]))
+
+    def __iter__(self) -> Iterator[tuple[slice, Floats]]:
+        for start in range(0, self._size[0], self._height):
+            rows = slice(start, start + self._height)
+            scores = bilinear(self._similarities, self._size, rows) * self._scale
+            scores -= scores.max(axis=0)
+            np.exp(scores, out=scores)
+            scores /= scores.sum(axis=0)
+            classes = np.maximum.reduceat(scores, self._starts, axis=0)
+            yield rows, np.roll(classes, self._shift, axis=0)  # the background's place is the first

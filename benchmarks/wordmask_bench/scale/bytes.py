@@ -1,0 +1,109 @@
+"""Bytes a photo, measured on a finished run: what was read, and what stands in the output folder.
+
+python -m wordmask_bench.scale.bytes OUT --json benchmarks/results/bytes-photos.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import tracemalloc
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from wordmask.bundle.strict_json import parse_as
+from wordmask.outputs.layout import JOURNAL, SHARDS
+from wordmask.run.find_photos import find_photos
+
+LISTED = 20_000  # photos, of which the list's memory is measured
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Totals over a run's photos.
+
+    Attributes:
+        photos: that succeeded. masks: found in them. pixels: of them.
+        read: size of their files.
+        semantic, annotations, journal: size of what was written; all of the journal is theirs.
+        document: size of annotations.json, the photos' annotations in one file.
+        listed: memory that a list of photos takes, a photo.
+    """
+
+    photos: int
+    masks: int
+    pixels: int
+    read: int
+    semantic: int
+    annotations: int
+    journal: int
+    document: int
+    listed: float
+
+
+def measure(out: Path) -> Bytes:
+    """Counts the bytes of a finished run's folder.
+
+    Raises:
+        ValueError: a photo failed, or the run is not finished.
+    """
+    rows = [json.loads(line) for line in (out / JOURNAL).read_text(encoding="utf-8").splitlines()]
+    if not rows or any(row.get("status") != "ok" for row in rows):
+        raise ValueError(f"{out}: not a finished run of photos that all succeeded")
+    return Bytes(
+        photos=len(rows),
+        masks=sum(row["instances"] for row in rows),
+        pixels=sum(row["height"] * row["width"] for row in rows),
+        read=sum(row["bytes"] for row in rows),
+        semantic=_size(out / "semantic"),
+        annotations=_size(out / SHARDS),
+        journal=(out / JOURNAL).stat().st_size,
+        document=(out / "annotations.json").stat().st_size,
+        listed=listed_bytes(LISTED),
+    )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def listed_bytes(count: int) -> float:
+    """Memory a photo of the list that a run makes at its start, measured on `count` empty files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(count):
+            (Path(folder) / f"{i:012d}.jpg").touch()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            jobs = find_photos([Path(folder)])
+            return (tracemalloc.get_traced_memory()[0] - before) / len(jobs)
+        finally:
+            tracemalloc.stop()
+
+
+def read_bytes(path: Path) -> Bytes:
+    """Reads what the command wrote.
+
+    Raises:
+        ManifestError: it is not that.
+    """
+    found = parse_as(Bytes, json.loads(path.read_text(encoding="utf-8")), path.name)
+    assert isinstance(found, Bytes)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="wordmask_bench.scale.bytes", description="Bytes a photo of a finished run.")
+    parser.add_argument("out", type=Path, help="a run's output folder")
+    parser.add_argument("--json", type=Path, required=True, help="write the figures here")
+    args = parser.parse_args(arguments)
+    args.json.write_text(json.dumps(asdict(measure(args.out)), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""What many photos take, as a few multiplications over the benchmarks' JSON files.
+
+What was measured comes from benchmarks/results. What was not (every figure of a GPU, a network, a store) is an
+Assumption with its source, and a device made of those says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wordmask_bench.scale.bytes import Bytes, read_bytes
+from wordmask_bench.speed.readme_table import RESULTS
+from wordmask_bench.speed.report import Measurement, Report, read_report
+
+DAY, HOUR = 86400.0, 3600.0
+AROUND = ("decode", "prompts", "masks", "write")  # stages on one core each, beside the graphs
+WINDOW, SQUARE, MASK = 224, 1024, 256  # sides in pixels of the models in the results: CLIP's, SAM2's, its decoder's
+
+
+@dataclass(frozen=True)
+class Goal:
+    """So many photos in so many days."""
+
+    name: str
+    photos: float
+    days: float
+
+    @property
+    def rate(self) -> float:
+        """Photos a second."""
+        return self.photos / (self.days * DAY)
+
+
+SHARD = 100_000  # photos that docs/scale.md advises for a run
+GOALS = (Goal("a million in a day", 1e6, 1), Goal("a billion in 30 days", 1e9, 30))
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A figure that was not measured here."""
+
+    name: str
+    value: float
+    unit: str
+    source: str
+
+
+LOFTUP = Assumption(
+    "LoftUp as published, 448x448 pixels", 4, "a second on an A100-40GB", "Chambon et al., NAF, arXiv:2511.18452"
+)
+ENCODER = Assumption(
+    "SAM2 B+ encoder, TensorRT fp16", 0.023, "s on an L40S", "TIER IV, tier4.co.jp/en/updates/20250625"
+)
+PROMPT = Assumption("SAM2 B+ decoder, TensorRT fp16", 0.00067, "s a prompt on an L40S", "the same")
+SUSTAINED = tuple(
+    Assumption(f"a GPU that sustains {rate} TFLOP/s", rate, "TFLOP/s on these graphs", "a parameter, nobody's figure")
+    for rate in (50, 100, 200)
+)
+CORES = Assumption("cores beside a GPU", 16, "cores", "a parameter: a usual cloud machine")
+NETWORK = Assumption("network of a GPU's machine", 10, "Gbit/s", "a parameter")
+BUS = Assumption("host memory to GPU", 20, "GB/s", "a parameter: PCIe 4.0 x16, which has 32 at most")
+GETS = Assumption("object store, reads", 5500, "a second and prefix", "AWS, S3 performance design patterns")
+PUTS = Assumption("object store, writes", 3500, "a second and prefix", "the same")
+ASSUMPTIONS = (LOFTUP, ENCODER, PROMPT, *SUSTAINED, CORES, NETWORK, BUS, GETS, PUTS)
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something that does photos.
+
+    Attributes:
+        name: of it. unit: what is counted: `core` or `GPU`.
+        seconds: of one unit, a photo; of a core with all that surrounds the graphs, of a GPU without.
+        measured: here. If not, it is made of assumptions.
+    """
+
+    name: str
+    unit: str
+    seconds: float
+    measured: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the results say of a photo.
+
+    Attributes:
+        report: of whole photos at the default windows. photo: its row.
+        ragged, clean: bytes of runs on photos that the model knows nothing of, and on scenes that it knows.
+    """
+
+    report: Report
+    photo: Measurement
+    ragged: Bytes
+    clean: Bytes
+
+    @property
+    def around(self) -> float:
+        """Core-seconds a photo of what surrounds the graphs; the class map takes all of the benchmark's cores."""
+        stages = self.photo.stages_ms[self.report.engines[0]]
+        return (sum(stages[name] for name in AROUND) + stages["class_map"] * self.report.subject.threads) / 1000
+
+    @property
+    def decoding(self) -> float:
+        """Core-seconds a photo of reading and decoding its file: a part of `around`."""
+        return self.photo.stages_ms[self.report.engines[0]]["decode"] / 1000
+
+    @property
+    def moved(self) -> float:
+        """Bytes a photo that cross the bus: windows and SAM2's square to the GPU, logits and small masks from it.
+
+        Features and SAM2's maps stay there (not through Triton, see docs/serving.md).
+        """
+        window = WINDOW * WINDOW
+        up = self.photo.windows * window * 3 + SQUARE**2 * 3
+        down = self.photo.windows * self.report.subject.words * window * 4 + self.photo.prompts * MASK**2 * 4
+        return up + down
+
+    @property
+    def read(self) -> float:
+        """Bytes of a photo's file."""
+        return self.ragged.read / self.ragged.photos
+
+    @property
+    def written(self) -> float:
+        """Bytes of a photo's outputs, at the upper end."""
+        return (self.ragged.semantic + self.ragged.annotations) / self.ragged.photos
+
+
+def read_facts(root: Path) -> Facts:
+    """The facts in a checkout."""
+    results = root / RESULTS
+    report = read_report(results / "bench-2-default.json")
+    photo = next(row for row in report.measurements if row.name == "photo")
+    return Facts(report, photo, read_bytes(results / "bytes-photos.json"), read_bytes(results / "bytes-scenes.json"))
+
+
+def devices(facts: Facts) -> list[Device]:
+    """Cores as measured, then GPUs as assumed."""
+    photo, threads = facts.photo, facts.report.subject.threads
+    found = [
+        Device(name.removeprefix("wordmask "), "core", photo.times[name].median_ms / 1000 * threads, True)
+        for name in facts.report.engines
+    ]
+    quoted = photo.windows * (WINDOW / 448) ** 2 / LOFTUP.value + ENCODER.value + photo.prompts * PROMPT.value
+    found.append(Device("GPU, from others' figures", "GPU", quoted, False))
+    assert photo.gflop is not None
+    found += [Device(rate.name, "GPU", photo.gflop / 1000 / rate.value, False) for rate in SUSTAINED]
+    return found
+
+
+def ceilings(device: Device, facts: Facts) -> dict[str, float]:
+    """Photos a second that each part of a GPU's machine allows."""
+    return {
+        "GPU": 1 / device.seconds,
+        "cores": CORES.value / facts.around,
+        "bus": BUS.value * 1e9 / facts.moved,
+        "network": NETWORK.value * 1e9 / 8 / (facts.read + facts.written),
+    }

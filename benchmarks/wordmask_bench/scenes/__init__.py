@@ -1,0 +1,29 @@
+"""Synthetic scenes with exact labels: what the tiny models are trained on and quality is measured on.
+
+Objects of many shapes on procedural backgrounds. Words name what is local, colour x pattern ("red striped") and the
+background; shapes are free. Every pixel has a word. Nothing is read from disk and no global state is touched: the
+same seed gives the same scene, to the byte with the same numpy and OpenCV.
+
+`python -m wordmask_bench.scenes --out DIR --count N --seed S` writes a folder of them.
+"""
+
+from __future__ import annotations
+
+from wordmask_bench.scenes.cropping import crops
+from wordmask_bench.scenes.folder import write_folder
+from wordmask_bench.scenes.scene import Scene, SceneInstance, generate
+from wordmask_bench.scenes.words import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS, Combinations, vocabulary
+
+__all__ = [
+    "BACKGROUNDS",
+    "COLOURS",
+    "HELD_OUT",
+    "PATTERNS",
+    "Combinations",
+    "Scene",
+    "SceneInstance",
+    "crops",
+    "generate",
+    "vocabulary",
+    "write_folder",
+]

@@ -1,0 +1,96 @@
+"""One scene from a seed: the picture, its class map and its objects' masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask_bench.scenes.objects import Placed, arrange
+from wordmask_bench.scenes.render import render
+from wordmask_bench.scenes.words import BACKGROUNDS, Combinations, object_words, vocabulary
+
+LEAST_SIDE, MOST_SIDE = 224, 640  # of scenes whose size is not asked for
+_STREAMS: dict[Combinations, int] = {"train": 0, "test": 1, "unseen": 2}
+
+
+@dataclass(frozen=True, eq=False)
+class SceneInstance:
+    """The visible part of one object.
+
+    Attributes:
+        mask: bool (H, W); masks of a scene are disjoint.
+        word: its phrase.
+        class_index: index into vocabulary().
+        box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive, of the visible part.
+    """
+
+    mask: NDArray[np.bool_]
+    word: str
+    class_index: int
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A picture with all that is to be known of it.
+
+    Attributes:
+        image: u8 (H, W, 3), RGB.
+        class_map: u16 (H, W), index into vocabulary(). It counts from 0, as every pixel has a word; label PNGs and the
+            runtime's maps count from 1 and keep 0 for none.
+        instances: front first.
+        words: the words present, objects' in vocabulary order, then the background's if any of it is visible.
+        background: its word.
+    """
+
+    image: NDArray[np.uint8]
+    class_map: NDArray[np.uint16]
+    instances: tuple[SceneInstance, ...]
+    words: tuple[str, ...]
+    background: str
+
+
+def generate(seed: int, *, combinations: Combinations = "train", size: tuple[int, int] | None = None) -> Scene:
+    """Makes a scene.
+
+    Args:
+        seed: not negative. The same number gives another scene for each of the combinations.
+        combinations: which phrases objects may have: "train" all but HELD_OUT, "unseen" only those, "test" all.
+        size: (H, W), at least 64 each; None draws each side from 224 to 640.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    words = object_words(combinations)
+    if seed < 0:
+        raise ValueError(f"seed is {seed}: it must not be negative")
+    if size is not None and min(size) < 64:
+        raise ValueError(f"size is {size}: a scene needs at least 64 x 64 pixels")
+    rng = np.random.default_rng(np.random.SeedSequence([_STREAMS[combinations], seed]))
+    drawn = np.exp(rng.uniform(np.log(LEAST_SIDE), np.log(MOST_SIDE + 1), 2))
+    height, width = size or (int(drawn[0]), int(drawn[1]))
+    background = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
+    objects = arrange(rng, words, (height, width))
+    image = render(rng, background, objects, (height, width))
+    return _label(image, background, objects)
+
+
+def _label(image: NDArray[np.uint8], background: str, objects: Sequence[Placed]) -> Scene:
+    index = {word: i for i, word in enumerate(vocabulary())}
+    class_map = np.full(image.shape[:2], index[background], dtype=np.uint16)
+    instances = []
+    for thing in objects:
+        mask = np.zeros(image.shape[:2], dtype=np.bool_)
+        height, width = thing.visible.shape
+        mask[thing.y0 : thing.y0 + height, thing.x0 : thing.x0 + width] = thing.visible
+        class_map[mask] = index[thing.word]
+        rows, columns = (np.flatnonzero(thing.visible.any(axis=axis)) for axis in (1, 0))
+        x0, y0 = thing.x0 + int(columns[0]), thing.y0 + int(rows[0])
+        box = (x0, y0, thing.x0 + int(columns[-1]) + 1, thing.y0 + int(rows[-1]) + 1)
+        instances.append(SceneInstance(mask, thing.word, index[thing.word], box))
+    present = np.flatnonzero(np.bincount(class_map.ravel(), minlength=len(index)))
+    words = tuple(vocabulary()[i] for i in present)
+    return Scene(image, class_map, tuple(instances), words, background)

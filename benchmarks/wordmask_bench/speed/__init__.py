@@ -1,0 +1,1 @@
+"""`wordmask bench`: sides in processes of their own, taking turns."""

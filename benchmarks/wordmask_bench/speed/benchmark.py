@@ -1,0 +1,253 @@
+"""`wordmask bench`: wordmask and PyTorch on the same photos, weights, words, prompts and cores, run by run in turn."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.photo.reading import decode
+from wordmask_bench.machine.facts import gpu_megabytes_used
+from wordmask_bench.machine.timing import Times, alternate
+from wordmask_bench.speed.agreement import equal_pixels, mask_ious, read_answers
+from wordmask_bench.speed.plan import Plan
+from wordmask_bench.speed.report import Agreement, Measurement, Throughput, ratios
+from wordmask_bench.speed.side import Windows, one_window
+from wordmask_bench.speed.side_process import SideProcess, closing_all
+
+Prompts = list[dict[str, Any]]
+SETTLE = 0.005  # seconds between two sides: the threads of one may spin for a while before they sleep
+RATE_SECONDS = 0.3  # a size of matrix
+
+
+@dataclass(frozen=True)
+class Start:
+    """A side's cold start, seconds a phase (see speed.report.SideFacts), and megabytes of a GPU that it took."""
+
+    seconds: dict[str, float]
+    gpu_mb: float | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured: by side its start and its peak memory, then as in speed.report.Report."""
+
+    starts: dict[str, Start]
+    peaks_mb: dict[str, float]
+    rates: dict[str, float]
+    measurements: list[Measurement]
+    throughput: list[Throughput]
+    agreement: list[Agreement]
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> Findings:
+    """Measures all of a plan, and tells `say` how it goes.
+
+    Raises:
+        BenchError: a side failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="wordmask-bench-") as work, closing_all() as processes:
+        bench = Bench(plan, Path(work), say)
+        bench.embed_words()
+        starts = {name: bench.start(name, processes) for name in plan.sides}
+        measured: list[Measurement] = []
+        throughput: list[Throughput] = []
+        for windows in plan.windows:  # whole photos before all else, so that the peaks of memory are theirs
+            bench.set_windows(windows)
+            measured += [bench.photo(photo) for photo in plan.photos[: plan.limit]]
+            if len(plan.photos) > 1:
+                throughput.append(bench.folder())
+        peaks = {name: float(side.ask("memory")["peak_mb"]) for name, side in bench.sides.items()}
+        agreement: list[Agreement] = []
+        for windows in plan.windows:
+            bench.set_windows(windows)
+            for photo in plan.photos[: plan.limit]:
+                agreement += bench.agreement(photo)
+        measured += bench.stages()
+        return Findings(starts, peaks, bench.rates(), measured, throughput, agreement)
+
+
+class Bench:
+    """The sides' processes, and what they are made to do."""
+
+    def __init__(self, plan: Plan, work: Path, say: Callable[[str], None]) -> None:
+        """Args: work is an empty folder for the sides' results."""
+        self.plan, self.work, self.say = plan, work, say
+        self.sides: dict[str, SideProcess] = {}
+        self.current: Windows = plan.windows[0]
+        self._known: dict[tuple[Path, Windows], Prompts] = {}
+
+    def embed_words(self) -> None:
+        """Embeds the vocabulary in a process of its own: it costs none of the sides time or memory."""
+        name = self.plan.engines[0]
+        self.say("embedding words")
+        setup = self.plan.sides[name]
+        with closing_all() as processes:
+            processes.append(SideProcess(name, setup.threads, self.work / "cache"))
+            processes[0].ask("open", setup=asdict(setup))
+            processes[0].ask("words", file=str(self.work / "words.npy"))
+
+    def start(self, name: str, processes: list[SideProcess]) -> Start:
+        """A side from nothing to its first photo."""
+        self.say(f"{name}: cold start")
+        setup, photo = self.plan.sides[name], self.plan.photos[0]
+        prompts = self.prompts(photo) if self.sides else []  # the first is wordmask's, and finds its own
+        on_gpu = any(kind in setup.device for kind in ("cuda", "tensorrt"))
+        used = gpu_megabytes_used() if on_gpu else None
+        begin = time.perf_counter()
+        side = SideProcess(name, setup.threads, self.work / "cache")
+        processes.append(side)
+        opened = side.ask("open", setup=asdict(setup))
+        at_open = time.perf_counter()
+        side.ask("windows", choice=self.current)
+        side.ask("words", file=str(self.work / "words.npy"))
+        at_words = time.perf_counter()
+        side.ask("photo", photo=str(photo), prompts=prompts, out=str(self.work / "cold" / name))
+        end = time.perf_counter()
+        self.sides[name] = side
+        seconds = {
+            "start": at_open - begin - opened["import"] - opened["load"],
+            "import": opened["import"],
+            "load": opened["load"],
+            "first_photo": end - at_words,
+            "total": end - begin - (at_words - at_open),
+        }
+        after = gpu_megabytes_used() if used is not None else None
+        return Start(seconds, after - used if after is not None and used is not None else None)
+
+    def set_windows(self, choice: Windows) -> None:
+        """The protocol of all that follows."""
+        self.current = choice
+        for side in self.sides.values():
+            side.ask("windows", choice=choice)
+
+    def prompts(self, photo: Path) -> Prompts:
+        """What all sides ask SAM2 about a photo: wordmask's first side says it."""
+        key = photo, self.current
+        if key not in self._known:
+            self._known[key] = self.sides[self.plan.engines[0]].ask("prompts", photo=str(photo))["prompts"]
+        return self._known[key]
+
+    def count_windows(self, photo: Path) -> int:
+        """How many windows the photo is cut into."""
+        constants = self.plan.bundle.manifest.clip
+        if self.current == "one":
+            constants = one_window(constants)
+        return len(cut_windows(resize_for_clip(decode(photo), constants), constants)[1])
+
+    def photo(self, photo: Path) -> Measurement:
+        """A photo from its file to written masks, the sides in turn."""
+        windows, prompts = self.count_windows(photo), self.prompts(photo)
+        self.say(f"{photo.name}: {windows} windows, {len(prompts)} prompts")
+        inside: dict[str, list[dict[str, float]]] = {name: [] for name in self.sides}
+
+        def once(name: str) -> float:
+            out = str(self.work / "photo" / name)
+            answer = self._ask(name, "photo", photo=str(photo), prompts=prompts, out=out)
+            inside[name].append(answer["stages"])
+            return float(answer["ms"])
+
+        times = self._alternate(once, self.sides)
+        stages = {name: _medians(runs[-times[name].runs :]) for name, runs in inside.items()}
+        return self._measurement("photo", photo, windows, len(prompts), times, stages)
+
+    def folder(self) -> Throughput:
+        """All photos, one pass a side, as each does it with many."""
+        photos = self.plan.photos
+        prompts = [self.prompts(photo) for photo in photos]
+        rates = {}
+        for name in self.sides:
+            self.say(f"{name}: {len(photos)} photos")
+            out = str(self.work / "folder" / name)
+            answer = self._ask(name, "folder", photos=[str(photo) for photo in photos], prompts=prompts, out=out)
+            rates[name] = len(photos) / (answer["ms"] / 1000)
+        return Throughput(len(photos), sum(map(self.count_windows, photos)), rates)
+
+    def stages(self) -> list[Measurement]:
+        """Every stage by itself, on the first photo, in the last protocol."""
+        photo = self.plan.photos[0]
+        points = next(iter(self.plan.sides.values())).points
+        found = []
+        for stage in self.plan.stages:
+            batches = self.plan.batches if stage in ("clip", "loftup") else (1,)
+            for rows in batches:
+                self.say(f"{stage}{f', {rows} windows' if len(batches) > 1 else ''}")
+                windows = rows if stage in ("clip", "loftup") else 0
+                if stage == "class_map":
+                    windows = self.count_windows(photo)
+                asked = points if stage in ("sam2_decoder", "masks") else 0
+                # extraction of prompts is the same function on both sides
+                names = self.plan.engines if stage == "prompts" else list(self.sides)
+                for name in names:
+                    self.sides[name].ask("stage", name=stage, photo=str(photo), rows=rows)
+                times = self._alternate(lambda name: float(self._ask(name, "again")["ms"]), names)
+                found.append(self._measurement(stage, photo, windows, asked, times, {}))
+        return found
+
+    def agreement(self, photo: Path) -> Iterator[Agreement]:
+        """Every side of wordmask's against every baseline."""
+        self.say(f"{photo.name}: agreement")
+        windows, prompts = self.count_windows(photo), self.prompts(photo)
+        answers = {}
+        for name, side in self.sides.items():
+            out = self.work / "answers.npz"
+            side.ask("answers", photo=str(photo), prompts=prompts, out=str(out))
+            answers[name] = read_answers(out)
+        for engine in self.plan.engines:
+            for baseline in self.plan.baselines:
+                one, other = answers[engine], answers[baseline]
+                ious = mask_ious(one, other)
+                mean, worst = (float(ious.mean()), float(ious.min())) if len(ious) else (None, None)
+                yield Agreement(
+                    side=engine,
+                    baseline=baseline,
+                    photo=photo.name,
+                    windows=windows,
+                    prompts=len(prompts),
+                    class_map=equal_pixels(one, other),
+                    classes=len(np.unique(one.dense)),
+                    mask_iou_mean=mean,
+                    mask_iou_worst=worst,
+                )
+
+    def rates(self) -> dict[str, float]:
+        """GFLOP/s of matrix products by precision, measured where torch is."""
+        name = self.plan.baselines[0]
+        self.say("matrix products")
+        found = {}
+        for precision in self.plan.precisions:
+            arguments = {"precision": precision, "device": self.plan.sides[name].device, "seconds": RATE_SECONDS}
+            found[precision] = float(self.sides[name].ask("rate", **arguments)["gflops"])
+        return found
+
+    def _ask(self, name: str, command: str, **arguments: Any) -> dict[str, Any]:
+        time.sleep(SETTLE)
+        return self.sides[name].ask(command, **arguments)
+
+    def _alternate(self, once: Callable[[str], float], names: Iterable[str]) -> dict[str, Times]:
+        return alternate({name: functools.partial(once, name) for name in names}, self.plan.effort)
+
+    def _measurement(
+        self,
+        name: str,
+        photo: Path,
+        windows: int,
+        prompts: int,
+        times: dict[str, Times],
+        stages: dict[str, dict[str, float]],
+    ) -> Measurement:
+        found = ratios(times, self.plan.engines)
+        return Measurement(name, photo.name, windows, prompts, times, found, stages_ms=stages)
+
+
+def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Milliseconds a stage, of seconds a stage and run."""
+    return {stage: statistics.median(run[stage] for run in runs) * 1000 for stage in runs[0]}

@@ -1,0 +1,123 @@
+"""A benchmark as one page: no script, nothing fetched, every word escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from wordmask.report.charts import Bar, bars, legend
+from wordmask.report.page import bullets, cards, masthead, section, table
+from wordmask.report.page import page as shell
+from wordmask_bench.speed.report import Measurement, Report
+from wordmask_bench.speed.table import about, agreement_line, label
+
+PHASES = ("start", "import", "load", "first_photo")
+STATISTICS = ("min_ms", "mean_ms", "median_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms")
+
+
+def page(report: Report) -> bytes:
+    """The report as HTML."""
+    photos = [row for row in report.measurements if row.name == "photo"]
+    stages = [row for row in report.measurements if row.name != "photo"]
+    models = ", ".join(report.subject.models.values())
+    where = f"{report.machine.cpu}, {report.subject.threads} of {report.machine.cores} cores, {report.date}"
+    body = [
+        masthead("wordmask bench", f"{models} on {where}"),
+        "<main>\n",
+        cards(_ratios(photos, report)),
+        section("Whole photos, from file to written masks", [_measurement(row, report) for row in photos]),
+        section("Stage by stage", [_measurement(row, report) for row in stages]),
+        section("Photos a second", _throughput(report)),
+        section("Memory", [_bars("largest resident memory", _peaks(report), "MB", report), *_gpu(report)]),
+        section("Cold start, seconds", [_cold_start(report)]),
+        section("What the speed costs", [bullets(agreement_line(row) for row in report.agreement)]),
+        section("How it was measured", [bullets([*about(report), *_packages(report)])]),
+        section("All statistics, milliseconds", [_statistics(report)]),
+        "</main>\n",
+    ]
+    return shell("wordmask bench", "".join(body))
+
+
+def _ratios(photos: Sequence[Measurement], report: Report) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """How whole photos compare with the first baseline, each with what it costs."""
+    baseline = report.baselines[0]
+    for row in photos:
+        for engine, found in row.ratios.items():
+            text = f"{baseline} takes {found[baseline]:.2f} times as long as {engine}"
+            yield f"{found[baseline]:.2f}×", text, (label(row), _cost(row, engine, report))
+
+
+def _cost(row: Measurement, engine: str, report: Report) -> str:
+    wanted = engine, report.baselines[0], row.photo, row.windows
+    for agreed in report.agreement:
+        if (agreed.side, agreed.baseline, agreed.photo, agreed.windows) == wanted:
+            worst = "" if agreed.mask_iou_worst is None else f", worst mask IoU {agreed.mask_iou_worst:.3f}"
+            return f"{agreed.class_map:.2%} of pixels equal{worst}"
+    return ""
+
+
+def _measurement(row: Measurement, report: Report) -> str:
+    medians = {name: times.median_ms for name, times in row.times.items()}
+    notes = {name: f"{share:.0%} of the machine's rate" for name, share in row.share_of_limit.items()}
+    for engine, found in row.ratios.items():
+        of = f" of {engine.removeprefix('wordmask ')}" if len(row.ratios) > 1 else ""
+        for name, ratio in found.items():
+            notes[name] = ", ".join(filter(None, (notes.get(name), f"{ratio:.2f}×{of}")))
+    return _bars(label(row), medians, "ms", report, notes)
+
+
+def _bars(
+    title: str, values: Mapping[str, float], unit: str, report: Report, notes: Mapping[str, str] | None = None
+) -> str:
+    """A bar a side, as long as its value."""
+    rows = []
+    for name, value in values.items():
+        kind = "ours" if name in report.engines else "theirs"
+        shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        rows.append(Bar(name, ((kind, value),), f"{shown} {unit}", (notes or {}).get(name, "")))
+    return bars(rows, caption=title)
+
+
+def _throughput(report: Report) -> list[str]:
+    return [
+        _bars(f"{row.photos} photos, {row.windows} windows", row.images_per_second, "images/s", report)
+        for row in report.throughput
+    ]
+
+
+def _peaks(report: Report) -> dict[str, float]:
+    return {side.name: side.peak_mb for side in report.sides}
+
+
+def _gpu(report: Report) -> list[str]:
+    found = {side.name: side.gpu_mb for side in report.sides if side.gpu_mb is not None}
+    return [_bars("memory of the GPU", found, "MB", report)] if found else []
+
+
+def _cold_start(report: Report) -> str:
+    """A bar a side, its phases one after another."""
+    rows = [
+        Bar(
+            side.name,
+            tuple((f"phase{number}", side.cold_start[phase]) for number, phase in enumerate(PHASES)),
+            f"{side.cold_start['total']:.2f} s",
+        )
+        for side in report.sides
+    ]
+    names = [(f"phase{number}", phase.replace("_", " ")) for number, phase in enumerate(PHASES)]
+    return legend(names) + bars(rows, most=max(side.cold_start["total"] for side in report.sides))
+
+
+def _packages(report: Report) -> list[str]:
+    machine = report.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    return [f"{machine.system}, Python {machine.python}, {versions}"]
+
+
+def _statistics(report: Report) -> str:
+    rows = [
+        (label(row), name, f"{times.runs}", *(f"{getattr(times, key):.2f}" for key in STATISTICS))
+        for row in report.measurements
+        for name, times in row.times.items()
+    ]
+    head = ("what", "side", "runs", *(name.removesuffix("_ms") for name in STATISTICS))
+    return f"<details><summary>Show</summary>{table(head, rows, text_columns=2)}</details>\n"

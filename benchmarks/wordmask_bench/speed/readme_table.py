@@ -1,0 +1,120 @@
+"""The README's table of speed, made from the benchmarks' JSON files, so that no figure there is typed by hand.
+
+python -m wordmask_bench.speed.readme_table README.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from wordmask_bench.speed.report import Agreement, Measurement, Report, read_report
+
+BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
+RESULTS, PATTERN = Path("benchmarks") / "results", "bench-*.json"
+HEAD = (
+    "| photo | windows, prompts | device | wordmask, s | PyTorch eager | fastest form | same class | mask IoU, worst |",
+    "|---|---|---|---|---|---|---|---|",
+)
+NONE = "No figures stand here yet; `wordmask bench` measures them."
+
+
+def speed_table(reports: Sequence[Report]) -> str:
+    """The table as Markdown, with what it was measured on."""
+    if not reports:
+        return NONE
+    rows = [
+        _row(row, engine, report)
+        for report in reports
+        for row in report.measurements
+        if row.name == "photo"
+        for engine in report.engines
+    ]
+    notes = dict.fromkeys(_note(report) for report in reports)
+    return "\n".join([*HEAD, *rows, "", "\n\n".join(notes)])
+
+
+def _row(row: Measurement, engine: str, report: Report) -> str:
+    seconds = {name: times.median_ms / 1000 for name, times in row.times.items()}
+    forms = {name: seconds[name] for name in report.baselines if name != "eager"}
+    fastest = min(forms, key=lambda name: forms[name], default=None)
+    cells = [
+        row.photo,
+        f"{row.windows}, {row.prompts}",
+        engine.removeprefix("wordmask "),
+        f"{seconds[engine]:.2f}",
+        _other(seconds, "eager", engine) if "eager" in seconds else "",
+        f"{fastest}: {_other(seconds, fastest, engine)}" if fastest else "",
+        *_agreement(row, engine, report),
+    ]
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _other(seconds: dict[str, float], name: str, engine: str) -> str:
+    return f"{seconds[name]:.2f} ({seconds[name] / seconds[engine]:.2f}x)"
+
+
+def _agreement(row: Measurement, engine: str, report: Report) -> tuple[str, str]:
+    """With PyTorch eager, or the first other form."""
+    baseline = "eager" if "eager" in report.baselines else report.baselines[0]
+    wanted = engine, baseline, row.photo, row.windows
+    found: Agreement | None = next(
+        (a for a in report.agreement if (a.side, a.baseline, a.photo, a.windows) == wanted), None
+    )
+    if found is None:
+        return "", ""
+    masks = "" if found.mask_iou_mean is None else f"{found.mask_iou_mean:.4f}, {found.mask_iou_worst:.4f}"
+    return f"{found.class_map:.2%}", masks
+
+
+def _note(report: Report) -> str:
+    machine, subject, effort = report.machine, report.subject, report.effort
+    weights = " with random weights" if subject.domain == "random" else ""
+    peaks = ", ".join(f"{side.name} {side.peak_mb / 1024:.1f} GiB" for side in report.sides)
+    gpu = f", {machine.gpu}" if machine.gpu else ""
+    runs = [times.runs for row in report.measurements if row.name == "photo" for times in row.times.values()]
+    return (
+        f"{', '.join(subject.models.values())}{weights} on {machine.cpu}{gpu}, {subject.threads} cores, {report.date}: "
+        f"medians of {min(runs)} runs or more after {effort.warm_up:g} s of warm-up, the sides in turn. "
+        f"In brackets, how many times wordmask's time. Peak memory: {peaks}."
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def renewed(text: str, table: str, begin_mark: str = BEGIN, end_mark: str = END) -> str:
+    """A Markdown text with the table between its markers.
+
+    Raises:
+        ValueError: it does not have them, once each and in order.
+    """
+    before, begin, rest = text.partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
+    if not begin or not end or begin_mark in after or end_mark in after:
+        raise ValueError(f"the table stands between {begin_mark} and {end_mark}: give a text that has each once")
+    return f"{before}{begin_mark}\n{table}\n{end_mark}{after}"
+
+
+def committed(root: Path) -> list[Report]:
+    """The reports in a checkout, by file name."""
+    return [read_report(path) for path in sorted((root / RESULTS).glob(PATTERN))]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="wordmask_bench.speed.readme_table", description="Renew the README's speed table."
+    )
+    parser.add_argument("readme", type=Path, help="of a checkout; the results stand beside it")
+    readme: Path = parser.parse_args(arguments).readme
+    table = speed_table(committed(readme.resolve().parent))
+    readme.write_text(renewed(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

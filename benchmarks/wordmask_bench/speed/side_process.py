@@ -1,0 +1,86 @@
+"""The benchmark's handle on a side's process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wordmask.errors import WordmaskError
+
+
+class BenchError(WordmaskError, RuntimeError):
+    """A side of the benchmark failed; the message names it."""
+
+
+class SideProcess:
+    """A speed.side_worker and the pipe to it."""
+
+    def __init__(self, name: str, threads: int, cache: Path) -> None:
+        """Starts it.
+
+        Args:
+            name: of the side, for messages.
+            threads: cores it may use.
+            cache: folder for embeddings of words.
+        """
+        self.name = name
+        counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        command = [sys.executable, "-m", "wordmask_bench.speed.side_worker", str(threads)]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **counts, "WORDMASK_CACHE": str(cache)},
+            start_new_session=True,  # an interruption of the terminal is the benchmark's business, not theirs
+            text=True,
+            encoding="utf-8",
+        )
+
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Sends a command and waits for its answer.
+
+        Raises:
+            BenchError: it failed, or the process has ended.
+        """
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer will be missing
+        line = self.process.stdout.readline()
+        if not line:
+            raise BenchError(f"{self.name}: its process ended with status {self.process.wait()} at {command!r}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise BenchError(f"{self.name}: {command!r} failed: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        """Ends the process and what it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+
+@contextlib.contextmanager
+def closing_all() -> Iterator[list[SideProcess]]:
+    """A list to put processes into; they are ended at the end."""
+    processes: list[SideProcess] = []
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.close()

@@ -1,0 +1,154 @@
+"""One side of the benchmark in a process of its own: takes commands, a line of JSON each, and answers likewise.
+
+So memory is told apart, models load once, and the sides can take turns run by run. Imports nothing heavy before the
+first command: what a side has to import is part of its cold start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Answer = dict[str, Any]
+
+
+class Worker:
+    """The commands; each gives what the answer holds."""
+
+    def __init__(self) -> None:
+        self.side: Any = None  # a speed.side.Side
+        self.run: Callable[[], object] | None = None
+
+    def open(self, setup: dict[str, Any]) -> Answer:
+        """Imports what the side needs and loads its models."""
+        from wordmask.bundle.strict_json import parse_as  # noqa: PLC0415
+        from wordmask_bench.speed.side import Setup  # noqa: PLC0415
+
+        parsed: Setup = parse_as(Setup, setup, "setup")
+        start = time.perf_counter()
+        if parsed.variant == "wordmask":
+            from wordmask_bench.speed.wordmask_side import Engine  # noqa: PLC0415
+
+            make: Callable[[Setup], object] = Engine
+        else:
+            from wordmask_bench.speed.torch_side import EagerSide  # noqa: PLC0415
+
+            make = EagerSide
+        imported = time.perf_counter()
+        self.side = make(parsed)
+        return {"import": imported - start, "load": time.perf_counter() - imported}
+
+    def windows(self, choice: str) -> Answer:
+        """Sets the protocol."""
+        self.side.windows(choice)
+        return {}
+
+    def words(self, file: str) -> Answer:
+        """The vocabulary's embeddings, made or read."""
+        self.side.words(Path(file))
+        return {}
+
+    def prompts(self, photo: str) -> Answer:
+        """Of wordmask's side alone: what SAM2 is asked about a photo."""
+        from wordmask_bench.speed.side import prompts_to_json  # noqa: PLC0415
+
+        return {"prompts": prompts_to_json(self.side.prompts(Path(photo)))}
+
+    def photo(self, photo: str, prompts: list[dict[str, Any]], out: str) -> Answer:
+        """One photo from file to files."""
+        from wordmask_bench.speed.side import prompts_from_json  # noqa: PLC0415
+
+        given = prompts_from_json(prompts)
+        start = time.perf_counter()
+        stages = self.side.photo(Path(photo), given, Path(out))
+        return {"ms": (time.perf_counter() - start) * 1000, "stages": stages}
+
+    def folder(self, photos: list[str], prompts: list[list[dict[str, Any]]], out: str) -> Answer:
+        """Many photos from files to files."""
+        from wordmask_bench.speed.side import prompts_from_json  # noqa: PLC0415
+
+        given = [prompts_from_json(rows) for rows in prompts]
+        start = time.perf_counter()
+        self.side.folder([Path(photo) for photo in photos], given, Path(out))
+        return {"ms": (time.perf_counter() - start) * 1000}
+
+    def answers(self, photo: str, prompts: list[dict[str, Any]], out: str) -> Answer:
+        """Leaves class map and masks (packed bits) in the file `out`."""
+        import numpy as np  # noqa: PLC0415
+
+        from wordmask_bench.speed.side import prompts_from_json  # noqa: PLC0415
+
+        dense, masks = self.side.answers(Path(photo), prompts_from_json(prompts))
+        np.savez(out, dense=dense, masks=np.packbits(masks, axis=-1))
+        return {}
+
+    def stage(self, name: str, photo: str, rows: int) -> Answer:
+        """Makes a stage ready; `again` then runs it."""
+        self.run = self.side.stage(name, Path(photo), rows)
+        return {}
+
+    def again(self) -> Answer:
+        """Runs the stage once."""
+        assert self.run is not None  # `stage` comes first
+        start = time.perf_counter()
+        self.run()
+        return {"ms": (time.perf_counter() - start) * 1000}
+
+    def rate(self, precision: str, device: str, seconds: float) -> Answer:
+        """The machine's rate of matrix products; of PyTorch's side alone."""
+        from wordmask_bench.machine.machine import matrix_rate  # noqa: PLC0415
+
+        return {"gflops": matrix_rate(precision, device, seconds)}
+
+    def memory(self) -> Answer:
+        """Peak of this process's memory so far, and whether torch is in it."""
+        return {"peak_mb": peak_megabytes(), "torch": "torch" in sys.modules}
+
+
+def peak_megabytes() -> float:
+    """Largest resident size of this process. Not ru_maxrss alone, which may hold that of the process it came from."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    import resource  # noqa: PLC0415
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024**2 if sys.platform == "darwin" else peak / 1024
+
+
+def pin(threads: int) -> None:
+    """Keeps this process on as many cores as it may use, so that no side gets more; where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def main() -> int:
+    """Answers commands until there are no more."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not get among the answers
+    pin(int(sys.argv[1]))
+    worker = Worker()
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = getattr(worker, command.pop("do"))(**command)
+        except Exception as error:  # the other process says it in its own words
+            answer = {"error": f"{type(error).__name__}: {error}"}
+            if not type(error).__module__.startswith("wordmask"):
+                import traceback  # noqa: PLC0415
+
+                traceback.print_exc()
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

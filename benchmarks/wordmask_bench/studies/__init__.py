@@ -1,0 +1,1 @@
+"""Measurements made once, which NOTES.md quotes."""

@@ -1,0 +1,1 @@
+"""The same chain in PyTorch: what speed and results are compared with."""

@@ -1,0 +1,1 @@
+"""The modules that are traced to ONNX, and their interfaces."""

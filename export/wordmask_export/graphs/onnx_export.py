@@ -1,0 +1,131 @@
+"""From a module to a checked ONNX file with the interface the manifest promises."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from wordmask.bundle.manifest import File, Graph, Tensor
+
+OPSET = 20
+DTYPES = {torch.uint8: "uint8", torch.int32: "int32", torch.float32: "float32"}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A graph to export.
+
+    Attributes:
+        name: of the graph; the file is <name>.onnx.
+        module: computes it.
+        inputs: its interface; symbols are dynamic dimensions.
+        outputs: likewise, in the order the module returns them.
+        example: one tensor an input, of sizes no two symbols share and none 1.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    example: tuple[torch.Tensor, ...]
+
+
+def export(spec: Spec, folder: Path) -> Graph:
+    """Writes <folder>/<name>.onnx and returns its entry for the manifest.
+
+    Raises:
+        onnx.checker.ValidationError: the exporter wrote an invalid graph.
+        ValueError: the graph's interface is not the promised one.
+    """
+    path = folder / f"{spec.name}.onnx"
+    dynamic = tuple(
+        {axis: torch.export.Dim.AUTO for axis, size in enumerate(tensor.shape) if isinstance(size, str)} or None
+        for tensor in spec.inputs
+    )
+    with _quiet():
+        program = torch.onnx.export(
+            spec.module,
+            spec.example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[tensor.name for tensor in spec.inputs],
+            output_names=[tensor.name for tensor in spec.outputs],
+            dynamic_shapes=dynamic,
+        )
+    assert program is not None
+    model = program.model_proto
+    tidy(model)
+    name_dimensions(model.graph.input, spec.inputs)
+    name_dimensions(model.graph.output, spec.outputs)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return Graph(**describe(path).__dict__, inputs=spec.inputs, outputs=spec.outputs)
+
+
+def tidy(model: onnx.ModelProto) -> None:
+    """Drops what the exporter notes beside the mathematics: local paths, stack traces, inferred shapes."""
+    graphs = [model.graph, *model.functions]
+    for part in graphs:
+        for node in part.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+        del part.value_info[:]
+        del part.metadata_props[:]
+    for value in [*model.graph.input, *model.graph.output, *model.graph.initializer]:
+        value.doc_string = ""
+        del value.metadata_props[:]
+    del model.metadata_props[:]
+    model.doc_string = model.graph.doc_string = ""
+
+
+def name_dimensions(values: Sequence[onnx.ValueInfoProto], tensors: Sequence[Tensor]) -> None:
+    """Checks inputs or outputs against the promise and gives their dynamic dimensions the promised symbols."""
+    if [value.name for value in values] != [tensor.name for tensor in tensors]:
+        raise ValueError(f"the graph has {[v.name for v in values]}, expected {[t.name for t in tensors]}")
+    for value, tensor in zip(values, tensors, strict=True):
+        found = value.type.tensor_type
+        if onnx.helper.tensor_dtype_to_np_dtype(found.elem_type).name != tensor.dtype:
+            raise ValueError(f"{tensor.name} has element type {found.elem_type}, expected {tensor.dtype}")
+        if len(found.shape.dim) != len(tensor.shape):
+            raise ValueError(f"{tensor.name} has {len(found.shape.dim)} dimensions, expected {tensor.shape}")
+        for dimension, size in zip(found.shape.dim, tensor.shape, strict=True):
+            fixed = dimension.dim_value if dimension.HasField("dim_value") else None
+            if isinstance(size, str) and fixed is not None:
+                raise ValueError(f"{tensor.name}: {size} was fixed at {fixed} by the exporter, expected dynamic")
+            if isinstance(size, int) and fixed not in (None, size):
+                raise ValueError(f"{tensor.name}: a dimension is {fixed}, expected {size}")
+            dimension.Clear()
+            if isinstance(size, str):
+                dimension.dim_param = size
+            else:
+                dimension.dim_value = size
+
+
+def describe(path: Path) -> File:
+    """Name, hash and size of a file."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return File(path.name, digest, path.stat().st_size)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the exporter's progress chatter off the terminal; its errors are exceptions."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,147 @@
+"""Pixel-adaptive mask refinement as an ONNX graph.
+
+`python -m wordmask_export.graphs.pamr` writes the one the runtime ships.
+
+PAMR: Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), equations 2 and 3; SCLIP
+takes 10 steps over the neighbours at distances 8 and 16. Each step replaces a pixel's scores by a mean of its
+neighbours', weighted by how much their colours are alike.
+
+It has no weights, so one graph serves every bundle. It is written node by node: traced, the steps would be unrolled
+and each of the 16 shifted maps held at once. Here each is added up as soon as it is made.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from wordmask.bundle.manifest import Tensor
+from wordmask.dense import pamr
+from wordmask_export.graphs.onnx_export import OPSET
+
+STEPS, DISTANCES = 10, (8, 16)
+IR_VERSION = 10
+EPSILON, SHARPNESS = 1e-8, 0.1  # of the weights: exp(-|difference| / (EPSILON + SHARPNESS * deviation))
+
+
+class Nodes:
+    """Writes nodes, each with one new output."""
+
+    def __init__(self, prefix: str) -> None:
+        self.nodes: list[NodeProto] = []
+        self._names = (f"{prefix}{number}" for number in count())
+
+    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """Appends a node; gives the name of what it computes."""
+        name = output or next(self._names)
+        self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
+        return name
+
+    def constant(self, value: float | Sequence[int]) -> str:
+        """A number, or a list of indices."""
+        array = np.array(value, np.float32 if isinstance(value, float) else np.int64)
+        return self.add("Constant", value=numpy_helper.from_array(array))
+
+    def total(self, parts: Iterator[str]) -> str:
+        """Adds parts up as they are made, so that no two live at once."""
+        found = next(parts)
+        for part in parts:
+            found = self.add("Add", found, part)
+        return found
+
+    def padded(self, maps: str) -> str:
+        """(C, H, W) with its edge repeated as far as the farthest neighbour."""
+        reach = max(DISTANCES)
+        return self.add("Pad", maps, self.constant([0, reach, reach] * 2), mode="edge")
+
+    def shifted(self, padded: str, offset: tuple[int, int]) -> str:
+        """What stands `offset` (rows, columns) away from each pixel: (C, H, W)."""
+        reach = max(DISTANCES)
+        starts = [reach + step for step in offset]
+        ends = [step - reach or np.iinfo(np.int64).max for step in offset]  # counted from the end
+        return self.add("Slice", padded, self.constant(starts), self.constant(ends), self.constant([1, 2]))
+
+
+def neighbours() -> list[tuple[int, int]]:
+    """Offsets of the eight pixels around one, at each distance."""
+    around = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+    return [(y * distance, x * distance) for distance in DISTANCES for y, x in around]
+
+
+def build() -> ModelProto:
+    """The graph: guidance f32 (3, H, W) and logits f32 (C, H, W) -> refined f32 (C, H, W)."""
+    nodes = Nodes("n")
+    weights = _weights(nodes)
+    steps = nodes.add("Constant", value=numpy_helper.from_array(np.array(STEPS, np.int64)))
+    true = nodes.add("Constant", value=numpy_helper.from_array(np.array(True)))
+    nodes.add("Loop", steps, true, pamr.LOGITS, output=pamr.REFINED, body=_step(weights))
+    inputs, outputs = ([_value(tensor) for tensor in tensors] for tensors in (pamr.INPUTS, pamr.OUTPUTS))
+    graph = helper.make_graph(nodes.nodes, "pamr", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _weights(nodes: Nodes) -> list[str]:
+    """Names of the neighbours' weights (1, H, W), which add up to 1 at every pixel."""
+    padded = nodes.padded(pamr.GUIDANCE)
+    near = neighbours()
+    places = [*near, *[(0, 0)] * len(DISTANCES)]  # SCLIP's deviation counts the pixel itself once a distance
+    number = nodes.constant(float(len(places)))
+    mean = nodes.add("Div", nodes.total(nodes.shifted(padded, place) for place in places), number)
+    differences = (nodes.add("Sub", nodes.shifted(padded, place), mean) for place in places)
+    squares = nodes.total(nodes.add("Mul", difference, difference) for difference in differences)
+    deviation = nodes.add("Sqrt", nodes.add("Div", squares, nodes.constant(float(len(places) - 1))))
+    scale = nodes.add("Mul", deviation, nodes.constant(SHARPNESS))
+    scale = nodes.add("Add", scale, nodes.constant(EPSILON))
+    channels = nodes.constant([0])
+    alike = []
+    for place in near:
+        difference = nodes.add("Abs", nodes.add("Sub", pamr.GUIDANCE, nodes.shifted(padded, place)))
+        mean = nodes.add("ReduceMean", nodes.add("Div", difference, scale), channels, keepdims=1)
+        alike.append(nodes.add("Neg", mean))
+    most = alike[0]
+    for one in alike[1:]:
+        most = nodes.add("Max", most, one)
+    shares = [nodes.add("Exp", nodes.add("Sub", one, most)) for one in alike]
+    total = nodes.total(iter(shares))
+    return [nodes.add("Div", share, total) for share in shares]
+
+
+def _step(weights: list[str]) -> onnx.GraphProto:
+    """A step: the weighted mean of the neighbours' scores."""
+    nodes = Nodes("step")
+    padded = nodes.padded("scores")
+    products = (
+        nodes.add("Mul", nodes.shifted(padded, place), weight)
+        for place, weight in zip(neighbours(), weights, strict=True)
+    )
+    mean = nodes.total(products)
+    nodes.add("Identity", mean, output="mean")
+    nodes.add("Identity", "go_on", output="goes_on")
+    scores = (Tensor(name, "float32", ("C", "H", "W")) for name in ("scores", "mean"))
+    before, after = (_value(tensor) for tensor in scores)
+    number = helper.make_tensor_value_info("number", TensorProto.INT64, [])
+    flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("go_on", "goes_on")]
+    return helper.make_graph(nodes.nodes, "step", [number, flags[0], before], [flags[1], after])
+
+
+def _value(tensor: Tensor) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.shape)
+
+
+def main() -> int:
+    """Writes the runtime's graph."""
+    onnx.save(build(), Path(pamr.FILE))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

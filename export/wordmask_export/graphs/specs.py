@@ -1,0 +1,238 @@
+"""The graphs of a bundle: which modules are traced, and the interface of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import open_clip
+import torch
+from torch import nn
+
+from wordmask.bundle.manifest import Clip, File, Loftup, Sam2, Tensor
+from wordmask_export.graphs.loftup import LoftUpFeatures, LoftUpGraph
+from wordmask_export.graphs.onnx_export import Spec
+from wordmask_export.graphs.sam2 import Decoder, Encoder
+from wordmask_export.models import clip_csa, clip_text, loftup
+from wordmask_export.models.backbones import BackboneImage, BackboneModels
+from wordmask_export.models.normalise import Normalise
+from wordmask_export.models.pipeline import Models
+from wordmask_export.models.transformer import Attention
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How photos are cut into windows; sizes in pixels. The defaults are SCLIP's."""
+
+    window: int = 224
+    stride: int = 112
+    short_side: int = 336
+    long_side: int = 2048
+    attention: Attention = "csa"
+    logit_scale: float = 40.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stride <= self.window <= self.short_side <= self.long_side:
+            raise ValueError(
+                f"stride {self.stride}, window {self.window}, short side {self.short_side} and long side "
+                f"{self.long_side}: each must be positive and not exceed the next"
+            )
+
+
+class ClipImage(nn.Module):
+    """The `clip_image` graph: a window's bytes to dense features."""
+
+    def __init__(self, models: Models, protocol: Protocol) -> None:
+        super().__init__()
+        self.normalise = Normalise(models.mean, models.std)
+        self.tower = clip_csa.load(
+            models.clip.state_dict(),
+            heads=models.clip_heads[0],
+            attention=protocol.attention,
+            quick_gelu=models.quick_gelu,
+        )
+        grid = protocol.window // self.tower.patch
+        if protocol.window % self.tower.patch:
+            raise ValueError(f"a window of {protocol.window} is not a multiple of CLIP's patch of {self.tower.patch}")
+        positions = clip_csa.interpolate_positions(self.tower.positional_embedding, grid, grid)
+        self.tower.positional_embedding = nn.Parameter(positions, requires_grad=False)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """u8 (B, S, S, 3) -> f32 (B, D, S / patch, S / patch)."""
+        return self.tower(self.normalise(image))
+
+
+def clip_constants(models: Models, protocol: Protocol, merges: File) -> Clip:
+    """What the runtime must know of CLIP."""
+    return Clip(
+        dim=models.clip.text_projection.shape[1],
+        patch=models.clip.visual.conv1.weight.shape[-1],
+        window=protocol.window,
+        stride=protocol.stride,
+        short_side=protocol.short_side,
+        long_side=protocol.long_side,
+        attention="maskclip" if protocol.attention == "maskclip" else "csa",
+        logit_scale=protocol.logit_scale,
+        context_length=models.clip.positional_embedding.shape[0],
+        templates=tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES),
+        merges=merges,
+    )
+
+
+def loftup_constants(module: loftup.LoftUp) -> Loftup:
+    """LoftUp's frequencies, and its phases in the order in which they are used."""
+    pixel, key = module.upsampler.phases, module.upsampler.lr_pe.biases
+    return Loftup(
+        frequencies=tuple(loftup.frequencies(pixel.shape[2]).tolist()),
+        phases=_phases(pixel),
+        key_frequencies=tuple(loftup.frequencies(key.shape[2]).tolist()),
+        key_phases=_phases(key),
+        heads=loftup.HEADS,
+    )
+
+
+def _phases(biases: torch.Tensor) -> tuple[tuple[tuple[float, ...], ...], ...]:
+    two, scalars, count = biases.shape  # reshaped, not transposed: as the reference reads them
+    return tuple(tuple(map(tuple, block)) for block in biases.reshape(two, count, scalars).tolist())
+
+
+def sam2_constants(models: Models) -> Sam2:
+    """What the runtime must know of SAM2."""
+    size = models.sam2.image_size
+    return Sam2(image_size=size, mask_size=size // 4, mask_threshold=0.0)
+
+
+def specs(models: Models, protocol: Protocol) -> Iterator[Spec]:
+    """The graphs of a bundle, one after the other, so that only one is held at a time."""
+    yield _clip_image(models, protocol)
+    yield _clip_text(models)
+    if models.loftup is not None:
+        yield from _loftup(models.loftup)
+    yield _sam2_encoder(models)
+    yield _sam2_decoder(models)
+
+
+def _f32(name: str, *shape: int | str) -> Tensor:
+    return Tensor(name, "float32", shape)
+
+
+def _u8(name: str, *shape: int | str) -> Tensor:
+    return Tensor(name, "uint8", shape)
+
+
+def _i32(name: str, *shape: int | str) -> Tensor:
+    return Tensor(name, "int32", shape)
+
+
+def _clip_image(models: Models, protocol: Protocol) -> Spec:
+    module, side = ClipImage(models, protocol).eval(), protocol.window
+    grid = side // module.tower.patch
+    return Spec(
+        "clip_image",
+        module,
+        (_u8("image", "B", side, side, 3),),
+        (_f32("features", "B", module.tower.proj.shape[1], grid, grid),),
+        (torch.zeros(2, side, side, 3, dtype=torch.uint8),),
+    )
+
+
+def _clip_text(models: Models) -> Spec:
+    state = models.clip.state_dict()
+    module = clip_text.load(state, heads=models.clip_heads[1], quick_gelu=models.quick_gelu)
+    return Spec(
+        "clip_text",
+        module,
+        (_i32("tokens", "T", "L"),),
+        (_f32("embeddings", "T", module.text_projection.shape[1]),),
+        (torch.arange(14, dtype=torch.int32).reshape(2, 7),),
+    )
+
+
+def backbone_specs(models: BackboneModels, window: int) -> Iterator[Spec]:
+    """The graphs of a bundle for features only."""
+    dim, grid = models.trunk.embed_dim, models.trunk.patch_embed.grid_size
+    yield Spec(
+        "backbone_image",
+        BackboneImage(models.trunk).eval(),
+        (_u8("image", "B", window, window, 3),),
+        (_f32("features", "B", dim, *grid),),
+        (torch.zeros(2, window, window, 3, dtype=torch.uint8),),
+    )
+    graph = LoftUpGraph(models.loftup)
+    inputs, example = _loftup_interface(models.loftup, graph)
+    yield _loftup_features(graph, inputs, example)
+
+
+def _loftup(source: loftup.LoftUp) -> Iterator[Spec]:
+    graph, for_cpu = LoftUpGraph(source), LoftUpGraph(source, for_cpu=True)
+    inputs, example = _loftup_interface(source, graph)
+    dim = len(graph.channelnorm.weight)
+    logits, text = _f32("logits", "B", "C", "H", "W"), torch.zeros(5, dim)
+    for name, module in (("loftup", graph), ("loftup_cpu", for_cpu)):
+        yield Spec(name, module, (*inputs, _f32("text", "C", dim)), (logits,), (*example, text))
+    yield _loftup_features(graph, inputs, example)
+
+
+def _loftup_features(graph: LoftUpGraph, inputs: tuple[Tensor, ...], example: tuple[torch.Tensor, ...]) -> Spec:
+    features = _f32("features_out", "B", len(graph.channelnorm.weight), "H", "W")
+    return Spec("loftup_features", LoftUpFeatures(graph).eval(), inputs, (features,), example)
+
+
+def _loftup_interface(source: loftup.LoftUp, graph: LoftUpGraph) -> tuple[tuple[Tensor, ...], tuple[torch.Tensor, ...]]:
+    """Inputs of LoftUp's graphs, but for the text, and an example of each."""
+    waves, key = 2 * source.upsampler.phases.shape[2], 4 * source.upsampler.lr_pe.biases.shape[2]
+    dim = len(graph.channelnorm.weight)
+    inputs = (
+        _f32("features", "B", dim, "h", "w"),
+        _u8("guidance", "B", "H+4", "W+4", 3),
+        _f32("inside", "B", "H+4", "W+4"),
+        _f32("colour_table", "B", 3, 256, waves + 1),
+        _f32("row_table", "B", "H+4", waves),
+        _f32("column_table", "B", "W+4", waves),
+        _f32("key_table", "h*w", key),
+    )
+    sizes = {"B": 2, "h": 3, "w": 4, "H+4": 28, "W+4": 36, "h*w": 12}
+    example = tuple(
+        torch.zeros([sizes[n] if isinstance(n, str) else n for n in tensor.shape], dtype=getattr(torch, tensor.dtype))
+        for tensor in inputs
+    )
+    return inputs, example
+
+
+def _decoder_maps(models: Models) -> tuple[tuple[str, int, int], ...]:
+    """Name, channels and side of the encoder's outputs."""
+    size, dim = models.sam2.image_size, models.sam2.hidden_dim
+    return (
+        ("image_embed", dim, size // 16),
+        ("high_res_0", dim // 8, size // 4),
+        ("high_res_1", dim // 4, size // 8),
+    )
+
+
+def _sam2_encoder(models: Models) -> Spec:
+    size = models.sam2.image_size
+    return Spec(
+        "sam2_encoder",
+        Encoder(models.sam2).eval(),
+        (_u8("image", "B", size, size, 3),),
+        tuple(_f32(name, "B", channels, side, side) for name, channels, side in _decoder_maps(models)),
+        (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+    )
+
+
+def _sam2_decoder(models: Models) -> Spec:
+    maps = _decoder_maps(models)
+    prompts = (_f32("point_coords", "N", "P", 2), _i32("point_labels", "N", "P"), _i32("multimask", "N"))
+    mask_side = models.sam2.image_size // 4
+    return Spec(
+        "sam2_decoder",
+        Decoder(models.sam2).eval(),
+        (*(_f32(name, 1, channels, side, side) for name, channels, side in maps), *prompts),
+        (_f32("masks", "N", mask_side, mask_side), _f32("iou", "N")),
+        (
+            *(torch.zeros(1, channels, side, side) for _, channels, side in maps),
+            torch.zeros(5, 3, 2),
+            torch.ones(5, 3, dtype=torch.int32),
+            torch.ones(5, dtype=torch.int32),
+        ),
+    )

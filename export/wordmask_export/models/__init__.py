@@ -1,0 +1,1 @@
+"""The PyTorch models and their weights."""

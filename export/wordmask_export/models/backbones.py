@@ -1,0 +1,203 @@
+"""The photo encoders that LoftUp has checkpoints for beside CLIP: DINOv2 (timm) and SigLIP (open_clip, on timm).
+
+Their features are the normalised patch tokens of the last block, of SigLIP before the pooling head: they are not
+aligned with text. Photos are normalised as LoftUp's authors do it for all of them, by ImageNet's mean and deviation;
+that is DINOv2's own, not SigLIP's, but it is what those checkpoints have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import timm
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from torch import Tensor, nn
+
+from wordmask.bundle.manifest import Model
+from wordmask_export.models import loftup
+from wordmask_export.models.clip_csa import interpolate_positions
+from wordmask_export.models.normalise import Normalise
+from wordmask_export.models.pipeline import LICENCES, loftup_wanted, read_loftup
+from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
+
+MEAN, STD = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+
+@dataclass(frozen=True)
+class Family:
+    """A published backbone.
+
+    Attributes:
+        model: its name in timm, or in open_clip.
+        repository, file: its checkpoint on the hub.
+        licence: of the weights.
+    """
+
+    model: str
+    repository: str
+    file: str
+    licence: str
+
+
+def _dinov2(model: str) -> Family:
+    return Family(model, f"timm/{model}.lvd142m", "model.safetensors", "Apache-2.0 (Meta)")
+
+
+def _siglip(model: str) -> Family:
+    return Family(model, f"timm/{model}", "open_clip_model.safetensors", "Apache-2.0 (Google)")
+
+
+FAMILIES = {
+    "dinov2s": _dinov2("vit_small_patch14_dinov2"),
+    "dinov2b": _dinov2("vit_base_patch14_dinov2"),
+    "dinov2s_reg": _dinov2("vit_small_patch14_reg4_dinov2"),
+    "dinov2b_reg": _dinov2("vit_base_patch14_reg4_dinov2"),
+    "siglip": _siglip("ViT-B-16-SigLIP"),
+    "siglip2": _siglip("ViT-B-16-SigLIP2"),
+}
+
+
+@dataclass(frozen=True)
+class BackboneChoice:
+    """What to build from, as given on the command line.
+
+    Attributes:
+        backbone: one of FAMILIES.
+        backbone_weights, loftup_weights: `hub` or a file.
+        weights: `random:SEED` in place of all checkpoints.
+        sizes: arguments of timm's model in place of the published, such as its depth; with random weights only.
+    """
+
+    backbone: str
+    backbone_weights: str = "hub"
+    loftup_weights: str = "hub"
+    weights: str | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int | None:
+        """Of random weights; None for trained ones."""
+        return random_seed(self.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class BackboneModels:
+    """The loaded reference models, in eval mode, and their entries for the manifest."""
+
+    trunk: VisionTransformer
+    loftup: loftup.LoftUp
+    entries: dict[str, Model]
+
+
+class BackboneImage(nn.Module):
+    """The `backbone_image` graph: a photo's bytes to features."""
+
+    def __init__(self, trunk: VisionTransformer) -> None:
+        super().__init__()
+        self.normalise = Normalise(MEAN, STD)
+        self.trunk = trunk
+
+    def forward(self, image: Tensor) -> Tensor:
+        """u8 (B, S, S, 3) -> f32 (B, D, S / patch, S / patch)."""
+        tokens = self.trunk.forward_features(self.normalise(image))
+        patches = tokens[:, self.trunk.num_prefix_tokens :]  # without class and registers
+        return patches.transpose(1, 2).unflatten(2, self.trunk.patch_embed.grid_size)
+
+
+def load(choice: BackboneChoice, window: int) -> BackboneModels:
+    """Loads, or seeds, a backbone for windows of a size, and its LoftUp.
+
+    Raises:
+        WeightsError: unknown backbone, or weights that are missing or do not fit it.
+        ValueError: the window is not a multiple of the patch.
+    """
+    if choice.backbone not in FAMILIES:
+        raise WeightsError(f"--backbone is {choice.backbone!r}, expected clip or one of {', '.join(FAMILIES)}")
+    if choice.seed is not None and (choice.backbone_weights, choice.loftup_weights) != ("hub", "hub"):
+        raise WeightsError("--weights random:SEED makes all weights: leave out --backbone- and --loftup-weights")
+    family, seed = FAMILIES[choice.backbone], choice.seed
+    with torch.random.fork_rng():
+        torch.manual_seed(seed or 0)
+        trunk = new_trunk(family.model, **choice.sizes)
+        if seed is not None:
+            _unsettle(trunk)
+    patch = trunk.patch_embed.patch_size[0]
+    if window % patch:
+        raise ValueError(f"a window of {window} is not a multiple of {choice.backbone}'s patch of {patch}")
+    name = f"loftup_{choice.backbone}"
+    if seed is None:
+        wanted = [backbone_wanted(choice), loftup_wanted(name, choice.loftup_weights)]
+        found = find(wanted)
+        _fill(trunk, found[0])
+        upsampler = read_loftup(found[1], trunk.embed_dim)
+        entries = {
+            "backbone": Model(family.model, found[0].source, found[0].revision, found[0].sha256, family.licence),
+            "loftup": Model(name, found[1].source, found[1].revision, found[1].sha256, LICENCES["loftup"]),
+        }
+    else:
+        upsampler = loftup.random(trunk.embed_dim, seed)
+        source = str(choice.weights)
+        entries = {key: Model(of, source, "", "", "") for key, of in (("backbone", family.model), ("loftup", name))}
+    fit_positions(trunk, window)
+    return BackboneModels(trunk.eval().requires_grad_(False), upsampler, entries)
+
+
+def new_trunk(model: str, **sizes: Any) -> VisionTransformer:
+    """timm's vision transformer of a name in timm or in open_clip, with fresh weights."""
+    settings: dict[str, Any] = {}
+    config = open_clip.get_model_config(model)
+    if config is not None:
+        vision = config["vision_cfg"]
+        model, settings = vision["timm_model_name"], {"global_pool": vision["timm_pool"]}
+    trunk = timm.create_model(model, num_classes=0, **settings, **sizes)
+    assert isinstance(trunk, VisionTransformer)
+    return trunk
+
+
+def backbone_wanted(choice: BackboneChoice) -> Wanted:
+    """The backbone's checkpoint."""
+    family = FAMILIES[choice.backbone]
+    path = None if choice.backbone_weights == "hub" else Path(choice.backbone_weights)
+    return Wanted(family.model, family.repository, family.file, "--backbone-weights", path)
+
+
+def fit_positions(trunk: VisionTransformer, window: int) -> None:
+    """Interpolates the position embeddings for windows of a size, in place, each family as its authors do.
+
+    DINOv2 without registers: bicubic by the scale (n + 0.1) / g, not antialiased; with registers: bicubic by size,
+    antialiased (facebookresearch/dinov2, hub/backbones.py), which is also timm's rule for all models. At 224 pixels,
+    16 patches where the models have 37, the two differ by a sixth (smooth random positions).
+    """
+    assert trunk.pos_embed is not None
+    native = trunk.pos_embed
+    trunk.set_input_size(img_size=(window, window))
+    if trunk.cls_token is not None and not trunk.no_embed_class:
+        positions = interpolate_positions(native.detach()[0], *trunk.patch_embed.grid_size)
+        trunk.pos_embed = nn.Parameter(positions[None])
+
+
+def _fill(trunk: VisionTransformer, found: Checkpoint) -> None:
+    """Loads timm's, open_clip's or Meta's checkpoint, whose names timm knows how to translate."""
+    state = checkpoint_filter_fn(read(found.path), trunk)
+    try:
+        trunk.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).splitlines()[1:3]).strip()
+        raise WeightsError(f"{found.path} does not fit timm's {type(trunk).__name__}: {reason}") from error
+
+
+def _unsettle(trunk: VisionTransformer) -> None:
+    """Fresh weights are too tame to test with: gains of 1, biases of 0, blocks that LayerScale nearly switches off."""
+    for name, parameter in trunk.named_parameters():
+        if name.endswith(("gamma", "norm1.weight", "norm2.weight", "norm.weight")):
+            nn.init.normal_(parameter, mean=1.0, std=0.1)
+        elif name.endswith("bias"):
+            nn.init.normal_(parameter, std=0.05)
+        elif name.endswith(("pos_embed", "_token")):
+            nn.init.normal_(parameter, std=0.5)

@@ -1,0 +1,22 @@
+"""Pixels to what a network was trained on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Normalise(nn.Module):
+    """Bytes u8 (B, H, W, 3) -> f32 (B, 3, H, W), of mean 0 and deviation 1 over the training photos."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
+        self.register_buffer("scale", scale.float(), persistent=False)
+        self.register_buffer(
+            "offset", (-255 * torch.tensor(mean, dtype=torch.float64) * scale).float(), persistent=False
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        # cast first: TensorRT's layers take no uint8 but a cast
+        return (image.float() * self.scale + self.offset).permute(0, 3, 1, 2)  # type: ignore[operator]

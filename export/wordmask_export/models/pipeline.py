@@ -1,0 +1,269 @@
+"""The torch models a bundle is built from, with what the manifest notes of each."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.metadata
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import sam2
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from wordmask.bundle.manifest import Model
+from wordmask_export.models import loftup
+from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
+
+LOFTUP_CHECKPOINTS = ("clip", "dinov2s", "dinov2s_reg", "dinov2b", "dinov2b_reg", "siglip", "siglip2")
+STABILITY = {  # what sam2.build_sam sets beyond the YAML: fall back to the best of three if the single mask is unstable
+    "dynamic_multimask_via_stability": True,
+    "dynamic_multimask_stability_delta": 0.05,
+    "dynamic_multimask_stability_thresh": 0.98,
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which models to build from, as given on the command line (see wordmask.cli.build)."""
+
+    clip: str = "ViT-B-16-quickgelu"
+    loftup: str = "loftup_clip"
+    sam2: str = "sam2.1_hiera_large"
+    clip_weights: str = "openai"
+    loftup_weights: str = "hub"
+    sam2_weights: str = "hub"
+    weights: str | None = None
+
+    @property
+    def seed(self) -> int | None:
+        """Of random weights; None for trained ones."""
+        return random_seed(self.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """The loaded reference models, in eval mode, and their entries for the manifest.
+
+    Attributes:
+        clip: open_clip's model. clip_heads: attention heads of the image and of the text tower.
+        quick_gelu: CLIP's activation. mean, std: its normalisation.
+        loftup: None where the bundle is built without.
+        sam2: sam2's SAM2Base.
+        entries: by model.
+    """
+
+    clip: Any
+    clip_heads: tuple[int, int]
+    quick_gelu: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    loftup: loftup.LoftUp | None
+    sam2: Any
+    entries: dict[str, Model]
+
+
+def load(choice: Choice) -> Models:
+    """Loads, or seeds, CLIP, LoftUp and SAM2.
+
+    Raises:
+        WeightsError: unknown model, or weights that are missing or do not fit it.
+    """
+    config = _clip_config(choice.clip)
+    sam_config, sam_wanted = _sam2_config(choice)
+    seed = choice.seed
+    if seed is not None and (choice.clip_weights, choice.loftup_weights, choice.sam2_weights) != (
+        "openai",
+        "hub",
+        "hub",
+    ):
+        raise WeightsError("--weights random:SEED makes all weights: leave out --clip-, --loftup- and --sam2-weights")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed or 0)
+        clip = _new_clip(config)
+        sam = new_sam2(sam_config)
+    dim = int(config["embed_dim"])
+    upsampler = None if choice.loftup == "none" else loftup.random(dim, seed or 0)
+    entries = {}
+    if seed is None:
+        wanted = {"clip": _clip_wanted(choice), "sam2": sam_wanted}
+        if upsampler is not None:
+            wanted["loftup"] = loftup_wanted(choice.loftup, choice.loftup_weights)
+        found = dict(zip(wanted, find(list(wanted.values())), strict=True))
+        _fill(clip, found["clip"])
+        _fill(sam, found["sam2"])
+        if upsampler is not None:
+            upsampler = read_loftup(found["loftup"], dim)
+        entries = {name: _entry(name, wanted[name].model, found[name]) for name in wanted}
+    else:
+        names = {"clip": choice.clip, "sam2": choice.sam2}
+        if upsampler is not None:
+            names["loftup"] = choice.loftup
+        entries = {key: Model(_short(name), str(choice.weights), "", "", "") for key, name in names.items()}
+    return _assemble(config, clip, upsampler, sam, entries)
+
+
+def _assemble(
+    config: Mapping[str, Any], clip: Any, upsampler: loftup.LoftUp | None, sam: Any, entries: dict[str, Model]
+) -> Models:
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    width, head_width = vision["width"], vision.get("head_width", 64)
+    preprocess = clip.visual.preprocess_cfg if hasattr(clip.visual, "preprocess_cfg") else {}
+    return Models(
+        clip=clip.eval().requires_grad_(False),
+        clip_heads=(width // head_width, text.get("heads", 8)),
+        quick_gelu=bool(config.get("quick_gelu", False)),
+        mean=tuple(preprocess.get("mean", open_clip.OPENAI_DATASET_MEAN)),
+        std=tuple(preprocess.get("std", open_clip.OPENAI_DATASET_STD)),
+        loftup=upsampler,
+        sam2=sam.eval().requires_grad_(False),
+        entries=entries,
+    )
+
+
+def _clip_config(name: str) -> dict[str, Any]:
+    """open_clip's configuration of a model: by its name, or from a JSON file of the same layout."""
+    if name.endswith(".json"):
+        config: dict[str, Any] | None = json.loads(Path(name).read_text(encoding="utf-8"))
+    else:
+        config = open_clip.get_model_config(name)
+        quick = (open_clip.get_pretrained_cfg(name, "openai") or {}).get("quick_gelu", False)
+        if config and quick:
+            config["quick_gelu"] = True
+    if config is None:
+        raise WeightsError(f"open_clip knows no model {name!r}; a common choice is ViT-B-16-quickgelu")
+    vision = config["vision_cfg"]
+    if "timm_model_name" in vision or isinstance(vision.get("layers"), list) or "hf_model_name" in config["text_cfg"]:
+        raise WeightsError(
+            f"{name} is not an OpenAI-style vision transformer: only those have an attention to correlate"
+        )
+    return config
+
+
+def _new_clip(config: Mapping[str, Any]) -> Any:
+    settings = {key: copy.deepcopy(value) for key, value in config.items() if not key.startswith("custom")}
+    return open_clip.CLIP(**settings)
+
+
+def _clip_wanted(choice: Choice) -> Wanted:
+    tag = choice.clip_weights
+    known = None if choice.clip.endswith(".json") else open_clip.get_pretrained_cfg(choice.clip, tag)
+    if not known:
+        return Wanted(choice.clip, "", "", "--clip-weights", Path(tag))
+    repository = known.get("hf_hub", "").rstrip("/")
+    if not repository:
+        raise WeightsError(f"open_clip's {tag} weights are not on the hub: pass a local file as --clip-weights PATH")
+    return Wanted(choice.clip, repository, "open_clip_model.safetensors", "--clip-weights")
+
+
+def loftup_wanted(model: str, weights: str) -> Wanted:
+    """A LoftUp checkpoint by its name, from the hub or a file."""
+    name = model.removeprefix("loftup_")
+    if name not in LOFTUP_CHECKPOINTS:
+        known = ", ".join(f"loftup_{n}" for n in LOFTUP_CHECKPOINTS)
+        raise WeightsError(f"--loftup is {model!r}, expected none or one of {known}")
+    path = None if weights == "hub" else Path(weights)
+    return Wanted(model, f"haiwen/loftup-{name}", "pytorch_model.bin", "--loftup-weights", path)
+
+
+def _sam2_config(choice: Choice) -> tuple[Any, Wanted]:
+    """sam2's configuration of a model, by its name or from a YAML file of the same layout, and its checkpoint."""
+    path = None if choice.sam2_weights == "hub" else Path(choice.sam2_weights)
+    if choice.sam2.endswith(".yaml"):
+        wanted = Wanted(choice.sam2, "", "", "--sam2-weights", path or Path("(no --sam2-weights given)"))
+        return OmegaConf.load(choice.sam2), wanted
+    known = {Path(file).stem: (repository, config, file) for repository, (config, file) in _sam2_files().items()}
+    if choice.sam2 not in known:
+        raise WeightsError(f"--sam2 is {choice.sam2!r}, expected a YAML file or one of {', '.join(known)}")
+    repository, config, file = known[choice.sam2]
+    folder = Path(sam2.__path__[0])
+    return OmegaConf.load(folder / config), Wanted(choice.sam2, repository, file, "--sam2-weights", path)
+
+
+def _sam2_files() -> dict[str, tuple[str, str]]:
+    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES  # noqa: PLC0415  (starts hydra)
+
+    files: dict[str, tuple[str, str]] = HF_MODEL_ID_TO_FILENAMES
+    return files
+
+
+def new_sam2(config: Any) -> Any:
+    """A SAM2Base with fresh weights, of a configuration in the layout of sam2's own."""
+    from hydra.utils import instantiate  # noqa: PLC0415
+
+    OmegaConf.update(config, "model.sam_mask_decoder_extra_args", STABILITY, force_add=True)
+    OmegaConf.resolve(config)
+    return instantiate(config.model, _recursive_=True)
+
+
+def _fill(model: nn.Module, found: Checkpoint) -> None:
+    state: dict[str, Tensor] = read(found.path)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise WeightsError(
+            f"{found.path} does not fit {type(model).__name__}: {' '.join(lines[1:3]).strip()}"
+        ) from error
+
+
+def read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
+    """LoftUp for features of `dim` channels.
+
+    Raises:
+        WeightsError: not LoftUp's weights, or for another width.
+    """
+    try:
+        module = loftup.load(read(found.path))
+    except (ValueError, RuntimeError) as error:
+        raise WeightsError(f"{found.path}: {error}") from error
+    width = len(module.channelnorm.norm.weight)
+    if width != dim:
+        raise WeightsError(
+            f"{found.path} upsamples {width} channels, the features have {dim}: choose the LoftUp of this backbone"
+        )
+    return module
+
+
+LICENCES = {
+    "clip": "MIT (OpenAI)",
+    "loftup": "see github.com/andrehuang/loftup",
+    "sam2": "Apache-2.0 (Meta)",
+}
+
+
+def _entry(kind: str, name: str, found: Checkpoint) -> Model:
+    return Model(_short(name), found.source, found.revision, found.sha256, LICENCES[kind])
+
+
+def _short(name: str) -> str:
+    """A model's name; of a configuration file its stem."""
+    return Path(name).stem if name.endswith((".json", ".yaml")) else name
+
+
+def image_predictor(model: Any) -> Any:
+    """sam2's SAM2ImagePredictor, made to fit models whose image is not 1024 pixels wide (it assumes that)."""
+    from sam2.sam2_image_predictor import SAM2ImagePredictor  # noqa: PLC0415
+
+    with warnings.catch_warnings():  # it compiles its transforms with torch.jit.script, which torch deprecates
+        warnings.simplefilter("ignore", FutureWarning)
+        predictor = SAM2ImagePredictor(model)
+    predictor._bb_feat_sizes = [(model.image_size // step, model.image_size // step) for step in (4, 8, 16)]
+    return predictor
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what the graphs were made with; of packages that were only put on the path, none is known."""
+    tools = ("torch", "onnx", "onnxscript", "open_clip_torch", "timm", "sam2", "onnxruntime", "onnxruntime-gpu")
+    versions = {}
+    for name in tools:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions

@@ -1,0 +1,157 @@
+"""Finds and reads checkpoints: from the Hugging Face hub, from a local file, or seeded random ones.
+
+Nothing in a checkpoint is executed: safetensors, or pickles through torch.load(weights_only=True).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+from safetensors.torch import load_file
+from torch import Tensor
+
+from wordmask.bundle.failed_downloads import what_is
+
+RANDOM = "random:"
+_UNSUPPORTED = re.compile(r"Unsupported (global: GLOBAL \S+|class \S+|operand \d+)")
+
+
+class WeightsError(ValueError):
+    """A checkpoint is missing, or is not what its model needs."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One checkpoint a build needs.
+
+    Attributes:
+        model: its name, for messages.
+        repository, file: where it stands on the hub.
+        option: the command-line option that takes a local file instead.
+        path: that local file; None takes it from the hub.
+    """
+
+    model: str
+    repository: str
+    file: str
+    option: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint found on this machine, with what the manifest notes of it."""
+
+    path: Path
+    source: str
+    revision: str
+    sha256: str
+
+
+def random_seed(choice: str | None) -> int | None:
+    """The seed of "random:SEED"; None for None.
+
+    Raises:
+        WeightsError: anything else.
+    """
+    if choice is None:
+        return None
+    seed = choice.removeprefix(RANDOM)
+    if choice == seed or not seed.isascii() or not seed.isdigit():
+        raise WeightsError(f"--weights is {choice!r}, expected random:SEED with a whole number, for instance random:0")
+    return int(seed)
+
+
+def find(wanted: Sequence[Wanted]) -> list[Checkpoint]:
+    """Finds every checkpoint, downloading what the cache lacks (HF_HOME and HF_HUB_OFFLINE are honoured).
+
+    Raises:
+        WeightsError: names each file that could not be had, where it is from and where to put it.
+    """
+    found: list[Checkpoint] = []
+    missing: list[str] = []
+    for item in wanted:
+        try:
+            found.append(_local(item, item.path) if item.path else _from_hub(item))
+        except Exception as error:  # which ones a failed download raises depends on the hub client's HTTP library
+            missing.append(_explain(item, error))
+    if missing:
+        raise WeightsError(
+            "these weights are not on this machine:\n" + "\n".join(missing) + "\n"
+            "(--weights random:0 builds a bundle without weights, for tests of speed: its masks mean nothing)"
+        )
+    return found
+
+
+def _local(item: Wanted, path: Path) -> Checkpoint:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file")
+    return Checkpoint(path, path.name, "", _sha256(path))
+
+
+def _from_hub(item: Wanted) -> Checkpoint:
+    try:
+        path = hf_hub_download(item.repository, item.file, local_files_only=True)
+    except LocalEntryNotFoundError:
+        # one plain request first: the download itself would retry for half a minute where there is no network
+        get_hf_file_metadata(hf_hub_url(item.repository, item.file), timeout=10)
+        path = hf_hub_download(item.repository, item.file)
+    found = Path(path)
+    return Checkpoint(found, f"huggingface.co/{item.repository}/{item.file}", found.parent.name, _sha256(found))
+
+
+def _explain(item: Wanted, error: Exception) -> str:
+    if item.path:
+        return f"  {item.model}: {error}"
+    reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else str(error).splitlines()[0]
+    return (
+        f"  {item.model}: {item.file} from https://huggingface.co/{item.repository} ({reason})\n"
+        f"    download it elsewhere and pass it as {item.option} PATH/{item.file}, or copy a filled HF_HOME"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Reads a state dict, out of the `model` or `state_dict` entry that wraps it where there is one.
+
+    Raises:
+        WeightsError: not a safetensors file or a pickle of tensors alone.
+    """
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # a damaged pickle lets torch raise nearly anything
+        raise WeightsError(
+            f"{path}: cannot be read as safetensors or as a pickle of tensors alone ({_reason(error)})"
+            f"{what_is(path)}; nothing in it was executed. TorchScript archives and pickled modules must be saved as a "
+            "state dict first"
+        ) from error
+    for wrapper in ("model", "state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not state:
+        raise WeightsError(f"{path}: holds no state dict (a mapping of names to tensors)")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+            found = f"{value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
+            raise WeightsError(f"{path}: holds no state dict: {name!r} is a {found}, expected dense tensors by name")
+    return {name.removeprefix("module."): value.float() for name, value in state.items()}
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, without torch's advice to load the file in a way that executes it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    unpickler = _UNSUPPORTED.search(text)
+    return unpickler[0].rstrip(".") if unpickler else text.split(". ")[0]

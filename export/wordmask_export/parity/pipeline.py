@@ -1,0 +1,311 @@
+"""Proves that the graphs compute what the PyTorch models compute.
+
+Every graph runs in ONNX Runtime on noise and on real photos and is compared with the reference: open_clip's text tower,
+CLIP with CSA, LoftUp in double precision, SAM2ImagePredictor. A batch is compared, row by row, with single inputs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from wordmask.backends.onnxruntime.graph import OrtGraph
+from wordmask.bundle.manifest import AnyManifest, Loftup, Manifest
+from wordmask.dense.loftup import HALO, window_inputs
+from wordmask.objects.sam2 import resize_for_sam2
+from wordmask.text.tokenizer import Tokenizer
+from wordmask_export.graphs.specs import ClipImage, Protocol
+from wordmask_export.models import clip_csa
+from wordmask_export.models.loftup import LoftUp
+from wordmask_export.models.pipeline import Models, image_predictor
+
+Array = NDArray[Any]
+BATCH = 4
+GUIDANCE_CROP = 96  # LoftUp's double-precision reference is slow: part of a window tells as much
+TOWER_LIMIT = 1e-4
+WORDS = ("cat", "coffee cup", "spoon", "table", "a person holding a red umbrella", "sky", "grass", "wall")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured figure and the limit it must keep; None only reports."""
+
+    name: str
+    value: float
+    limit: float | None
+    at_least: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the limit is kept; a figure that is not a number fails it."""
+        if self.limit is None:
+            return True
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Limits for a precision. On random weights thresholds mean nothing: agreement is reported, not required."""
+
+    relative: float | None
+    loftup: float | None
+    mask_iou: float | None
+    agreement: float | None
+
+    @classmethod
+    def of(cls, manifest: AnyManifest) -> Tolerances:
+        """Those a bundle must keep."""
+        if manifest.precision == "fp32":
+            return cls(relative=1e-4, loftup=2e-3, mask_iou=0.999, agreement=0.999)
+        if manifest.domain == "random":
+            return cls(None, None, None, None)
+        return cls(relative=None, loftup=None, mask_iou=0.98, agreement=0.99)
+
+
+def relative_error(found: Array, expected: Array) -> float:
+    """|found - expected| / |expected|, Euclidean norms over all elements, in double precision."""
+    expected = expected.astype(np.float64)
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def worst_iou(found: Array, expected: Array) -> float:
+    """Smallest IoU of the masks (N, ...) at threshold 0; two empty masks agree."""
+    a, b = (x.reshape(len(x), -1) > 0 for x in (found, expected))
+    both, either = (a & b).sum(1), (a | b).sum(1)
+    return float(np.where(either > 0, both / np.maximum(either, 1), 1.0).min())
+
+
+def batch_error(graph: OrtGraph, inputs: dict[str, Array], batched: tuple[str, ...]) -> float:
+    """Largest relative error between a row of a batch and the same input alone, over all outputs."""
+    rows = range(len(inputs[batched[0]]))
+    alone = [graph.run({n: x[i : i + 1] if n in batched else x for n, x in inputs.items()}) for i in rows]
+    return rows_error(graph.run(inputs), alone)
+
+
+def rows_error(together: dict[str, Array], alone: list[dict[str, Array]]) -> float:
+    """Largest relative error between the rows of a batch's outputs and those of single inputs."""
+    return max(
+        relative_error(together[name][row], value[0])
+        for row, outputs in enumerate(alone)
+        for name, value in outputs.items()
+    )
+
+
+class Parity:
+    """Measures the graphs of a finished bundle against the models it was built from."""
+
+    def __init__(self, folder: Path, manifest: Manifest, models: Models, protocol: Protocol) -> None:
+        self.folder, self.manifest, self.models, self.protocol = folder, manifest, models, protocol
+        self.limits = Tolerances.of(manifest)
+        self.random = np.random.default_rng(0)
+        self.photos = real_photos()
+        self.reference_clip = ClipImage(models, protocol).eval()
+
+    def figures(self, name: str) -> list[Figure]:
+        """Loads a graph and measures it."""
+        measure: Callable[[OrtGraph], Iterator[Figure]] = getattr(self, f"_{name}")
+        entry = self.manifest.graphs[name]
+        graph = OrtGraph(self.folder / entry.file, entry, device="cpu")
+        with torch.inference_mode():
+            return list(measure(graph))
+
+    def windows(self) -> Array:
+        """u8 (4, S, S, 3): windows of two photos and two of noise."""
+        return windows(self.protocol.window, self.photos, self.random)
+
+    def text(self) -> Array:
+        """Unit embeddings of WORDS by the reference, f32 (8, D)."""
+        embeddings: Array = self.models.clip.encode_text(
+            torch.from_numpy(self._tokens()).long(), normalize=True
+        ).numpy()
+        return embeddings
+
+    def _tokens(self) -> NDArray[np.int32]:
+        clip = self.manifest.clip
+        return Tokenizer(self.folder / clip.merges.file, context_length=clip.context_length)(WORDS)
+
+    def _clip_image(self, graph: OrtGraph) -> Iterator[Figure]:
+        windows = self.windows()
+        expected = self.reference_clip(torch.from_numpy(windows)).numpy()
+        found = graph.run({"image": windows})["features"]
+        yield Figure("clip_image.open_clip_error", self._tower_error(), TOWER_LIMIT)
+        yield Figure("clip_image.relative_error", relative_error(found, expected), self.limits.relative)
+        yield Figure("clip_image.batch_error", batch_error(graph, {"image": windows}, ("image",)), self.limits.relative)
+
+    def _tower_error(self) -> float:
+        """Our image tower with CLIP's own attention against open_clip's: are heads and activation read rightly."""
+        clip = self.models.clip
+        tower = clip_csa.load(
+            clip.state_dict(), heads=self.models.clip_heads[0], attention="plain", quick_gelu=self.models.quick_gelu
+        )
+        grid = round((len(tower.positional_embedding) - 1) ** 0.5) * tower.patch
+        image = torch.from_numpy(self.random.standard_normal((1, 3, grid, grid), dtype=np.float32))
+        return relative_error(tower.tokens(image)[:, 0].numpy(), clip.encode_image(image).numpy())
+
+    def _clip_text(self, graph: OrtGraph) -> Iterator[Figure]:
+        tokens, expected = self._tokens(), self.text()
+        longest = int((tokens.argmax(1) + 1).max())
+        cut = graph.run({"tokens": np.ascontiguousarray(tokens[:, :longest])})["embeddings"]
+        whole = graph.run({"tokens": tokens})["embeddings"]
+        error = max(relative_error(cut, expected), relative_error(whole, expected))
+        yield Figure("clip_text.relative_error", error, self.limits.relative)
+        rows = np.ascontiguousarray(tokens[:BATCH, :longest])
+        yield Figure("clip_text.batch_error", batch_error(graph, {"tokens": rows}, ("tokens",)), self.limits.relative)
+
+    def _loftup_inputs(self) -> dict[str, Array]:
+        """Two photos' and two noisy windows, guidance cropped; features by the reference."""
+        windows = self.windows()
+        features = self.reference_clip(torch.from_numpy(windows)).numpy()
+        assert self.manifest.loftup is not None
+        return loftup_inputs(windows, features, self.manifest.loftup)
+
+    @functools.cached_property
+    def _loftup_case(self) -> tuple[dict[str, Array], Array]:
+        """Inputs of the LoftUp graphs, and the upsampled features in double precision, row by row."""
+        assert self.models.loftup is not None
+        inputs = self._loftup_inputs()
+        return inputs, upsampled(self.models.loftup, inputs)
+
+    def _loftup(self, graph: OrtGraph) -> Iterator[Figure]:
+        return self._logits(graph, "loftup")
+
+    def _loftup_cpu(self, graph: OrtGraph) -> Iterator[Figure]:
+        return self._logits(graph, "loftup_cpu")
+
+    def _logits(self, graph: OrtGraph, name: str) -> Iterator[Figure]:
+        text = self.text()
+        inputs, features = self._loftup_case
+        inputs = {**inputs, "text": text}
+        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+        expected = np.einsum("bdhw,cd->bchw", unit, text, optimize=True)
+        found = graph.run(inputs)["logits"]
+        yield Figure(f"{name}.relative_error", relative_error(found, expected), self.limits.loftup)
+        agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+        yield Figure(f"{name}.class_map_agreement", agreement, self.limits.agreement, at_least=True)
+        batched = tuple(key for key in inputs if key not in ("key_table", "text"))
+        yield Figure(f"{name}.batch_error", batch_error(graph, inputs, batched), self.limits.relative)
+
+    def _loftup_features(self, graph: OrtGraph) -> Iterator[Figure]:
+        inputs, expected = self._loftup_case
+        found = graph.run(inputs)["features_out"]
+        yield Figure("loftup_features.relative_error", relative_error(found, expected), self.limits.loftup)
+
+    def _squares(self) -> Array:
+        """u8 (2, S, S, 3): a photo and noise."""
+        size = self.manifest.sam2.image_size
+        noise = self.random.integers(0, 256, (size, size, 3), dtype=np.uint8)
+        return np.stack([resize_for_sam2(self.photos[0], size), noise])
+
+    def _sam2_encoder(self, graph: OrtGraph) -> Iterator[Figure]:
+        squares = self._squares()
+        predictor = image_predictor(self.models.sam2)
+        alone = [graph.run({"image": square[None]}) for square in squares]
+        worst = 0.0
+        for square, found in zip(squares, alone, strict=True):
+            predictor.set_image(square)
+            expected = encoder_maps(predictor)
+            worst = max(worst, *(relative_error(found[name], expected[name]) for name in expected))
+        yield Figure("sam2_encoder.relative_error", worst, self.limits.relative)
+        yield Figure("sam2_encoder.batch_error", rows_error(graph.run({"image": squares}), alone), self.limits.relative)
+
+    def _sam2_decoder(self, graph: OrtGraph) -> Iterator[Figure]:
+        entry = self.manifest.graphs["sam2_encoder"]
+        encoder = OrtGraph(self.folder / entry.file, entry, device="cpu")
+        predictor = image_predictor(self.models.sam2)
+        square = self._squares()[0]
+        predictor.set_image(square)
+        maps = encoder.run({"image": square[None]})
+        errors, ious = [], []
+        for labels, multimask in (((1,), 1), ((1, 1, 0), 0), ((2, 3), 0)):
+            prompts = self._prompts(labels, multimask)
+            found = graph.run({**maps, **prompts})
+            masks, iou = predict(predictor, prompts)
+            errors += [relative_error(found["masks"], masks), relative_error(found["iou"], iou)]
+            ious.append(worst_iou(found["masks"], masks))
+        yield Figure("sam2_decoder.relative_error", max(errors), self.limits.relative)
+        yield Figure("sam2_decoder.mask_iou", min(ious), self.limits.mask_iou, at_least=True)
+        prompts = self._prompts((1,), 1)
+        error = batch_error(graph, {**maps, **prompts}, tuple(prompts))
+        yield Figure("sam2_decoder.batch_error", error, self.limits.relative)
+
+    def _prompts(self, labels: tuple[int, ...], multimask: int) -> dict[str, Array]:
+        """Four prompts of the given labels at random places; a box's corners are ordered."""
+        size = self.manifest.sam2.image_size
+        coords = self.random.uniform(0, size, (BATCH, len(labels), 2)).astype(np.float32)
+        if labels == (2, 3):
+            coords.sort(axis=1)
+        return {
+            "point_coords": coords,
+            "point_labels": np.tile(np.array(labels, np.int32), (BATCH, 1)),
+            "multimask": np.full(BATCH, multimask, np.int32),
+        }
+
+
+def windows(side: int, photos: list[Array], random: np.random.Generator) -> Array:
+    """u8 (4, side, side, 3): of two photos and of noise."""
+    crops = [np.asarray(Image.fromarray(photo).resize((side * 3 // 2, side)))[:, :side] for photo in photos]
+    noise = random.integers(0, 256, (BATCH - len(crops), side, side, 3), dtype=np.uint8)
+    return np.concatenate([np.stack(crops), noise])
+
+
+def loftup_inputs(windows: Array, features: Array, constants: Loftup) -> dict[str, Array]:
+    """What the LoftUp graphs take, guidance cropped, of windows u8 (B, S, S, 3) and features f32 (B, D, h, w)."""
+    side = min(GUIDANCE_CROP, windows.shape[1])
+    guidance = windows[:, : side * 3 // 8 * 2, : side // 2 * 2]
+    return {"features": features, **window_inputs(guidance, (features.shape[2], features.shape[3]), constants)}
+
+
+def upsampled(module: LoftUp, inputs: dict[str, Array]) -> Array:
+    """The upsampled features f64 (B, D, H, W) by the published function in double precision, row by row."""
+    module = module.double()
+    rows = [
+        module(torch.from_numpy(f)[None].double(), torch.from_numpy(g)[None].permute(0, 3, 1, 2)).numpy()
+        for f, g in zip(inputs["features"], inputs["guidance"][:, HALO:-HALO, HALO:-HALO], strict=True)
+    ]
+    module.float()
+    return np.concatenate(rows)
+
+
+def real_photos() -> list[Array]:
+    """The two photos this package ships, RGB."""
+    folder = Path(__file__).parents[1] / "data"
+    return [np.asarray(Image.open(folder / name).convert("RGB")) for name in ("chelsea.jpg", "coffee.jpg")]
+
+
+def encoder_maps(predictor: Any) -> dict[str, Array]:
+    """What SAM2ImagePredictor keeps of an image, by our names."""
+    features = predictor._features
+    high_res_0, high_res_1 = features["high_res_feats"]
+    maps = {"image_embed": features["image_embed"], "high_res_0": high_res_0, "high_res_1": high_res_1}
+    return {name: value.numpy() for name, value in maps.items()}
+
+
+def predict(predictor: Any, prompts: dict[str, Array]) -> tuple[Array, Array]:
+    """SAM2ImagePredictor's low-resolution logits (N, S/4, S/4) and IoU (N) for prompts in its own coordinates."""
+    multimask = bool(prompts["multimask"][0])
+    model = predictor.model
+    sparse, dense = model.sam_prompt_encoder(
+        points=(torch.from_numpy(prompts["point_coords"]), torch.from_numpy(prompts["point_labels"])),
+        boxes=None,
+        masks=None,
+    )
+    masks, iou, _, _ = model.sam_mask_decoder(
+        image_embeddings=predictor._features["image_embed"],
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=multimask,
+        repeat_image=True,
+        high_res_features=predictor._features["high_res_feats"],
+    )
+    best = iou.argmax(1)
+    rows = torch.arange(len(iou))
+    return masks[rows, best].numpy(), iou[rows, best].numpy()

@@ -1,0 +1,170 @@
+"""The cache of engines on disk: one writer at a time, whole engines only, nothing that others may write."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from wordmask.bundle.engines import (
+    FOLDER,
+    PLAN,
+    SIDECAR,
+    Request,
+    Sidecar,
+    check_owner,
+    read_plan,
+    read_sidecar,
+    sidecars,
+)
+from wordmask.errors import EngineError
+from wordmask_export.tensorrt.api import EngineBuildError
+
+LOCK, LOG, TIMING = ".lock", "build.log", "timing.cache"
+WORK = ".work_"  # prefix of folders that are being written or removed; no engine's name begins so
+Report = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def locked(bundle: Path, report: Report) -> Iterator[Path]:
+    """Holds the lock of a bundle's engines; gives their folder, made private, without what killed builds left.
+
+    Args:
+        bundle: its folder.
+        report: is told whom this waits for.
+
+    Raises:
+        EngineBuildError: the folder is a link or another user's.
+    """
+    folder = bundle / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _make_private(folder)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "another"
+            report(f"process {os.getpid()} waits for process {holder}, which builds engines of {bundle}")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        for leftover in folder.glob(f"{WORK}*"):  # nobody else writes now
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield folder
+    finally:
+        os.close(descriptor)
+
+
+def _make_private(folder: Path) -> None:
+    facts = folder.lstat()
+    if folder.is_symlink() or facts.st_uid != os.getuid():
+        raise EngineBuildError(
+            f"{folder}: is a link or belongs to user {facts.st_uid}: engines are code, so they are written only to a "
+            "folder of your own; remove it, or copy the bundle"
+        )
+    folder.chmod(0o700)
+
+
+def up_to_date(engines: Path, request: Request) -> Sidecar | None:
+    """The sidecar of an engine that stands there, whole and fit to be run; None if it must be built."""
+    folder = engines / request.key
+    try:
+        sidecar = read_sidecar(folder)
+        read_plan(folder, sidecar)
+    except EngineError:
+        return None
+    return sidecar if sidecar.request == request else None
+
+
+def store(engines: Path, sidecar: Sidecar, plan: bytes, log: str) -> Path:
+    """Writes an engine: all of it in a temporary folder, on disk, then renamed. Gives its folder."""
+    work = Path(tempfile.mkdtemp(prefix=WORK, dir=engines))
+    target = engines / sidecar.request.key
+    try:
+        work.chmod(0o700)
+        _write(work / PLAN, plan)
+        _write(work / LOG, log.encode())
+        _write(work / SIDECAR, sidecar.to_json().encode())
+        _sync(work)
+        remove(target)
+        work.rename(target)
+        _sync(engines)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def remove(folder: Path) -> None:
+    """Removes an engine at once: whoever looks for it finds all or nothing of it."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        grave = Path(tempfile.mkdtemp(prefix=WORK, dir=folder.parent))
+        folder.rename(grave / folder.name)
+        shutil.rmtree(grave, ignore_errors=True)
+
+
+def remove_stale(bundle: Path, request: Request, *, prune: bool) -> list[str]:
+    """Removes what an engine that was just built or kept replaces; gives the keys.
+
+    That is every engine of the same graph from another ONNX file, which no longer exists, and the one for other
+    profiles that would be found in this one's place. Engines of other GPUs, precisions and versions of TensorRT stay.
+
+    Args:
+        bundle: its folder.
+        request: of the engine that stays.
+        prune: also those of the same GPU architecture for other versions of TensorRT.
+    """
+    gone = []
+    for folder, sidecar in sidecars(bundle):
+        other = sidecar.request
+        if other.graph != request.graph or other == request:
+            continue
+        replaced = (other.precision, other.target) == (request.precision, request.target)
+        outdated = other.target != request.target and other.target.architecture == request.target.architecture
+        if other.onnx_sha256 != request.onnx_sha256 or replaced or (prune and outdated):
+            remove(folder)
+            gone.append(folder.name)
+    return gone
+
+
+def read_timing(engines: Path) -> bytes:
+    """TensorRT's timing cache of earlier builds; empty if there is none or others could have written it."""
+    path = engines / TIMING
+    try:
+        check_owner(path)
+        return path.read_bytes()
+    except (EngineError, OSError):
+        return b""
+
+
+def write_timing(engines: Path, content: bytes) -> None:
+    """Replaces the timing cache at once."""
+    work = Path(tempfile.mkdtemp(prefix=WORK, dir=engines))
+    try:
+        _write(work / TIMING, content)
+        (work / TIMING).rename(engines / TIMING)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, 0o600)
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,246 @@
+"""ONNX Runtime: on the CPU, on CUDA, and with NVIDIA's TensorRT-RTX plugin."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.backends import Value, Values, check_finite, to_host
+from wordmask.backends.device import parse_device
+from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES, run_bound
+from wordmask.bundle.manifest import Graph as GraphEntry
+from wordmask.bundle.manifest import Tensor
+from wordmask.errors import BundleError, DeviceError, MissingExtraError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from wordmask.backends.onnxruntime.tensorrt_rtx import EngineCache
+
+COMPUTING = {
+    "Attention",
+    "Conv",
+    "ConvTranspose",
+    "Einsum",
+    "Gemm",
+    "LayerNormalization",
+    "MatMul",
+    "Resize",
+    "Softmax",
+}
+# In ONNX Runtime's messages: the place in its source, which hides the reason; what says that a graph is newer than it.
+_SOURCE = re.compile(r"^.*?/onnxruntime_src/\S+ .*?\) |^\[ONNXRuntimeError\] : \d+ : ")
+_TOO_NEW = re.compile(r"Unsupported model IR version|Opset \d+ is under development|only \*guarantees\* support")
+
+
+def default_threads() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class OrtGraph:
+    """One ONNX graph in a session of its own."""
+
+    def __init__(
+        self,
+        path: Path,
+        entry: GraphEntry,
+        *,
+        device: str,
+        threads: int | None = None,
+        cache: EngineCache | None = None,
+    ) -> None:
+        """Loads a graph.
+
+        Args:
+            path: the ONNX file; its hash is the caller's to check.
+            entry: what the manifest says of it.
+            device: `cpu`, `cuda[:N]` or `tensorrt-rtx[:N]`.
+            threads: of one run on the CPU; all of this process's cores by default.
+            cache: where TensorRT-RTX keeps the engine it builds; built anew every time without one.
+
+        Raises:
+            DeviceError: the device's execution provider is not there, or does not take the graph.
+            BundleError: the file is no valid graph, or its interface is not the manifest's.
+        """
+        ort = import_onnxruntime()
+        place = parse_device(device)
+        options = session_options(ort, threads)
+        if place.kind != "cpu":
+            check_distributions()
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for check_assignment
+        if place.kind == "tensorrt-rtx":
+            from wordmask.backends.onnxruntime.tensorrt_rtx import PROVIDER, open_rtx  # noqa: PLC0415
+
+            provider, plugin = PROVIDER, True
+            self._session = open_rtx(ort, path, entry, options, place.index, cache)
+        else:
+            (provider, settings), plugin = execution_provider(ort, device), False
+            self._session = open_session(ort, path, options, [(provider, settings)])
+        if place.kind != "cpu":
+            check_assignment(path.name, self._session, provider)
+        self._name = path.name
+        _check_interface(path.name, self._session.get_inputs(), entry.inputs)
+        _check_interface(path.name, self._session.get_outputs(), entry.outputs)
+        self._outputs = [tensor.name for tensor in entry.outputs]
+        self._memory = None if place.kind == "cpu" else ("cuda", place.index)
+        self._plugin = plugin
+        self._run_options = ort.RunOptions()
+
+    @property
+    def rows(self) -> int | None:
+        """See wordmask.backends.Graph."""
+        return None
+
+    @overload
+    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
+
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+        """See wordmask.backends.Graph."""
+        outputs: Mapping[str, Value]
+        if self._memory is None:
+            arrays = {name: to_host(value) for name, value in inputs.items()}
+            results = self._session.run(self._outputs, arrays, self._run_options)
+            outputs = {name: np.asarray(value) for name, value in zip(self._outputs, results, strict=True)}
+        else:
+            outputs = run_bound(
+                self._session, inputs, self._outputs, keep, self._memory, self._run_options, plugin=self._plugin
+            )
+        check_finite(self._name, outputs)
+        return outputs
+
+    def cancel(self) -> None:
+        """See wordmask.backends.Graph."""
+        self._run_options.terminate = True
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module, told to send nothing: official builds since 1.29 report sessions to Microsoft.
+
+    It heeds the environment of its first session: where somebody else has opened one before, that decided.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime as ort  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError("running a bundle", "cpu", "onnxruntime") from error
+    return ort
+
+
+def check_distributions() -> None:
+    """Checks that one distribution of ONNX Runtime is installed. A CPU does not mind two, and need not wait for this.
+
+    Raises:
+        DeviceError: both are, which breaks CUDA.
+    """
+    installed = {name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)}
+    if len(installed) > 1:
+        raise DeviceError(
+            "onnxruntime and onnxruntime-gpu are both installed, and each overwrites the other's files: "
+            "uninstall both, then install 'wordmask[cpu]' or 'wordmask[gpu]'"
+        )
+
+
+def _is_installed(distribution: str) -> bool:
+    import importlib.metadata  # noqa: PLC0415  (takes a tenth of the time a small bundle needs to load)
+
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def session_options(ort: Any, threads: int | None) -> Any:
+    """Options that all sessions share."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # plans one block for the peak of every shape: 1.5 instead of 0.9 GiB
+    # two branches run side by side: a pool that spins while it waits takes the other's cores
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def execution_provider(ort: Any, device: str) -> tuple[str, dict[str, str]]:
+    """Name and options of the execution provider of `cpu` or `cuda[:N]`.
+
+    Raises:
+        DeviceError: unknown device, or its provider is not in this build of ONNX Runtime.
+    """
+    place = parse_device(device)
+    if place.kind == "cpu":
+        return "CPUExecutionProvider", {}
+    available = ort.get_available_providers()
+    if "CUDAExecutionProvider" not in available:
+        raise DeviceError(
+            f"device is {device!r}, but this ONNX Runtime has only {', '.join(available)}: "
+            "install onnxruntime-gpu instead of onnxruntime (pip install 'wordmask[gpu]')"
+        )
+    return "CUDAExecutionProvider", {"device_id": str(place.index)}
+
+
+def open_session(ort: Any, path: Path, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+    """A session on a file.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load it.
+    """
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base
+        raise BundleError(_load_message(path, error)) from error
+
+
+def check_assignment(name: str, session: Any, provider: str) -> None:
+    """Checks that a provider runs a graph, and has left nothing that computes to another.
+
+    ONNX Runtime itself only warns, and keeps some arithmetic on shapes on the CPU on purpose.
+
+    Raises:
+        DeviceError: it does not.
+    """
+    used = session.get_providers()
+    if used[0] != provider:
+        raise DeviceError(f"{name}: {provider} was asked for but could not start; in use: {', '.join(used)}")
+    if not hasattr(session, "get_provider_graph_assignment_info"):  # before ONNX Runtime 1.24
+        return
+    parts = session.get_provider_graph_assignment_info()
+    left = {node.op_type for part in parts if part.ep_name != provider for node in part.get_nodes()} & COMPUTING
+    if left or not any(part.ep_name == provider for part in parts):
+        raise DeviceError(
+            f"{name}: {provider} was asked for but does not take {', '.join(sorted(left)) or 'any'} of its nodes, "
+            "which would run on the CPU; use another --device"
+        )
+
+
+def _load_message(path: Path, error: Exception) -> str:
+    reason = _SOURCE.sub("", " ".join(str(error).split()))[:300]
+    if _TOO_NEW.search(reason):
+        return f"{path}: this ONNX Runtime is too old for the graph: upgrade onnxruntime ({reason})"
+    return f"{path}: ONNX Runtime cannot load it: build the bundle again ({reason})"
+
+
+def _check_interface(name: str, found: list[onnxruntime.NodeArg], expected: tuple[Tensor, ...]) -> None:
+    actual = tuple(Tensor(a.name, ELEMENT_TYPES.get(a.type, a.type), tuple(a.shape)) for a in found)
+    if actual != expected:
+        raise BundleError(
+            f"{name}: its interface is not the manifest's: found {_show(actual)}, expected {_show(expected)}; "
+            "the bundle mixes two builds"
+        )
+
+
+def _show(tensors: tuple[Tensor, ...]) -> str:
+    return ", ".join(f"{t.name} {t.dtype}({', '.join(map(str, t.shape))})" for t in tensors)

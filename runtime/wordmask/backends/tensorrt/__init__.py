@@ -1,0 +1,1 @@
+"""Graphs run as TensorRT engines, by tensorrt and cuda-python alone."""

@@ -1,0 +1,245 @@
+"""TensorRT engines through the `tensorrt` Python API, with cuda-python for all else."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from functools import cache as once
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.backends import Value, Values, check_finite, to_host
+from wordmask.backends.tensorrt.buckets import Buckets, Part
+from wordmask.backends.tensorrt.cuda import Gpu, import_tensorrt, target_of
+from wordmask.backends.tensorrt.cuda_memory import CudaTensor, DeviceMemory, PinnedMemory, Pool, Stream
+from wordmask.backends.tensorrt.execution_context import Lane
+from wordmask.bundle.engines import Precision, Sidecar, find_engine, read_plan, shape_of
+from wordmask.bundle.manifest import Graph as GraphEntry
+from wordmask.bundle.manifest import Tensor
+from wordmask.errors import DeviceError, EngineError
+
+DTYPES = {"UINT8": "uint8", "INT32": "int32", "FLOAT": "float32"}
+LANES = 8  # sets of shapes that stay ready in an engine
+logger = logging.getLogger(__name__)
+
+
+def load_engine(bundle: Path, name: str, entry: GraphEntry, precision: Precision, device: int) -> TrtGraph:
+    """Loads a bundle's engine of a graph for a GPU.
+
+    Args:
+        bundle: its folder.
+        name: of the graph in the manifest.
+        entry: what the manifest says of it.
+        precision: of the engine.
+        device: CUDA's number of the GPU.
+
+    Raises:
+        MissingExtraError: tensorrt or cuda-python is not installed.
+        DeviceError: the GPU cannot be used.
+        EngineError: there is no such engine, or it must not be trusted, or TensorRT refuses it.
+    """
+    target, _ = target_of(device)
+    folder, sidecar = find_engine(bundle, name, entry, precision, target)
+    return TrtGraph(read_plan(folder, sidecar), sidecar, entry, device)
+
+
+class TrtGraph:
+    """One TensorRT engine on a stream of its own.
+
+    Rows are padded up to the smallest profile that holds them, and cut where there are more than the largest holds.
+    """
+
+    def __init__(
+        self, plan: bytes, sidecar: Sidecar, entry: GraphEntry, device: int = 0, *, cuda_graphs: bool = True
+    ) -> None:
+        """Loads an engine.
+
+        Args:
+            plan: the engine; that it may be trusted is the caller's to check (wordmask.bundle.engines.read_plan).
+            sidecar: what the plan was built for.
+            entry: what the manifest says of the graph.
+            device: CUDA's number of the GPU.
+            cuda_graphs: launch all kernels of a run at once from the second run at the same shapes on.
+
+        Raises:
+            MissingExtraError: tensorrt or cuda-python is not installed.
+            DeviceError: the GPU cannot be used.
+            EngineError: TensorRT refuses the plan, or it is not the engine of this graph.
+        """
+        trt = import_tensorrt()
+        self._gpu = Gpu(device)
+        self._name = sidecar.request.graph
+        self._entry = entry
+        self._engine = _deserialize(trt, plan, sidecar)
+        _check_interface(self._engine, entry, sidecar)
+        self._buckets = Buckets(self._name, entry, sidecar.request.profiles)
+        self._strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._cuda_graphs = cuda_graphs
+        self._stream = Stream(self._gpu)
+        self._pool = Pool(self._gpu)
+        self._activations: DeviceMemory | None = None
+        self._lanes: OrderedDict[tuple[int, tuple[tuple[str, int], ...]], Lane] = OrderedDict()
+        self._pinned: dict[str, PinnedMemory] = {}
+        self._lock = threading.Lock()
+        self._cancelled = False
+
+    @property
+    def rows(self) -> int | None:
+        """See wordmask.backends.Graph: those of the largest profile."""
+        return self._buckets.largest
+
+    def cancel(self) -> None:
+        """See wordmask.backends.Graph."""
+        self._cancelled = True
+
+    @overload
+    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
+
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+        """See wordmask.backends.Graph.
+
+        Raises:
+            EngineError: the engine was not built for these sizes.
+            DeviceError: CUDA or TensorRT fails, or the graph was cancelled.
+        """
+        sizes = self._buckets.sizes(inputs)
+        with self._lock:
+            self._gpu.use()
+            here = {name: value if self._is_here(value) else to_host(value) for name, value in inputs.items()}
+            outputs = {tensor.name: self._make(tensor, sizes, keep) for tensor in self._entry.outputs}
+            for part in self._buckets.parts(sizes):
+                if self._cancelled:
+                    raise DeviceError(f"{self._name}: cancelled")
+                self._run_part(part, here, outputs)
+            for value in outputs.values():
+                if isinstance(value, CudaTensor):
+                    self._stream.record(value.ready)
+        check_finite(self._name, outputs)
+        return outputs
+
+    def _is_here(self, value: Value) -> bool:
+        return isinstance(value, CudaTensor) and value.gpu.index == self._gpu.index
+
+    def _make(self, tensor: Tensor, sizes: dict[str, int], keep: Collection[str]) -> NDArray[Any] | CudaTensor:
+        shape = shape_of(tensor, sizes)
+        return self._pool.tensor(shape, tensor.dtype) if tensor.name in keep else np.empty(shape, tensor.dtype)
+
+    def _run_part(self, part: Part, inputs: Values, outputs: Mapping[str, NDArray[Any] | CudaTensor]) -> None:
+        self._stream.synchronize()  # the part before may still read the pinned memory
+        lane = self._lane(part)
+        for tensor in self._entry.inputs:
+            self._feed(lane.buffers[tensor.name], tensor, inputs[tensor.name], part)
+        lane.execute()
+        arrays: list[tuple[NDArray[Any], NDArray[np.uint8]]] = []
+        for tensor in self._entry.outputs:
+            source, target = lane.buffers[tensor.name], outputs[tensor.name]
+            first, size = self._span(tensor, target, part)
+            if isinstance(target, CudaTensor):
+                self._stream.within_device(target.pointer + first, source.pointer, size)
+            else:
+                pinned = self._pinned_for(tensor.name, source.size)
+                self._stream.to_host(pinned.pointer, source.pointer, size)
+                arrays.append((_bytes(target)[first : first + size], pinned.bytes[:size]))
+        if arrays or any(isinstance(value, CudaTensor) for value in inputs.values()):
+            self._stream.synchronize()  # whoever holds a tensor that was read may now drop it
+        for array, content in arrays:
+            array[:] = content
+
+    def _feed(self, buffer: DeviceMemory, tensor: Tensor, value: Value, part: Part) -> None:
+        """Queues the copy of a part's rows into a buffer; rows that pad it are zero."""
+        first, size = self._span(tensor, value, part)
+        if isinstance(value, CudaTensor):
+            self._stream.wait(value.ready)
+            self._stream.within_device(buffer.pointer, value.pointer + first, size)
+        else:
+            pinned = self._pinned_for(tensor.name, buffer.size)
+            pinned.bytes[:size] = _bytes(to_host(value))[first : first + size]
+            self._stream.to_device(buffer.pointer, pinned.pointer, size)
+        if size < buffer.size:
+            self._stream.zero(buffer.pointer + size, buffer.size - size)
+
+    def _span(self, tensor: Tensor, value: Value, part: Part) -> tuple[int, int]:
+        """Offset and size, in bytes, of a part's rows in a tensor; all of it if it has no rows."""
+        if not self._buckets.has_rows(tensor):
+            return 0, int(np.prod(value.shape, dtype=np.int64)) * value.dtype.itemsize
+        row = int(np.prod(value.shape[1:], dtype=np.int64)) * value.dtype.itemsize
+        return part.start * row, (part.stop - part.start) * row
+
+    def _pinned_for(self, name: str, size: int) -> PinnedMemory:
+        pinned = self._pinned.get(name)
+        if pinned is None or pinned.size < size:
+            self._pinned[name] = pinned = PinnedMemory(self._gpu, size)
+        return pinned
+
+    def _lane(self, part: Part) -> Lane:
+        key = part.profile, part.sizes
+        lane = self._lanes.pop(key, None)
+        if lane is None:
+            while len(self._lanes) >= LANES:
+                self._lanes.popitem(last=False)
+            if self._activations is None:
+                self._activations = DeviceMemory(self._gpu, self._engine.device_memory_size_v2)
+            lane = Lane(
+                self._gpu,
+                self._engine,
+                self._entry,
+                part,
+                self._stream,
+                self._activations,
+                strategy=self._strategy,
+                cuda_graphs=self._cuda_graphs,
+            )
+        self._lanes[key] = lane  # the last one used comes last
+        return lane
+
+
+def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """The array's bytes in C order; a view unless it lies otherwise."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+@once
+def _runtime(trt: Any) -> Any:
+    """TensorRT's runtime, one a process; what it says goes to the log."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            levels = {"INTERNAL_ERROR": logging.ERROR, "ERROR": logging.ERROR, "WARNING": logging.WARNING}
+            logger.log(levels.get(severity.name, logging.DEBUG), "TensorRT: %s", message)
+
+    return trt.Runtime(Logger())
+
+
+def _deserialize(trt: Any, plan: bytes, sidecar: Sidecar) -> Any:
+    engine = _runtime(trt).deserialize_cuda_engine(plan)
+    if engine is None:
+        request = sidecar.request
+        raise EngineError(
+            f"{request.graph}: TensorRT {trt.__version__} refuses the engine, which was built with TensorRT "
+            f"{request.target.tensorrt} on {sidecar.gpu} ({request.target.architecture}): they may not fit this GPU "
+            "and its driver, or its memory is used up; `wordmask engines` builds it again where it cannot be loaded"
+        )
+    return engine
+
+
+def _check_interface(engine: Any, entry: GraphEntry, sidecar: Sidecar) -> None:
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    found = {name: DTYPES.get(engine.get_tensor_dtype(name).name, "another type") for name in names}
+    expected = {tensor.name: tensor.dtype for tensor in (*entry.inputs, *entry.outputs)}
+    profiles = len(sidecar.request.profiles)
+    if found != expected or engine.num_optimization_profiles != profiles:
+        raise EngineError(
+            f"{sidecar.request.graph}: its engine has {found} and {engine.num_optimization_profiles} profiles, "
+            f"expected {expected} and {profiles}; `wordmask engines` builds it again"
+        )

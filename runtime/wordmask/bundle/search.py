@@ -1,0 +1,59 @@
+"""Where a bundle is looked for by its name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.errors import BundleError
+
+DEFAULT_NAME, SHIPPED_NAME = "default", "tiny"
+
+
+def user_cache() -> Path:
+    """Folder for what may be thrown away: $WORDMASK_CACHE, or wordmask in the user's cache folder."""
+    own = os.environ.get("WORDMASK_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wordmask"
+
+
+def search_path() -> list[Path]:
+    """Folders in which a bundle's name is looked up, in this order."""
+    folders = [Path(folder) for folder in os.environ.get("WORDMASK_MODELS", "").split(os.pathsep) if folder]
+    package = Path(__file__).resolve().parents[1]
+    return [
+        *folders,
+        Path("models_cache"),
+        package.parents[1] / "models_cache",  # of the checkout, where this is one
+        user_cache() / "models",
+        package / "models",  # shipped with an installed wheel
+    ]
+
+
+def find_bundle(name: str | Path | None = None) -> Path:
+    """The folder of a bundle.
+
+    Args:
+        name: a folder, or a name that is looked up in the search path; None takes the one named `default`, or else the
+            shipped `tiny`, which knows synthetic scenes alone.
+
+    Raises:
+        BundleError: there is none; lists where it was looked for.
+    """
+    wanted = Path(name or DEFAULT_NAME)
+    if (name is not None or wanted.is_absolute()) and (wanted / FILE_NAME).is_file():
+        return wanted
+    if wanted.is_absolute() or len(wanted.parts) > 1 or str(wanted) == "..":
+        raise BundleError(f"{wanted} is not a bundle: it holds no {FILE_NAME}; `wordmask build {wanted}` makes one")
+    folders = search_path()
+    for candidate in (wanted, Path(SHIPPED_NAME)) if name is None else (wanted,):
+        for folder in folders:
+            if (folder / candidate / FILE_NAME).is_file():
+                return folder / candidate
+    here = f" (the folder {wanted} here is none: it holds no {FILE_NAME})" if wanted.is_dir() else ""
+    raise BundleError(
+        f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}{here}; "
+        f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder"
+    )

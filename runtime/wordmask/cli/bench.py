@@ -1,0 +1,133 @@
+"""`wordmask bench`: the options, and what they mean. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wordmask_bench.speed.benchmark import Findings
+    from wordmask_bench.speed.plan import Plan
+    from wordmask_bench.speed.report import Report
+
+BASELINES = ("eager", "batched", "autocast", "compile")
+PHOTO_WORDS = ("person", "cat", "cup", "car", "wheel", "window", "rocket", "table")
+MODEL_FILES = ("clip", "sam2", "clip_weights", "loftup_weights", "sam2_weights")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask bench`."""
+    add = parser.add_argument
+    add("--bundle", metavar="NAME_OR_PATH", help="the models, which PyTorch loads from where they were built from")
+    add("--images", required=True, type=Path, nargs="+", metavar="PHOTO_OR_FOLDER")
+    add(
+        "--vocabulary",
+        nargs="+",
+        default=list(PHOTO_WORDS),
+        metavar="WORD",
+        help="as run (default: some everyday words)",
+    )
+    add("--background", default="default", metavar="default|none|@FILE", help="as run (%(default)s)")
+    add("--device", nargs="+", default=["cpu"], metavar="DEVICE", help="one or several, as run (cpu)")
+    add("--upsampler-device", metavar="DEVICE", help="as run")
+    add("--tensorrt-precision", choices=("fp16", "bf16", "fp32"), default="fp16", help="as run (%(default)s)")
+    add("--baselines", nargs="+", choices=BASELINES, default=["eager"], help="forms of the PyTorch chain (eager)")
+    add(
+        "--options", nargs="+", default=[], metavar="NAME=VALUE", help="of wordmask.Options, such as min_confidence=0.5"
+    )
+    add("--windows", nargs="+", choices=("one", "default"), default=["one", "default"],
+        help="photos as one window, and as the bundle's protocol cuts them (both)")  # fmt: skip
+    add("--prompts", type=int, default=32, help="points the decoder is given (%(default)s)")
+    add("--batch", nargs="+", type=int, default=[1, 8], metavar="N", help="windows in a batch, of stages (1 8)")
+    add("--no-stages", action="store_true", help="whole photos alone")
+    add("--limit", type=int, default=1, metavar="N", help="photos timed one by one; throughput takes all (%(default)s)")
+    add("--threads", type=int, help="cores each side may use (default: all)")
+    add("--warm-up", type=float, default=0.2, metavar="SECONDS", help="of each side before what counts (%(default)s)")
+    add("--runs", type=int, default=10, help="of each side, at least (%(default)s)")
+    add("--seconds", type=float, default=3.0, help="of each side, at least (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="also write all figures here")
+    add("--report", type=Path, metavar="FILE.html", help="also draw them here")
+    add("--clip", metavar="FILE.json", help="the bundle's --clip if that was a file; likewise:")
+    for name in MODEL_FILES[1:]:
+        add(f"--{name.replace('_', '-')}", metavar="FILE")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask bench`; gives the exit status."""
+    from wordmask import extras
+
+    extras.need("wordmask bench", "export", extras.BUILD)
+    from wordmask.bundle.opening import open_bundle
+    from wordmask_bench.speed.benchmark import run as run_sides
+    from wordmask_bench.speed.page import page
+    from wordmask_bench.speed.plan import make_plan
+    from wordmask_bench.speed.table import table
+
+    for path in filter(None, (args.json, args.report)):
+        with path.open("a"):  # that it cannot be written is better known before the work than after
+            pass
+    bundle = open_bundle(args.bundle)
+    plan = make_plan(args, bundle)
+    report = make_report(plan, run_sides(plan, lambda text: print(text, file=sys.stderr, flush=True)))
+    print(table(report))
+    if args.json:
+        args.json.write_text(report.to_json(), encoding="utf-8")
+    if args.report:
+        args.report.write_bytes(page(report))
+    return 0
+
+
+def make_report(plan: Plan, found: Findings) -> Report:
+    """The findings with all that is needed to read them."""
+    import datetime
+
+    from wordmask_bench.machine.machine import machine
+    from wordmask_bench.speed.compute_bound import Work, with_share
+    from wordmask_bench.speed.plan import precision_of
+    from wordmask_bench.speed.report import KIND, SCHEMA, Report, SideFacts, Subject
+
+    manifest = plan.bundle.manifest
+    first = next(iter(plan.sides.values()))
+    words = sum(map(len, first.vocabulary.classes)) + len(first.vocabulary.background)
+    work = Work(plan.bundle, words)
+    precisions = {name: precision_of(setup, manifest.precision) for name, setup in plan.sides.items()}
+    limits = {name: found.rates[precisions[name]] for name in plan.engines}
+    loftup = manifest.loftup is not None and first.options.use_loftup is not False
+    default = asdict(type(first.options)())
+    return Report(
+        schema=SCHEMA,
+        kind=KIND,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        subject=Subject(
+            bundle=manifest.bundle_id,
+            domain=manifest.domain,
+            precision=manifest.precision,
+            models={name: model.name for name, model in manifest.models.items()},
+            classes=len(first.vocabulary.classes),
+            words=words,
+            prompt_source="extracted" if first.grid is None else "grid",
+            options={name: value for name, value in asdict(first.options).items() if value != default[name]},
+            threads=first.threads,
+        ),
+        machine=machine(),
+        effort=plan.effort,
+        rates=found.rates,
+        sides=tuple(
+            SideFacts(
+                name=name,
+                variant=setup.variant,
+                device=setup.device,
+                precision=precisions[name],
+                cold_start=found.starts[name].seconds,
+                peak_mb=found.peaks_mb[name],
+                gpu_mb=found.starts[name].gpu_mb,
+            )
+            for name, setup in plan.sides.items()
+        ),
+        measurements=tuple(with_share(row, work.gflop(row, loftup=loftup), limits) for row in found.measurements),
+        throughput=tuple(found.throughput),
+        agreement=tuple(found.agreement),
+    )

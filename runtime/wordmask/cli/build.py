@@ -1,0 +1,128 @@
+"""`wordmask build`: the options, and what they mean. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wordmask.cli.engines import add_tensorrt_arguments, build_engines_of
+
+if TYPE_CHECKING:
+    pass
+
+
+BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
+OF_CLIP = {  # options that only its bundles have, with their defaults
+    "clip": "ViT-B-16-quickgelu",
+    "loftup": "loftup_clip",
+    "sam2": "sam2.1_hiera_large",
+    "clip_weights": "openai",
+    "sam2_weights": "hub",
+    "clip_attention": "csa",
+    "stride": 112,
+    "short_side": 336,
+    "long_side": 2048,
+    "tensorrt": False,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask build`."""
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the new bundle, e.g. models_cache/default")
+    parser.add_argument(
+        "--backbone",
+        choices=("clip", *BACKBONES),
+        default="clip",
+        help="clip, or a backbone for `wordmask features` alone (%(default)s)",
+    )
+    parser.add_argument("--backbone-weights", default="hub", metavar="hub|PATH", help="of other backbones than clip")
+    parser.add_argument("--clip", default="ViT-B-16-quickgelu", help="open_clip model, or a JSON configuration of one")
+    parser.add_argument("--loftup", default="loftup_clip", help="LoftUp checkpoint, or none")
+    parser.add_argument("--sam2", default="sam2.1_hiera_large", help="SAM2 model, or a YAML configuration of one")
+    parser.add_argument(
+        "--clip-weights", default="openai", metavar="TAG|PATH", help="open_clip's weights tag or a file"
+    )
+    parser.add_argument("--loftup-weights", default="hub", metavar="hub|PATH", help="from the hub or a file")
+    parser.add_argument("--sam2-weights", default="hub", metavar="hub|PATH", help="from the hub or a file")
+    parser.add_argument(
+        "--weights", metavar="random:SEED", help="no checkpoints: seeded random weights, for speed tests"
+    )
+    parser.add_argument("--clip-attention", choices=("csa", "maskclip"), default="csa", help="of CLIP's last block")
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
+    parser.add_argument("--half-weights", action="store_true", help="half-precision weights, for half the size")
+    parser.add_argument("--window", type=int, default=224, help="side of the windows, pixels")
+    parser.add_argument("--stride", type=int, default=112, help="step of the windows, pixels")
+    parser.add_argument("--short-side", type=int, default=336, help="photos are resized to this short side")
+    parser.add_argument("--long-side", type=int, default=2048, help="unless their long side would exceed this")
+    parser.add_argument("--force", action="store_true", help="replace a bundle that stands there")
+    parser.add_argument("--tensorrt", action="store_true", help="then build TensorRT engines for this machine's GPU")
+    add_tensorrt_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask build`; gives the exit status."""
+    from wordmask import extras
+
+    extras.need("wordmask build", "export", extras.BUILD)
+    if args.tensorrt:
+        extras.need("wordmask build --tensorrt", "trt", extras.ENGINES)
+    from wordmask_export.build import BuildError
+    from wordmask_export.models.weights import WeightsError
+
+    try:
+        if args.backbone == "clip":
+            _build_pipeline(args)
+        else:
+            _build_features(args)
+    except (BuildError, WeightsError, ValueError) as error:
+        print(f"wordmask build: {error}", file=sys.stderr)
+        return 1 if isinstance(error, BuildError) else 2
+    except OSError as error:
+        print(f"wordmask build: cannot write {args.out}: {error}", file=sys.stderr)
+        return 4
+    return build_engines_of(args.out, args) if args.tensorrt else 0
+
+
+def _build_pipeline(args: argparse.Namespace) -> None:
+    from wordmask_export.build import build
+    from wordmask_export.graphs.specs import Protocol
+    from wordmask_export.models.pipeline import Choice
+    from wordmask_export.tensorrt.build import find_target
+
+    if args.backbone_weights != "hub":
+        raise ValueError("--backbone-weights is for other backbones than clip: use --clip-weights")
+    choice = Choice(
+        clip=args.clip,
+        loftup=args.loftup,
+        sam2=args.sam2,
+        clip_weights=args.clip_weights,
+        loftup_weights=args.loftup_weights,
+        sam2_weights=args.sam2_weights,
+        weights=args.weights,
+    )
+    if args.tensorrt:
+        find_target(args.gpu)  # the export takes minutes: what engines need is missed before it
+    protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
+    build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
+
+
+def _build_features(args: argparse.Namespace) -> None:
+    from wordmask_export.build_features import build_features
+    from wordmask_export.models.backbones import BackboneChoice
+
+    given = [f"--{name.replace('_', '-')}" for name, default in OF_CLIP.items() if getattr(args, name) != default]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: only for --backbone clip; {args.backbone}'s bundle is for features alone"
+        )
+    choice = BackboneChoice(args.backbone, args.backbone_weights, args.loftup_weights, args.weights)
+    build_features(
+        args.out,
+        choice,
+        window=args.window,
+        precision=args.precision,
+        half_weights=args.half_weights,
+        force=args.force,
+    )

@@ -1,0 +1,65 @@
+"""`wordmask compare`: the options, and what they mean. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+PICTURES, PAGES = (".png", ".jpg", ".jpeg"), (".html", ".htm")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask compare`."""
+    add = parser.add_argument
+    add("--image", required=True, type=Path, metavar="PHOTO")
+    add("--vocabulary", nargs="+", required=True, metavar="WORD", help="as run")
+    add("--output", required=True, type=Path, metavar="FILE", help="a .png or .jpg for a sheet, a .html for a page")
+    add("--background", default="default", metavar="default|none|@FILE", help="as run (%(default)s)")
+    add("--bundle", metavar="NAME_OR_PATH", help="as run")
+    add("--device", default="cpu", help="as run (%(default)s)")
+    add("--upsampler-device", metavar="DEVICE", help="as run")
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+    add("--min-confidence", type=float, default=0.7, help="as run (%(default)s)")
+    add("--min-region-size", type=int, default=100, help="as run (%(default)s)")
+    add("--upsample", choices=("full", "selective"), help="as run")
+    add("--height", type=int, default=360, help="of a picture on the sheet, pixels (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask compare`; gives the exit status."""
+    from wordmask.outputs.files import write_bytes
+    from wordmask.photo.reading import decode
+    from wordmask.pipeline import Segmenter
+    from wordmask.text.word_lists import background_words, class_lines
+    from wordmask.types import Options, Vocabulary
+    from wordmask_bench.comparison.compare import compare, table
+
+    kind = args.output.suffix.lower()
+    if kind not in PICTURES + PAGES:
+        raise ValueError(f"--output is {str(args.output)!r}: its name must end in {', '.join(PICTURES + PAGES)}")
+    if args.height < 1:
+        raise ValueError(f"--height is {args.height}: give at least 1")
+    options = Options(min_confidence=args.min_confidence, min_region_size=args.min_region_size, upsample=args.upsample)
+    vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
+    photo = decode(args.image)
+    segmenter = Segmenter(args.bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
+    domain = segmenter.manifest.domain
+    comparison = compare(segmenter, photo, segmenter.embed(vocabulary), options)
+    if kind in PAGES:
+        from wordmask.bundle.domains import WARNINGS
+        from wordmask_bench.comparison.page import comparison_page
+
+        content = comparison_page(comparison, args.image.name, warning=WARNINGS.get(domain, ""))
+    else:
+        from PIL import Image
+
+        from wordmask.formats.pictures import encode
+        from wordmask_bench.comparison.pictures import comparison_sheet
+
+        sheet = Image.fromarray(comparison_sheet(comparison, args.height))
+        content = encode(sheet, "PNG") if kind == ".png" else encode(sheet, "JPEG", quality=90)
+    write_bytes(args.output, content)
+    print(table(comparison))
+    print(f"written: {args.output}", file=sys.stderr)
+    return 0

@@ -1,0 +1,52 @@
+"""`wordmask convert`: the options. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.printing import printable
+
+if TYPE_CHECKING:
+    from wordmask.convert.photo_files import Placing
+
+FORMATS = ("coco", "coco-panoptic", "yolo-seg", "labelme", "cvat", "voc", "geojson")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask convert`."""
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="the output folder of a finished run")
+    add("--format", required=True, choices=FORMATS, help="what to write")
+    add("--output", type=Path, metavar="DIR", help="the folder to make (default: OUT/convert/FORMAT)")
+    add(
+        "--photos",
+        choices=("none", "link", "copy"),
+        help="bring the photos too (default: link for yolo-seg, which needs them beside the labels, else none)",
+    )
+    add("--force", action="store_true", help="replace what an earlier conversion wrote there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask convert`; gives the exit status."""
+    from tqdm import tqdm
+
+    from wordmask.convert.conversion import convert
+
+    target = args.output or args.out / "convert" / args.format
+    placing: Placing = args.photos or ("link" if args.format == "yolo-seg" else "none")
+    with tqdm(unit="photo", disable=not sys.stderr.isatty()) as bar:
+        converted = convert(
+            args.out,
+            args.format,
+            target,
+            placing=placing,
+            force=args.force,
+            tell=lambda text: tqdm.write(printable(text), file=sys.stderr),
+            progress=lambda done: bar.update(done - bar.n),
+        )
+    print(printable(f"{converted.photos} photos, {converted.objects} objects: {target}"), flush=True)
+    return SOME_PHOTOS_FAILED if converted.left_out else OK

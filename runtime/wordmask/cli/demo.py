@@ -1,0 +1,75 @@
+"""`wordmask demo`: the options, and the server's life. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import tempfile
+import threading
+
+from wordmask.bundle.domains import DOMAINS
+from wordmask.text.word_lists import background_words
+
+LOCAL = ("127.0.0.1", "localhost")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask demo`."""
+    add = parser.add_argument
+    add(
+        "--bundle", metavar="NAME_OR_PATH", help="the models (default: the bundle named default, else the shipped tiny)"
+    )
+    add(
+        "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
+    )
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+    add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
+    add("--host", default="127.0.0.1", help="address to listen at; anyone who reaches it can use it (%(default)s)")
+    add("--port", type=int, help="port to listen at (default: the first free one from 7860 on)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves the page until it is interrupted.
+
+    Raises:
+        MissingExtraError: Gradio is not installed.
+        ValueError: the host or port cannot be had.
+    """
+    from wordmask import extras
+
+    extras.need("wordmask demo", "demo", ("gradio",))
+    _check_place(args.host, args.port)
+    from wordmask.demo.cached_segmenter import Workbench
+    from wordmask.pipeline import Segmenter
+
+    background = background_words(args.background)
+    segmenter = Segmenter(args.bundle, device=args.device, threads=args.threads)
+    with tempfile.TemporaryDirectory(prefix="wordmask-demo-") as folder:
+        # Gradio reads these when it is imported
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
+        from wordmask.demo.page import serve
+
+        notice = DOMAINS.get(segmenter.manifest.domain)
+        try:
+            with serve(Workbench(segmenter, background), host=args.host, port=args.port, notice=notice) as address:
+                _announce(address, args.host)
+                threading.Event().wait()
+        finally:
+            segmenter.cancel()  # what is under way answers nobody
+    return 0
+
+
+def _check_place(host: str, port: int | None) -> None:
+    """Before the models are loaded."""
+    try:
+        socket.create_server((host, port or 0)).close()
+    except (OSError, OverflowError) as error:
+        place = host if port is None else f"{host}, port {port}"
+        raise ValueError(f"cannot listen at {place} ({error}): choose another --port or --host") from error
+
+
+def _announce(address: str, host: str) -> None:
+    print(f"wordmask demo: {address}  (Ctrl-C ends it)", flush=True)
+    if host not in LOCAL:
+        print("WARNING: whoever reaches this address can use the page: it asks for no password", flush=True)

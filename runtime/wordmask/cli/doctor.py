@@ -1,0 +1,215 @@
+"""`wordmask doctor`: what is installed here, what of it works, and what to do about the rest.
+
+Nothing is changed and nothing is downloaded. A look that fails is a finding like any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.bundle.opening import open_any_bundle
+from wordmask.bundle.search import search_path, user_cache
+from wordmask.cli.inspect import FITS, Machine, engines, find_machine
+from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
+
+State = Literal["ok", "note", "warning", "problem"]
+
+REQUIRED = {"numpy": "numpy", "opencv-python-headless": "cv2", "pillow": "PIL", "ftfy": "ftfy", "regex": "regex"}
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+OPTIONAL = ("openvino", "tensorrt", "cuda-python", "onnxruntime-ep-nv-tensorrt-rtx-cu13")
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,compute_cap,memory.total,driver_version", "--format=csv,noheader")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look found: `ok`; `note`, which needs no action; `warning`, which may; `problem`, which breaks a run."""
+
+    topic: str
+    state: State
+    text: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask doctor`."""
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask doctor`; gives the exit status: 1 where there is a problem."""
+    findings = list(examine())
+    broken = any(finding.state == "problem" for finding in findings)
+    if args.json:
+        text = json.dumps({"ok": not broken, "findings": [asdict(finding) for finding in findings]}, indent=1)
+    else:
+        text = table(findings, broken)
+    print(text, file=sys.stdout)
+    return 1 if broken else 0
+
+
+def examine() -> Iterator[Finding]:
+    """All looks, one after the other; none can fail."""
+    looks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+        ("python", python),
+        ("packages", packages),
+        ("onnxruntime", onnxruntime),
+        ("optional", optional_packages),
+        ("gpu", gpu),
+        ("cache", caches),
+        ("bundle", bundles),
+    )
+    for topic, look in looks:
+        try:
+            yield from look()
+        except Exception as error:  # whatever is broken on this machine, the other looks are wanted all the more
+            yield Finding(topic, "problem", f"could not be looked at ({type(error).__name__}: {error})")
+
+
+def table(findings: list[Finding], broken: bool) -> str:
+    """Everything, for people: a line a finding."""
+    width = max(len(finding.topic) for finding in findings)
+    lines = [f"{finding.state:<8} {finding.topic:<{width}}  {_one_line(finding.text)}" for finding in findings]
+    return "\n".join([*lines, "", "something is broken: see the problems above" if broken else "all is well"])
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def python() -> Iterator[Finding]:
+    """The interpreter, the machine and wordmask itself."""
+    here = Path(__file__).parents[1]
+    yield Finding("wordmask", "ok", f"{version('wordmask') or 'not installed, run from its source'} in {here}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("python", "ok", f"{platform.python_version()}, {platform.platform()}, {cores} cores for this process")
+
+
+def packages() -> Iterator[Finding]:
+    """What every run needs."""
+    for distribution, module in REQUIRED.items():
+        found = version(distribution)
+        try:
+            imported = importlib.import_module(module)
+        except Exception as error:  # a damaged installation raises anything
+            yield Finding(distribution, "problem", f"cannot be imported ({error}): pip install '{distribution}'")
+            continue
+        yield Finding(distribution, "ok", found or f"{getattr(imported, '__version__', '?')}, by another package")
+
+
+def onnxruntime() -> Iterator[Finding]:
+    """ONNX Runtime: one of its two distributions, and what it can run on."""
+    from wordmask.backends.onnxruntime.graph import check_distributions, import_onnxruntime
+
+    there = [f"{name} {found}" for name in RUNTIMES if (found := version(name))]
+    try:
+        providers = import_onnxruntime().get_available_providers()
+        check_distributions()
+    except (MissingExtraError, DeviceError) as error:
+        yield Finding("onnxruntime", "problem", str(error))
+        return
+    yield Finding("onnxruntime", "ok", f"{', '.join(there) or 'of unknown origin'}: {', '.join(providers)}")
+    if version("onnxruntime-gpu") and "CUDAExecutionProvider" not in providers:
+        advice = "uninstall onnxruntime and onnxruntime-gpu, then pip install 'wordmask[gpu]'"
+        yield Finding("onnxruntime", "problem", f"onnxruntime-gpu is installed, but it has no CUDA: {advice}")
+
+
+def optional_packages() -> Iterator[Finding]:
+    """What only some devices need."""
+    for distribution in OPTIONAL:
+        found = version(distribution)
+        yield Finding(distribution, "ok" if found else "note", found or "not installed")
+
+
+def gpu() -> Iterator[Finding]:
+    """NVIDIA GPUs as the driver lists them, and whether TensorRT's engines can be used."""
+    try:
+        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=20, check=False)
+        listed = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[:1]
+        failed = done.returncode != 0 or not listed
+    except FileNotFoundError:
+        failed, listed, reason = True, [], ["it is not installed"]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        failed, listed, reason = True, [], [str(error)]
+    if failed:
+        yield Finding("gpu", "note", f"none that nvidia-smi shows ({''.join(reason) or 'it says nothing'})")
+    else:
+        yield from (Finding("gpu", "ok", f"{number}: {line}") for number, line in enumerate(listed))
+    machine = find_machine()
+    if machine.target is None:
+        yield Finding("engines", "note", f"--device tensorrt cannot be used: {machine.reason}")
+    else:
+        yield Finding(
+            "engines",
+            "ok",
+            f"are for TensorRT {machine.target.tensorrt} on {machine.gpu} ({machine.target.architecture})",
+        )
+
+
+def caches() -> Iterator[Finding]:
+    """Folders that are written to."""
+    folder = user_cache()
+    origin = "$WORDMASK_CACHE" if os.environ.get("WORDMASK_CACHE") else "by default"
+    if is_writable(folder):
+        yield Finding("cache", "ok", f"{folder} ({origin})")
+    else:
+        text = f"{folder} ({origin}) cannot be written: words are embedded anew in each run; set $WORDMASK_CACHE"
+        yield Finding("cache", "warning", text)
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether a folder can be written, or be made where it is missing."""
+    nearest = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()), folder)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def bundles() -> Iterator[Finding]:
+    """Every bundle on the search path: whether its files are whole, and its engines fit to be run."""
+    machine, seen = find_machine(), set[Path]()
+    for place in search_path():
+        for manifest in sorted(place.glob(f"[!.]*/{FILE_NAME}")):
+            folder = manifest.parent
+            if folder.resolve() not in seen:
+                seen.add(folder.resolve())
+                yield from bundle(folder, machine)
+    for name in os.environ.get("WORDMASK_MODELS", "").split(os.pathsep):
+        if name and not Path(name).is_dir():
+            yield Finding("bundle", "warning", f"$WORDMASK_MODELS names {name}, which is no folder")
+    if not seen:
+        places = ", ".join(map(str, search_path()))
+        yield Finding("bundle", "problem", f"none in {places}: `wordmask build models_cache/default` makes one")
+
+
+def bundle(folder: Path, machine: Machine) -> Iterator[Finding]:
+    """One bundle and its engines."""
+    try:
+        manifest = open_any_bundle(folder).manifest
+    except WordmaskError as error:
+        yield Finding("bundle", "problem", str(error))
+        return
+    about = f"bundle {manifest.bundle_id}, {manifest.precision}, knows {manifest.domain}; its files are whole"
+    yield Finding("bundle", "ok", f"{folder}: {about}")
+    for engine in engines(folder, manifest, machine):
+        refused = engine.state.startswith(("refused", "unusable"))
+        state: State = "problem" if refused else "ok" if engine.state == FITS else "note"
+        yield Finding("engine", state, f"{engine.key}: {engine.state}")
+
+
+def version(distribution: str) -> str | None:
+    """The installed version of a distribution; None if it is not installed."""
+    try:
+        found: Any = importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return str(found) if found else "of unknown version"

@@ -1,0 +1,152 @@
+"""`wordmask eval`: the options, and what they mean. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wordmask.pipeline import Segmenter
+    from wordmask_bench.quality.scenes import Report
+
+HELD_OUT_SCENES = 500
+DATASETS = (
+    *("scenes", "voc21", "voc20", "context59", "context60"),
+    *("coco-object", "coco-stuff", "cityscapes", "ade20k", "folder"),
+)
+NOT_OF_SCENES = ("root", "loftup", "masks", "upsample", "classes", "first_label")
+ROWS = {
+    "miou": "mIoU",
+    "miou_objects": "mIoU of objects' words",
+    "miou_unseen": "mIoU of words never trained",
+    "miou_band": "mIoU within 3 px of an outline",
+    "accuracy": "pixels right",
+    "small_found": "objects under 24 px found",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask eval`."""
+    add = parser.add_argument
+    add(
+        "--dataset",
+        choices=DATASETS,
+        required=True,
+        help="scenes are synthetic and held out from training; folder is any with labels; the others are published",
+    )
+    add("--root", type=Path, metavar="DIR", help="the dataset's folder (all but scenes)")
+    add("--bundle", metavar="NAME_OR_PATH", help="the models (default: as run)")
+    add("--limit", type=int, metavar="N", help=f"the first pictures (default: all; {HELD_OUT_SCENES} scenes)")
+    add(
+        "--loftup",
+        action=argparse.BooleanOptionalAction,
+        help="the dense map with LoftUp alone, or bilinear alone (default: both, if the bundle has LoftUp)",
+    )
+    add("--masks", action="store_true", default=None, help="also SAM2's masks, prompted from the dense map")
+    add("--upsample", choices=("full", "selective"), help="where LoftUp is evaluated (default: as run)")
+    add("--classes", type=Path, metavar="FILE", help="of folder: one class a line (default: DIR/words.txt)")
+    add(
+        "--first-label",
+        type=int,
+        choices=(0, 1),
+        help="of folder: the number of the first class in the label PNGs (default: 1, and 0 is ignored)",
+    )
+    add(
+        "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
+    )
+    add(
+        "--workers",
+        type=int,
+        help="pictures at the same time, on one CPU thread each (default: cores, fewer where memory is short)",
+    )
+    add("--json", type=Path, metavar="FILE", help="also write the figures here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask eval`; gives the exit status."""
+    if args.limit is not None and args.limit < 1:
+        raise ValueError(f"--limit is {args.limit}: give at least 1")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers is {args.workers}: give at least 1")
+    measure = _measure_scenes if args.dataset == "scenes" else _measure_dataset
+    text, figures = measure(args)
+    print(text)
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """The table and the figures of synthetic scenes."""
+    from tqdm import tqdm
+
+    from wordmask_bench.quality.scenes import FIRST_SEED, evaluate, to_dict
+
+    given = [name for name in NOT_OF_SCENES if getattr(args, name) is not None]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} is for the datasets on disk, not for scenes: leave it out")
+    count = args.limit or HELD_OUT_SCENES
+    workers = args.workers or os.cpu_count() or 1
+    segmenter = _segmenter(args)
+    with tqdm(total=count, unit="scene", disable=not sys.stderr.isatty()) as bar:
+        seeds = range(FIRST_SEED, FIRST_SEED + count)
+        report = evaluate(segmenter, seeds, workers=workers, progress=bar.update)
+    facts = {"dataset": args.dataset, "bundle": segmenter.manifest.bundle_id, "first_seed": FIRST_SEED}
+    return table(report), {**facts, **to_dict(report)}
+
+
+def _measure_dataset(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """The table and the figures of a dataset on disk."""
+    from tqdm import tqdm
+
+    from wordmask.types import Options
+    from wordmask_bench.datasets.dataset import open_dataset
+    from wordmask_bench.quality import report as eval_report
+    from wordmask_bench.quality.dataset import default_workers, measure
+
+    if args.root is None:
+        raise ValueError(f"--dataset {args.dataset} needs --root: the dataset's folder")
+    dataset = open_dataset(
+        args.dataset, args.root, limit=args.limit, classes=args.classes, first_label=args.first_label
+    )
+    segmenter = _segmenter(args)
+    with tqdm(total=len(dataset.pairs), unit="photo", disable=not sys.stderr.isatty()) as bar:
+        report = measure(
+            segmenter,
+            dataset,
+            loftup=args.loftup,
+            masks=bool(args.masks),
+            workers=args.workers or default_workers(segmenter, dataset),
+            options=Options(upsample=args.upsample),
+            progress=bar.update,
+        )
+    return eval_report.table(report), eval_report.to_dict(report)
+
+
+def _segmenter(args: argparse.Namespace) -> Segmenter:
+    from wordmask.pipeline import Segmenter
+
+    if args.json:
+        with args.json.open("a"):  # that it cannot be written is better known before the work than after
+            pass
+    return Segmenter(args.bundle, device=args.device, threads=1)
+
+
+def table(report: Report) -> str:
+    """The figures as Markdown."""
+    lines = [f"| {report.scenes} scenes | bilinear | LoftUp | labelled masks |", "|---|---|---|---|"]
+    for key, name in ROWS.items():
+        cells = " | ".join(f"{report.maps[kind][key]:.3f}" for kind in ("bilinear", "loftup", "masks"))
+        lines.append(f"| {name} | {cells} |")
+    by_area = ", ".join(f"{name} {value:.3f}" for name, value in report.click_by_area.items())
+    lines += [
+        "",
+        f"One click in each object: mean IoU {report.click:.3f} ({by_area})",
+        f"Prompts a scene: {report.prompts:.1f}, {report.prompts_saved:.1%} fewer than a grid of 1024 points",
+        f"Median time of a scene: {report.seconds:.2f} s",
+    ]
+    return "\n".join(lines)

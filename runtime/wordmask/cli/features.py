@@ -1,0 +1,143 @@
+"""`wordmask features`: the options, and what they mean. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.printing import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wordmask.bundle.opening import AnyBundle
+    from wordmask.featurizer import FeatureMaps, Featurizer
+    from wordmask.photo.job import Job
+
+BACKBONES = ("clip", "dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
+SUFFIXES = (".npz", ".png")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask features`."""
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER")
+    add("--output", required=True, type=Path, metavar="F.npz|F.png|FOLDER", help="a folder gets both of each photo")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--backbone", choices=BACKBONES, help="the bundle of this name (of clip: as `run` finds it)")
+    source.add_argument("--bundle", metavar="NAME_OR_PATH", help="a bundle of either kind (default: as `run`)")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument(
+        "--size",
+        type=parse_size,
+        metavar="N|HxW",
+        help="of the upsampled features of the whole photo as one square window (default: the window's)",
+    )
+    shape.add_argument(
+        "--windows", type=int, metavar="N", help="instead keep proportions at this short side, in overlapping windows"
+    )
+    add("--dtype", choices=("float16", "float32"), default="float16", help="of features in .npz (%(default)s)")
+    add("--device", default="cpu", help="as of `run` (%(default)s)")
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+    add("--recursive", action="store_true", help="descend into folders")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of "224" or "480x640"."""
+    numbers = text.lower().split("x")
+    if not 1 <= len(numbers) <= 2 or not all(n.isascii() and n.isdigit() and 1 <= int(n) <= 1 << 14 for n in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: expected 224, or 480x640 for height and width")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask features`; gives the exit status."""
+    from wordmask.errors import PhotoError
+    from wordmask.featurizer import Featurizer
+    from wordmask.run.find_photos import find_photos, load_unchanged
+
+    for name in ("windows", "threads"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} is {value}: it must be at least 1")
+    jobs = find_photos(args.photos, recursive=args.recursive, apart_from=args.output)
+    one_file = args.output.suffix in SUFFIXES
+    if one_file and len(jobs) > 1:
+        raise ValueError(f"--output is {args.output}, one file, for {len(jobs)} photos: name a folder")
+    featurizer = Featurizer(open_chosen(args), device=args.device, threads=args.threads)
+    if featurizer.domain == "random":
+        print("WARNING: this bundle has random weights: its features mean nothing", file=sys.stderr)
+    done = 0
+    for job in jobs:
+        try:
+            photo = load_unchanged(job).pixels
+        except PhotoError as error:
+            print(printable(f"{error.code}: {error}"), file=sys.stderr)
+            continue
+        _write(args.output, job, _features(featurizer, photo, args), one_file=one_file)
+        done += 1
+    print(printable(f"{done} of {len(jobs)} photos: {args.output}"), flush=True)
+    return OK if done == len(jobs) else SOME_PHOTOS_FAILED
+
+
+def open_chosen(args: argparse.Namespace) -> AnyBundle:
+    """The bundle of --bundle or --backbone.
+
+    Raises:
+        BundleError: there is none, or it is of another backbone.
+    """
+    from wordmask.bundle.opening import FeaturesBundle, open_any_bundle
+    from wordmask.bundle.search import find_bundle
+    from wordmask.errors import BundleError
+
+    wanted = args.backbone
+    name = args.bundle if wanted in (None, "clip") else wanted
+    try:
+        folder = find_bundle(name)
+    except BundleError as error:
+        if name != wanted:
+            raise
+        advice = f"`wordmask build models_cache/{wanted} --backbone {wanted}` makes it, --bundle takes a folder"
+        raise BundleError(f"there is no bundle named {wanted}: {advice}") from error
+    bundle = open_any_bundle(folder)
+    found = bundle.manifest.backbone.name if isinstance(bundle, FeaturesBundle) else "clip"
+    if wanted not in (None, found):
+        raise BundleError(f"{folder} is a bundle of {found}, not of {wanted}: name one with --bundle")
+    return bundle
+
+
+def _features(featurizer: Featurizer, photo: NDArray[np.uint8], args: argparse.Namespace) -> FeatureMaps:
+    if args.windows is not None:
+        return featurizer.in_windows(photo, args.windows, dtype=args.dtype)
+    return featurizer(photo, size=args.size, dtype=args.dtype)
+
+
+def _write(output: Path, job: Job, maps: FeatureMaps, *, one_file: bool) -> None:
+    """Writes the features, their picture, or in a folder both."""
+    from wordmask.outputs.files import write_files
+
+    places = [output] if one_file else [output / f"{job.name}{suffix}" for suffix in SUFFIXES]
+    write_files({place: [_npz(maps) if place.suffix == ".npz" else _png(maps)] for place in places})
+
+
+def _npz(maps: FeatureMaps) -> bytes:
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.savez(stream, features=maps.high, low_resolution=maps.low, photo=maps.photo)
+    return stream.getvalue()
+
+
+def _png(maps: FeatureMaps) -> bytes:
+    from PIL import Image
+
+    from wordmask.formats.feature_picture import side_by_side
+
+    stream = io.BytesIO()
+    Image.fromarray(side_by_side(maps.photo, maps.low, maps.high)).save(stream, "PNG")
+    return stream.getvalue()

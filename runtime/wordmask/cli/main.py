@@ -1,0 +1,88 @@
+"""The table of commands, and what is the same for all: signals, errors, exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from wordmask.cli.exit_status import CANNOT_WRITE, USAGE
+from wordmask.cli.run_one_picture import one_picture
+from wordmask.errors import OutputError, WordmaskError
+from wordmask.run.supervisor import Interrupted, catch_signals, is_worker, supervise
+
+COMMANDS = (  # name, help, module: imported when the command is named
+    ("run", "segment photos with a list of words", "wordmask.cli.run"),
+    ("build", "make a bundle of ONNX graphs from checkpoints", "wordmask.cli.build"),
+    ("eval", "measure a bundle's quality on labelled pictures", "wordmask.cli.eval"),
+    ("compare", "show one photo with bilinear upsampling and with LoftUp", "wordmask.cli.compare"),
+    ("bench", "measure speed and memory against PyTorch eager", "wordmask.cli.bench"),
+    ("engines", "build a bundle's TensorRT engines for this machine's GPU", "wordmask.cli.engines"),
+    ("inspect", "show a bundle's graphs and TensorRT engines", "wordmask.cli.inspect"),
+    ("demo", "serve a local page to try photos and words on", "wordmask.cli.demo"),
+    ("convert", "put a run's results into a format that other tools read", "wordmask.cli.convert"),
+    ("features", "features of photos, upsampled by LoftUp", "wordmask.cli.features"),
+    ("triton", "write a bundle as a model repository for NVIDIA Triton", "wordmask.cli.triton"),
+    ("doctor", "look whether all that a run needs is here and works", "wordmask.cli.doctor"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status.
+
+    Args:
+        arguments: without the program's name. None takes the process's own, and then `run` happens in a process that
+            this one watches (see wordmask.run.supervisor).
+    """
+    parser = make_parser(sys.argv[1:] if arguments is None else arguments)
+    args = parser.parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    catch_signals()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a photo's damaged metadata can bring one a tag
+    try:
+        plain = args.command == "run" and args.ray is None and not one_picture(args)
+        watched = arguments is None and plain and not is_worker()
+        status: int = supervise(sys.argv[1:], args.output) if watched else args.run(args)
+    except Interrupted as interruption:
+        print(f"wordmask: interrupted by {interruption}", file=sys.stderr)
+        status = interruption.status
+    except OutputError as error:
+        print(f"wordmask: {error}", file=sys.stderr)
+        status = CANNOT_WRITE
+    except (WordmaskError, FileNotFoundError, ValueError) as error:
+        print(f"wordmask: {error}", file=sys.stderr)
+        status = USAGE
+    except OSError as error:  # the terminal or pipe is gone, or the disk behind it full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python reports it once more when it exits
+        with contextlib.suppress(OSError):
+            print(f"wordmask: cannot write: {error}", file=sys.stderr)
+        status = CANNOT_WRITE
+    return status
+
+
+def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands.
+
+    Args:
+        arguments: of a command line: only the command that is named there gets its options, for the sake of a quick
+            start. None gives all commands theirs.
+    """
+    parser = argparse.ArgumentParser(prog="wordmask", description="Words in, masks out.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    named = None if arguments is None else next((word for word in arguments if not word.startswith("-")), "")
+    for name, text, module in COMMANDS:
+        command = commands.add_parser(name, help=text)
+        if named in (None, name):
+            imported = importlib.import_module(module)
+            imported.add_arguments(command)
+            command.set_defaults(run=imported.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""`wordmask run --output F.png`: one photo with its masks drawn on it, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
+from wordmask.cli.printing import printable
+
+if TYPE_CHECKING:
+    from wordmask.photo.job import Job
+    from wordmask.pipeline import Segmenter
+    from wordmask.text.queries import Queries
+    from wordmask.types import Options
+
+
+def one_picture(args: argparse.Namespace) -> bool:
+    """Whether --output names one picture, not a folder."""
+    output: Path = args.output
+    return output.suffix.lower() == ".png" and not output.is_dir()
+
+
+def check_one_picture(args: argparse.Namespace, photos: int) -> None:
+    """Raises ValueError if one picture cannot hold what is asked for."""
+    if photos > 1:
+        raise ValueError(f"--output {args.output} is one picture, of {photos} photos: name a folder for the results")
+    if args.save_dense:
+        raise ValueError(f"--output {args.output} is one picture, --save-dense needs a folder")
+
+
+def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Options, args: argparse.Namespace) -> int:
+    """Segments the photo and writes the picture; gives the exit status."""
+    from PIL import Image
+
+    from wordmask.errors import PhotoError
+    from wordmask.formats import pictures
+    from wordmask.formats.explanation import nothing_found
+    from wordmask.formats.overlay import draw
+    from wordmask.outputs.files import write_bytes
+    from wordmask.run.find_photos import load_unchanged
+    from wordmask.timing import Clock
+
+    try:
+        photo = load_unchanged(job, lenient=args.lenient)
+    except PhotoError as error:
+        print(printable(f"{error.code}: {error}"), file=sys.stderr)
+        return SOME_PHOTOS_FAILED
+    result = segmenter.segment(photo.pixels, queries, options, Clock())
+    write_bytes(args.output, pictures.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
+    said = list(photo.notes)
+    if not result.instances:
+        said.append(nothing_found(result, options.min_confidence, options.min_region_size))
+    for text in said:
+        print(printable(f"{job.path}: {text}"), file=sys.stderr)
+    print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)
+    return OK

@@ -1,0 +1,48 @@
+"""`wordmask triton`: the options. Imports nothing heavy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `wordmask triton`."""
+    add = parser.add_argument
+    add("bundle", metavar="BUNDLE", help="name or folder")
+    add("out", type=Path, metavar="OUT", help="folder for the model repository")
+    add("--name", default="wordmask", help="of the model that clients call (%(default)s)")
+    add("--device", choices=("gpu", "cpu"), default="gpu", help="what runs the graphs (%(default)s)")
+    add("--engines", action="store_true", help="serve the bundle's TensorRT engines for this machine, not its graphs")
+    add("--tensorrt-precision", choices=("fp16", "bf16", "fp32"), default="fp16", help="of the engines (%(default)s)")
+    add("--gpu", type=int, default=0, help="which GPU of this machine the engines are for (%(default)s)")
+    add("--max-batch", type=int, help="most windows or photos the server joins in a batch (8; 1 on a CPU)")
+    add("--instances", type=int, default=1, help="copies of each graph on every GPU (%(default)s)")
+    add("--workers", type=int, default=4, help="processes that decode, find prompts and draw masks (%(default)s)")
+    add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once in each of them (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `wordmask triton`; gives the exit status."""
+    from wordmask.bundle.opening import open_bundle
+    from wordmask.triton.repository import EngineChoice, Layout, write_repository
+
+    on_cpu = args.device == "cpu"
+    if args.engines and on_cpu:
+        raise ValueError("--engines run on a GPU: leave out --device cpu")
+    layout = Layout(
+        name=args.name,
+        on_cpu=on_cpu,
+        max_batch=(1 if on_cpu else 8) if args.max_batch is None else args.max_batch,
+        instances=args.instances,
+        workers=args.workers,
+        in_flight=args.in_flight,
+    )
+    engines = None
+    if args.engines:
+        from wordmask.backends.tensorrt.cuda import target_of
+
+        engines = EngineChoice(args.tensorrt_precision, target_of(args.gpu)[0])
+    serving = write_repository(open_bundle(args.bundle), args.out, layout, engines)
+    print(f"{args.out}: the model {args.name} and {len(serving.graphs)} graphs; docs/serving.md says how to serve it")
+    return 0

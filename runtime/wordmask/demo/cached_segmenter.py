@@ -1,0 +1,132 @@
+"""Segments one photo at a time, whoever asks, and repeats no stage whose inputs have not changed.
+
+Moving a threshold asks SAM2's decoder alone; other words, or LoftUp on or off, need CLIP too; each photo is encoded for
+SAM2 once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.demo.bounded_cache import Recent
+from wordmask.dense.classmap import ClassMap
+from wordmask.errors import PhotoError
+from wordmask.photo.reading import Photo, load
+from wordmask.pipeline import Segmenter
+from wordmask.timing import Clock
+from wordmask.types import EncodedPhoto, Options, Segmentation, Vocabulary
+
+MOST_BYTES = 1 << 30  # kept between requests: about five photos of 12 megapixels
+MOST_PIXELS = 32_000_000
+AFTER_THE_CLASS_MAP = (
+    *("min_confidence", "min_region_size", "iou_threshold", "points_per_region"),
+    *("negative_points", "negative_min_confidence", "boxes"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A photo and what was found in it.
+
+    Attributes:
+        photo: u8 (H, W, 3).
+        result: its segmentation.
+        seconds: what each stage took that ran for this answer; none if all was kept.
+        notes: what the decoder said of the file.
+    """
+
+    photo: NDArray[np.uint8]
+    result: Segmentation
+    seconds: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+class Workbench:
+    """A segmenter for several people. May be called from any thread; they wait for each other."""
+
+    def __init__(self, segmenter: Segmenter, background: Sequence[str], *, most_bytes: int = MOST_BYTES) -> None:
+        """Args: background is what takes pixels unseen (see Vocabulary); most_bytes may be kept between requests."""
+        self.segmenter = segmenter
+        self._background = tuple(background)
+        self._kept = Recent(most_bytes)
+        self._lock = Lock()
+
+    def photo(self, path: Path) -> NDArray[np.uint8]:
+        """The pixels of a photo, u8 (H, W, 3).
+
+        Raises:
+            PhotoError: the file is no photo, damaged, or larger than MOST_PIXELS.
+        """
+        with self._lock:
+            return self._photo(_hash(path), path).pixels
+
+    def segment(self, path: Path, words: Sequence[str], options: Options) -> Answer:
+        """Segments a photo.
+
+        Args:
+            path: its file.
+            words: class lines.
+            options: as for a run.
+
+        Raises:
+            PhotoError: as of `photo`.
+            VocabularyError: no words.
+        """
+        vocabulary, clock = Vocabulary.parse(words, self._background), Clock()
+        with self._lock:
+            photo_id = _hash(path)
+            photo = self._photo(photo_id, path)
+            result = self._kept.get(
+                ("result", photo_id, vocabulary, options),
+                lambda: self._segment(photo_id, photo, vocabulary, options, clock),
+                lambda result: result.semantic.nbytes + result.dense.nbytes,
+            )
+        return Answer(photo.pixels, result, clock.seconds, photo.notes)
+
+    def _photo(self, photo_id: bytes, path: Path) -> Photo:
+        return self._kept.get(
+            ("photo", photo_id), lambda: load(path, max_pixels=MOST_PIXELS), lambda photo: photo.pixels.nbytes
+        )
+
+    def _segment(
+        self, photo_id: bytes, photo: Photo, vocabulary: Vocabulary, options: Options, clock: Clock
+    ) -> Segmentation:
+        queries = self.segmenter.embed(vocabulary)
+        encoded = self._kept.get(
+            ("encoded", photo_id), lambda: self.segmenter.encode(photo.pixels, clock), _encoded_bytes
+        )
+        class_map = self._kept.get(
+            ("class map", photo_id, vocabulary, for_class_map(options)),
+            lambda: self.segmenter.class_map(photo.pixels, queries, options, clock),
+            _class_map_bytes,
+        )
+        return self.segmenter.segment(photo.pixels, queries, options, clock, dense=class_map, encoded=encoded)
+
+
+def for_class_map(options: Options) -> Options:
+    """Equal for options that give the same class map: the prompts' and masks' stand at their defaults."""
+    defaults = Options()
+    return replace(options, **{name: getattr(defaults, name) for name in AFTER_THE_CLASS_MAP})
+
+
+def _hash(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError as error:
+        raise PhotoError("IO", f"{str(path)!r}: it cannot be read ({error.strerror}): drop it again") from error
+
+
+def _encoded_bytes(encoded: EncodedPhoto) -> int:
+    return sum(math.prod(value.shape) * value.dtype.itemsize for value in encoded.maps.values())
+
+
+def _class_map_bytes(class_map: ClassMap) -> int:
+    return class_map.index.nbytes + class_map.confidence.nbytes

@@ -1,0 +1,60 @@
+"""SCLIP's windows: a photo resized, and cut into squares that overlap."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from wordmask.arrays import Photo
+from wordmask.bundle.manifest import Clip
+
+
+class Windowing(Protocol):
+    """Side and step of windows, in pixels."""
+
+    @property
+    def window(self) -> int: ...  # noqa: D102
+
+    @property
+    def stride(self) -> int: ...  # noqa: D102
+
+
+def resize_for_clip(photo: Photo, constants: Clip) -> Photo:
+    """Keeps the aspect: short side to short_side unless the long side would exceed long_side.
+
+    SCLIP's test pipeline (mmcv's Resize with keep_ratio: cv2, bilinear, sizes rounded half up).
+
+    Args:
+        photo: u8 (H, W, 3).
+        constants: the bundle's.
+    """
+    height, width = photo.shape[:2]
+    scale = min(constants.long_side / max(height, width), constants.short_side / min(height, width))
+    size = (max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5)))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """Where windows begin along a side; the last is shifted back so that it ends with the side."""
+    last = max(length - window, 0)
+    return [min(start, last) for start in range(0, last + stride, stride)]
+
+
+def cut_windows(resized: Photo, constants: Windowing) -> tuple[Photo, list[tuple[int, int]]]:
+    """Cuts a resized photo into overlapping windows.
+
+    Sides shorter than a window are padded by repeating the edge.
+
+    Returns:
+        u8 (N, window, window, 3), and the top left corner (y, x) of each.
+    """
+    side = constants.window
+    height, width = resized.shape[:2]
+    below, right = max(side - height, 0), max(side - width, 0)
+    if below or right:
+        resized = np.pad(resized, ((0, below), (0, right), (0, 0)), mode="edge")
+    rows, columns = (window_starts(length, side, constants.stride) for length in (height, width))
+    corners = [(y, x) for y in rows for x in columns]
+    return np.stack([resized[y : y + side, x : x + side] for y, x in corners]), corners

@@ -1,0 +1,1 @@
+"""One result as bytes of a file: pictures and JSON. Nothing here touches the disk."""

@@ -1,0 +1,1 @@
+"""A class map to objects: regions, prompts, SAM2, duplicates, instances."""

@@ -1,0 +1,150 @@
+"""Where a run goes on: what an earlier one left in the output folder, if it was the same run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wordmask.errors import OutputError, ResumeError
+from wordmask.outputs.journal import Entry, Journal
+from wordmask.outputs.layout import FILES, JOURNAL, TOTALS, places
+from wordmask.outputs.store import Store
+from wordmask.photo.job import Job
+
+FREE = {"photos", "threads", "in_flight", "report"}  # settings that may differ: they change no photo's result
+QUARANTINE = 2  # deaths of the process at work on a photo
+ADVICE = "run with the same, give another --output, or start afresh with --restart"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to do.
+
+    Attributes:
+        journal: what is done.
+        rest: photos to do.
+        suspects: photos to do one by one, because the process died while they and others were worked on.
+        quarantined: photos at which it died again.
+    """
+
+    journal: Journal
+    rest: Sequence[Job]
+    suspects: Sequence[Job]
+    quarantined: Sequence[Job]
+
+
+def prepare(
+    out: Store,
+    jobs: Sequence[Job],
+    settings: Mapping[str, Any],
+    kinds: Sequence[str],
+    *,
+    restart: bool = False,
+    retry_quarantined: bool = False,
+) -> Plan:
+    """Looks at what stands in a locked output folder and clears away what is of no use.
+
+    Photos that are done stay done; those that failed are tried again, quarantined ones only if asked.
+
+    Args:
+        out: the output folder, with the journal in its home.
+        jobs: the photos.
+        settings: all that the results depend on, and what may differ (FREE).
+        kinds: the outputs that each photo has.
+        restart: clear the earlier run's outputs and begin from the start.
+        retry_quarantined: try those photos once more, one by one.
+
+    Raises:
+        ResumeError: an earlier run in this folder was another one, or the folder holds what no run wrote.
+        OutputError: the folder cannot be read or written.
+    """
+    journal = Journal(out.home / JOURNAL)
+    stands = out.inventory([""])
+    foreign = [name for name in TOTALS if stands(name)]
+    if foreign and not journal.path.exists():
+        raise ResumeError(f"{out} holds {foreign[0]}, which no run into it wrote: give another --output")
+    if restart:
+        out.remove(_outputs((*journal.finished, *journal.unfinished)))
+        for name in (*TOTALS, JOURNAL):  # the journal last: without it, what is left could not be found
+            out.remove([name])
+        journal.path.unlink(missing_ok=True)
+        journal = Journal(journal.path)
+    elif journal.finished or journal.unfinished:
+        _check_settings(out, settings)
+        _keep(out, journal, jobs, kinds, retry_quarantined=retry_quarantined)
+        out.remove(_outputs(journal.unfinished))
+        names = {job.name for job in jobs}
+        journal.unfinished = {name: deaths for name, deaths in journal.unfinished.items() if deaths and name in names}
+    out.tidy(tuple(FILES))
+    journal = journal.compacted(jobs)
+    todo = [job for job in jobs if job.name not in journal.finished]
+    deaths = journal.unfinished
+    return Plan(
+        journal,
+        rest=[job for job in todo if not deaths.get(job.name)],
+        suspects=[job for job in todo if 0 < deaths.get(job.name, 0) < QUARANTINE],
+        quarantined=[job for job in todo if deaths.get(job.name, 0) >= QUARANTINE],
+    )
+
+
+def _outputs(names: Iterable[str]) -> Iterator[str]:
+    return (place for name in names for place in places(name).values())
+
+
+def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
+    try:
+        earlier = json.loads(next(out.read(["run.json"])))
+        before = {**earlier["settings"], "bundle": earlier["bundle"]["id"]}
+    except (OutputError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ResumeError(f"{out} holds a journal, but no run.json that says of which run: {ADVICE}") from error
+    changed = [name for name in settings if name not in FREE and before.get(name) != settings[name]]
+    if changed:
+        told = "; ".join(
+            f"{name} was {_short(before.get(name))} and is now {_short(settings[name])}" for name in changed
+        )
+        raise ResumeError(f"{out} holds another run: {told}: {ADVICE}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _keep(out: Store, journal: Journal, jobs: Sequence[Job], kinds: Sequence[str], *, retry_quarantined: bool) -> None:
+    """Moves what has to be done again from `finished` to `unfinished`.
+
+    Raises:
+        ResumeError: a photo that is done is not the same any more.
+    """
+    stands = out.inventory(kinds)
+    by_name = {job.name: job for job in jobs}
+    by_path = {str(job.path): job for job in jobs}
+    for name, entry in list(journal.finished.items()):
+        deaths = 0
+        if entry.status == "ok":
+            _check_photo(out, name, entry, by_name.get(name), by_path.get(entry.photo))
+            where = places(name)
+            if all(stands(where[kind]) for kind in kinds):
+                continue
+        elif entry.status == "QUARANTINED" and name in by_name:
+            if not retry_quarantined:
+                continue
+            deaths = QUARANTINE - 1
+        del journal.finished[name]
+        journal.unfinished[name] = deaths
+
+
+def _check_photo(out: Store, name: str, entry: Entry, same_name: Job | None, same_path: Job | None) -> None:
+    if same_path is None:
+        reason = "is not among the photos now"
+    elif same_name is None or str(same_name.path) != entry.photo:
+        reason = f"was written as {name!r}, and would now be {same_path.name!r} beside another photo of its name"
+    elif same_name.stamp != entry.stamp:
+        reason = "has changed since"
+    else:
+        return
+    raise ResumeError(f"{out} holds another run: {entry.photo!r} {reason}: {ADVICE}")

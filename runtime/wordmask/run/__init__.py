@@ -1,0 +1,1 @@
+"""A list of photos, worked off on this machine."""

@@ -1,0 +1,80 @@
+"""Photos in an object store: listed and read through fsspec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from wordmask.errors import PhotoError
+from wordmask.photo.job import Job, Stamp
+from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load_bytes, most_bytes
+from wordmask.photo.url import Place, Url, open_url
+
+TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")  # what file systems call the last change
+
+
+def list_photos(url: Url, *, recursive: bool, apart_from: Place | None) -> list[tuple[Place, Path, Stamp | None]]:
+    """A file as given, or a folder's image files in the order of a local folder, without those inside `apart_from`.
+
+    Returns:
+        Each photo's URL, its path relative to the folder, and its stamp.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        ValueError: it cannot be listed.
+    """
+    files, root = open_url(url)
+    try:
+        found = files.find(root, maxdepth=None if recursive else 1, detail=True)
+    except FileNotFoundError:
+        found = {}
+    except Exception as error:  # each file system has its own
+        raise ValueError(f"{url} cannot be listed ({error}): check its name and your credentials") from error
+    if not found:
+        raise FileNotFoundError(f"{url} does not exist, or is empty")
+    if list(found) == [root]:
+        return [(url, Path(PurePosixPath(root).name), _stamp(found[root]))]
+    results = None
+    if isinstance(apart_from, Url) and open_url(apart_from)[0] is files:
+        results = f"{open_url(apart_from)[1]}/"
+    short = {path: PurePosixPath(path).relative_to(root) for path in found}
+    return [
+        (Url(files.unstrip_protocol(path)), Path(short[path]), _stamp(found[path]))
+        for path in sorted(found, key=short.__getitem__)
+        if short[path].suffix.lower() in IMAGE_SUFFIXES and not short[path].name.startswith(".")
+        if results is None or not path.startswith(results)
+    ]
+
+
+def _stamp(entry: Mapping[str, Any]) -> Stamp:
+    """Identifies an object's content by its size and time of change, which some stores know to the second."""
+    moment = next((entry[name] for name in TIMES if entry.get(name) is not None), 0.0)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)
+    return int(entry["size"] or 0), int(seconds * 1e9)
+
+
+def load_photo(job: Job, *, lenient: bool = False) -> Photo:
+    """Decodes the photo that was listed.
+
+    Raises:
+        PhotoError: see wordmask.photo.reading.load_bytes; IO if it cannot be read or is another one by now.
+    """
+    assert isinstance(job.path, Url)
+    url = job.path
+    if job.stamp is not None and job.stamp[0] > most_bytes():
+        found = f"the file has {job.stamp[0]} bytes, more than any allowed photo needs"
+        raise PhotoError("TOO_LARGE", f"{str(url)!r}: {found}")
+    files, path = open_url(url)
+    try:
+        data = files.cat_file(path)
+        after = _stamp(files.info(path))
+    except Exception as error:  # each file system has its own
+        found = "it is not there any more" if isinstance(error, FileNotFoundError) else str(error)
+        raise PhotoError("IO", f"{str(url)!r}: it cannot be read ({found})") from error
+    if after != job.stamp:
+        raise PhotoError("IO", f"{str(url)!r}: it changed since the run began: run again when it is complete")
+    return load_bytes(data, str(url), lenient=lenient)

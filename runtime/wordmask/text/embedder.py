@@ -1,0 +1,112 @@
+"""Words to embeddings: prompt templates, CLIP's text graph, and a cache that survives the process."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.arrays import Floats
+from wordmask.backends import Graph
+from wordmask.bundle.manifest import Clip
+from wordmask.text.tokenizer import Tokenizer
+
+BATCH = 64  # prompts a run
+WORDS_AT_ONCE = 256  # all their prompts' embeddings are held; once done they are kept, should the process end
+logger = logging.getLogger(__name__)
+
+
+class WordEmbedder:
+    """Embeds words with a bundle's text graph; what it embedded once, it keeps in memory and on disk."""
+
+    def __init__(self, graph: Graph, merges: Path, constants: Clip, cache: Path | None) -> None:
+        """Args: merges is the tokenizer's file; cache is a folder of this bundle alone, or None for memory only."""
+        self._graph = graph
+        self._merges = merges
+        self._constants = constants
+        self._cache = cache
+        self._known: dict[str, Floats] = {}
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        """Made for the first word that is not in the cache: it takes longer than a small bundle's graphs."""
+        return Tokenizer(self._merges, context_length=self._constants.context_length)
+
+    def __call__(self, words: Sequence[str]) -> Floats:
+        """Unit embeddings f32 (len(words), D): each the normalised mean over all templates."""
+        for word in words:
+            if word not in self._known and (stored := self._read(word)) is not None:
+                self._known[word] = stored
+        new = [word for word in dict.fromkeys(words) if word not in self._known]
+        for start in range(0, len(new), WORDS_AT_ONCE):
+            part = new[start : start + WORDS_AT_ONCE]
+            for word, embedding in zip(part, self._embed(part), strict=True):
+                self._known[word] = embedding
+                self._write(word, embedding)
+        return np.stack([self._known[word] for word in words])
+
+    def _embed(self, words: Sequence[str]) -> Floats:
+        templates = self._constants.templates
+        self._warn_of_long_words(words)
+        tokens = self._tokenizer([template.replace("{}", word) for word in words for template in templates])
+        embeddings = run_by_length(self._graph, tokens, self._constants.dim)
+        mean = embeddings.reshape(len(words), len(templates), -1).mean(axis=1)
+        unit: Floats = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+        return unit
+
+    def _warn_of_long_words(self, words: Sequence[str]) -> None:
+        for word in words:
+            count = len(self._tokenizer.encode(word)) + 2
+            if count > self._constants.context_length:
+                logger.warning(
+                    "%r... is %d tokens long; CLIP reads the first %d", word[:40], count, self._constants.context_length
+                )
+
+    def _path(self, word: str) -> Path | None:
+        return self._cache / f"{hashlib.sha256(word.encode()).hexdigest()}.f32" if self._cache else None
+
+    def _read(self, word: str) -> Floats | None:
+        """The embedding as it was written, its bare numbers; None where there is none, or it is damaged."""
+        path = self._path(word)
+        try:
+            content = path.read_bytes() if path is not None and path.is_file() else b""
+        except OSError:
+            return None
+        if len(content) != 4 * self._constants.dim:
+            return None
+        stored = np.frombuffer(content, np.float32)
+        return stored if abs(float(np.linalg.norm(stored)) - 1) < 1e-3 else None
+
+    def _write(self, word: str, embedding: Floats) -> None:
+        path = self._path(word)
+        if path is None:
+            return
+        try:  # a cache that cannot be written costs time, not results
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+                stream.write(embedding.tobytes())
+            Path(stream.name).replace(path)
+        except OSError as error:
+            logger.warning("%s: the embeddings of words cannot be kept there (%s)", path.parent, error)
+            self._cache = None
+
+
+def run_by_length(graph: Graph, tokens: NDArray[np.int32], dim: int) -> Floats:
+    """Embeds prompts i32 (T, L) in batches of like length, each cut to its longest: (T, dim).
+
+    The towers' mask is causal, so the zeros after the end token cannot matter.
+    """
+    lengths = tokens.argmax(axis=1) + 1  # the end token has the largest number
+    order = lengths.argsort(kind="stable")
+    embeddings = np.empty((len(tokens), dim), np.float32)
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        cut = np.ascontiguousarray(tokens[batch, : lengths[batch].max()])
+        embeddings[batch] = graph.run({"tokens": cut})["embeddings"]
+    return embeddings

@@ -1,0 +1,101 @@
+"""A graph that an NVIDIA Triton server runs, called from the server's own Python backend (BLS).
+
+Tensors go through the host's memory. What SAM2's encoder gives could stay on the GPU until its decoder reads it; that
+has not been tried on a server, so it is not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask.backends import Value, Values, check_finite, to_host
+from wordmask.backends.tensorrt.buckets import Buckets
+from wordmask.bundle.manifest import Graph as GraphEntry
+from wordmask.errors import DeviceError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class TritonGraph:
+    """One model of the server that this process serves a request for."""
+
+    def __init__(
+        self, backend: Any, model: str, entry: GraphEntry, *, rows: int | None = None, buckets: Buckets | None = None
+    ) -> None:
+        """Nothing is called yet: Triton allows it only while a request is answered.
+
+        Args:
+            backend: the module triton_python_backend_utils.
+            model: its name on the server.
+            entry: what the manifest says of the graph.
+            rows: most rows of a request; None if the server does not limit them.
+            buckets: of a TensorRT engine; rows are padded and cut to them.
+        """
+        self._backend = backend
+        self._model = model
+        self._entry = entry
+        self._rows = rows
+        self._buckets = buckets
+        self._outputs = [tensor.name for tensor in entry.outputs]
+        self._cancelled = False
+
+    @property
+    def rows(self) -> int | None:
+        """See wordmask.backends.Graph."""
+        return self._buckets.largest if self._buckets else self._rows
+
+    @overload
+    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
+
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+        """See wordmask.backends.Graph; nothing is kept on a device.
+
+        Raises:
+            DeviceError: the server says no, or the graph was cancelled.
+            EngineError: the model is an engine that was not built for these sizes.
+        """
+        arrays = {tensor.name: np.ascontiguousarray(to_host(inputs[tensor.name])) for tensor in self._entry.inputs}
+        if self._buckets is None:
+            outputs = self._request(arrays)
+        else:
+            parts = list(self._in_buckets(arrays, self._buckets))
+            outputs = {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
+        check_finite(self._model, outputs)
+        return outputs
+
+    def cancel(self) -> None:
+        """See wordmask.backends.Graph: no further request is made; one under way is not ended."""
+        self._cancelled = True
+
+    def _in_buckets(self, arrays: Arrays, buckets: Buckets) -> Iterator[dict[str, NDArray[Any]]]:
+        """Rows in parts that the engine's profiles hold; rows that pad one are zero."""
+        for part in buckets.parts(buckets.sizes(arrays)):
+            fed = dict(arrays)
+            for tensor in filter(buckets.has_rows, self._entry.inputs):
+                fed[tensor.name] = np.zeros(part.shape(tensor), tensor.dtype)
+                fed[tensor.name][: part.stop - part.start] = arrays[tensor.name][part.start : part.stop]
+            found = self._request(fed)
+            cut = {tensor.name for tensor in self._entry.outputs if buckets.has_rows(tensor)}
+            yield {name: found[name][: part.stop - part.start] if name in cut else found[name] for name in found}
+
+    def _request(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
+        if self._cancelled:
+            raise DeviceError(f"{self._model}: cancelled")
+        backend = self._backend
+        response = backend.InferenceRequest(
+            model_name=self._model,
+            requested_output_names=self._outputs,
+            inputs=[backend.Tensor(name, array) for name, array in arrays.items()],
+            preferred_memory=backend.PreferredMemory(backend.TRITONSERVER_MEMORY_CPU, 0),
+        ).exec()
+        if response.has_error():
+            raise DeviceError(f"{self._model}: Triton could not run it: {response.error().message()}")
+        found = {name: backend.get_output_tensor_by_name(response, name) for name in self._outputs}
+        return {name: np.asarray(tensor.as_numpy()) for name, tensor in found.items()}

@@ -1,0 +1,144 @@
+"""One request to the served chain: what was asked, and the answer. Knows nothing of Triton but the tensors' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wordmask.bundle.strict_json import load_json, parse_as
+from wordmask.errors import BundleError, ManifestError, WordmaskError
+from wordmask.formats import pictures
+from wordmask.formats.coco import coco_annotation, coco_document, coco_image
+from wordmask.formats.explanation import nothing_found
+from wordmask.formats.json import json_bytes
+from wordmask.photo.reading import load_bytes
+from wordmask.pipeline import Segmenter
+from wordmask.text.queries import Queries
+from wordmask.text.word_lists import default_background
+from wordmask.timing import Clock
+from wordmask.types import Options, Segmentation, Vocabulary
+
+PHOTO, WORDS, OPTIONS = "photo", "words", "options"  # inputs
+ANNOTATIONS, SEMANTIC, REPORT = "annotations", "semantic", "report"  # outputs
+NAME = "photo"  # stands in annotations and messages where a request has no id
+
+Embed = Callable[[Vocabulary], Queries]
+
+
+class RequestError(WordmaskError, ValueError):
+    """A request asks for what cannot be done; another photo would not help."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a request may choose beside wordmask.Options.
+
+    Attributes:
+        background: words that take pixels and are left out of the results; None takes the default list.
+        lenient: take garbled JPEGs as far as they can be decoded.
+    """
+
+    background: tuple[str, ...] | None = None
+    lenient: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request, parsed.
+
+    Attributes:
+        photo: content of its file.
+        name: of the photo, for annotations and messages.
+    """
+
+    photo: bytes
+    name: str
+    vocabulary: Vocabulary
+    options: Options
+    lenient: bool
+
+    @classmethod
+    def parse(cls, photo: bytes, words: bytes, options: bytes = b"", name: str = "") -> Question:
+        """Reads a request's inputs.
+
+        Args:
+            photo: content of its file.
+            words: UTF-8, one class a line; commas separate synonyms.
+            options: a JSON object of wordmask.Options' and Extras' fields; empty takes the defaults.
+            name: of the photo; may be empty.
+
+        Raises:
+            RequestError: words or options cannot be used.
+        """
+        try:
+            lines = [line.strip() for line in words.decode("utf-8").splitlines() if line.strip()]
+            raw = load_json(options.decode("utf-8")) if options.strip() else {}
+            if not isinstance(raw, dict):
+                raise ManifestError(f"options are a {type(raw).__name__}, expected a JSON object")
+            beside = {field: raw.pop(field) for field in Extras.__dataclass_fields__ if field in raw}
+            chosen, extras = parse_as(Options, raw, OPTIONS), _extras(beside)
+            background = default_background() if extras.background is None else extras.background
+            return cls(photo, name or NAME, Vocabulary.parse(lines, background), chosen, extras.lenient)
+        except ValueError as error:  # of the words, the JSON, a field, or no UTF-8
+            raise RequestError(str(error)) from error
+
+
+def _extras(raw: dict[str, Any]) -> Extras:
+    if raw.get("background") is not None:
+        raw["background"] = parse_as(tuple[str, ...], raw["background"], f"{OPTIONS}.background")
+    return Extras(raw.get("background"), parse_as(bool, raw.get("lenient", False), f"{OPTIONS}.lenient"))
+
+
+def answer(
+    segmenter: Segmenter, embed: Embed, question: Question, wanted: Collection[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Answers a request.
+
+    Args:
+        segmenter: the chain.
+        embed: its `embed`, or one that remembers.
+        question: the request.
+        wanted: which of ANNOTATIONS, SEMANTIC and REPORT.
+
+    Yields:
+        Their names and contents: the annotations.json, and the semantic PNG, that `wordmask run` writes for this one
+        photo; and a JSON report with what its journal says of the photo.
+
+    Raises:
+        RequestError: the bundle cannot do what the options ask for.
+        PhotoError: the photo cannot be used.
+        WordmaskError: the chain fails; see Segmenter.
+    """
+    try:
+        segmenter.uses_loftup(question.options)
+    except BundleError as error:
+        raise RequestError(str(error)) from error
+    clock = Clock()
+    with clock.measure("decode"):
+        photo = load_bytes(question.photo, question.name, lenient=question.lenient)
+    with clock.measure("words"):
+        queries = embed(question.vocabulary)
+    result = segmenter.segment(photo.pixels, queries, question.options, clock)
+    if ANNOTATIONS in wanted:
+        image = coco_image(1, question.name, result.semantic.shape[:2])
+        objects = [coco_annotation(instance) for instance in result.instances]
+        yield ANNOTATIONS, b"".join(coco_document(result.words, [(image, objects)]))
+    if SEMANTIC in wanted:
+        yield SEMANTIC, pictures.label_png(result.semantic, len(result.words))
+    if REPORT in wanted:
+        yield REPORT, json_bytes(_report(result, photo.notes, question.options))
+
+
+def _report(result: Segmentation, notes: tuple[str, ...], options: Options) -> Mapping[str, Any]:
+    nothing = [] if result.instances else [nothing_found(result, options.min_confidence, options.min_region_size)]
+    confidence = (round(value, 4) for value in result.word_confidence)
+    return {
+        "notes": [*notes, *nothing],
+        "height": result.semantic.shape[0],
+        "width": result.semantic.shape[1],
+        "instances": len(result.instances),
+        "prompts": result.prompt_count,
+        "word_confidence": dict(zip(result.words, confidence, strict=True)),
+        "seconds": {stage: round(value, 4) for stage, value in sorted(result.seconds.items())},
+    }

@@ -1,0 +1,146 @@
+"""The tiny recipe: each training learns, goes on where it stopped, and follows from its seed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+torch = pytest.importorskip("torch")
+import numpy as np  # noqa: E402
+
+from wordmask_bench.scenes import HELD_OUT  # noqa: E402
+from wordmask_export.models import loftup  # noqa: E402
+from wordmask_export.tiny import loftup_stage, loop  # noqa: E402
+from wordmask_export.tiny.clip_stage import ClipStage, mixed_squares, new_towers, parts, squares  # noqa: E402
+from wordmask_export.tiny.data import TRAINED, WORDS, WindowStream  # noqa: E402
+from wordmask_export.tiny.loftup_stage import LoftupStage, Part, upsample_pixels  # noqa: E402
+from wordmask_export.tiny.loop import Schedule, train  # noqa: E402
+from wordmask_export.tiny.prompts import PromptStream  # noqa: E402
+from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: E402
+
+SCHEDULE = Schedule(steps=5, rate=1e-3, warmup=1)
+
+
+@dataclasses.dataclass
+class Repeated:
+    """A stage whose steps all see the same data: its loss must fall."""
+
+    stage: object
+
+    def __post_init__(self):
+        self.name, self.module, self.hidden = self.stage.name, self.stage.module, self.stage.hidden
+        self.losses = []
+
+    def loss(self, step):
+        loss, figures = self.stage.loss(0)
+        self.losses.append(loss.item())
+        return loss, figures
+
+    def weights(self):
+        return self.stage.weights()
+
+
+def new_stage(name, seed=0):
+    if name == "clip":
+        return ClipStage(seed, batch=4, scenes=2)
+    if name == "loftup":
+        return LoftupStage(seed, new_towers(0), batch=2, scenes=2)
+    return Sam2Stage(seed, 100, scenes=4)
+
+
+def quiet(text):
+    pass
+
+
+@pytest.mark.parametrize("name", ["clip", "loftup", "sam2"])
+def test_a_few_steps_reduce_the_loss(name, tmp_path):
+    stage = Repeated(new_stage(name))
+    assert train(stage, SCHEDULE, tmp_path, report=quiet)
+    assert stage.losses[-1] < 0.95 * stage.losses[0]
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    whole, first, second = (new_stage("clip") for _ in range(3))
+    train(whole, dataclasses.replace(SCHEDULE, steps=3), tmp_path / "whole", report=quiet)
+
+    def stop_at_two(step):
+        if step == 2:
+            raise KeyboardInterrupt
+        return ClipStage.loss(first, step)
+
+    first.loss = stop_at_two
+    with pytest.raises(KeyboardInterrupt):
+        train(first, dataclasses.replace(SCHEDULE, steps=3), tmp_path / "parts", report=quiet)
+    assert train(second, dataclasses.replace(SCHEDULE, steps=3), tmp_path / "parts", report=quiet)
+    for name, value in whole.weights().items():
+        torch.testing.assert_close(second.weights()[name], value, rtol=0, atol=0)
+
+
+def test_time_that_runs_out_is_told(tmp_path):
+    assert not train(new_stage("clip"), SCHEDULE, tmp_path, seconds=0.0, report=quiet)
+    assert (tmp_path / "clip.pt").is_file()
+
+
+def test_batches_follow_from_the_seed_and_the_step():
+    again, other = WindowStream(0, 4, scenes=2), WindowStream(1, 4, scenes=2)
+    batch = WindowStream(0, 4, scenes=2)(3)
+    again(20)  # another block in between
+    assert np.array_equal(again(3).images, batch.images)
+    assert not np.array_equal(other(3).images, batch.images)
+    prompts = [PromptStream(0, 128, scenes=2)(5, images=1, prompts=3, offset=(0, 0), side=128) for _ in range(2)]
+    assert np.array_equal(prompts[0].coords, prompts[1].coords)
+    assert np.array_equal(prompts[0].masks, prompts[1].masks)
+
+
+def test_a_click_is_looked_at_before_training():
+    _, figures = new_stage("sam2").loss(0)
+    assert figures["astray"] < 3.0  # looking everywhere alike would be log(64) = 4.2
+
+
+def test_clicks_are_inside_their_masks():
+    batch = PromptStream(0, 256, scenes=4)(0, images=2, prompts=4, offset=(128, 0), side=128)
+    for (x, y), index, mask in zip(batch.coords[:, 0], batch.image_index, batch.masks, strict=True):
+        assert 0 <= x < 128 <= y < 256
+        assert index in (0, 1)
+        assert mask[int(y - 128) // 4, int(x) // 4] > 0
+
+
+def test_held_out_words_are_never_a_label_or_a_negative():
+    assert len(TRAINED) == len(WORDS) - 8
+    assert squares().max() < len(TRAINED)
+    windows = WindowStream(0, 24, scenes=2)(0)
+    assert set(np.unique(windows.class_maps)) <= set(TRAINED)
+
+
+def test_mixed_squares_never_hold_a_held_out_pair():
+    phrases = mixed_squares(np.random.default_rng(0), 500)
+    assert len(phrases) == 2000
+    assert HELD_OUT.isdisjoint(phrases)
+    assert any("striped" in phrase for phrase in phrases)
+
+
+def test_parts_of_additive_embeddings_are_found_up_to_a_constant():
+    rng = np.random.default_rng(0)
+    colours, patterns = rng.normal(size=(8, 1, 4)), rng.normal(size=(1, 5, 4))
+    words = (colours + patterns).reshape(40, 4)
+    text = np.zeros((len(TRAINED), 4))
+    is_object = np.array(TRAINED) < 40
+    text[is_object] = words[np.array(TRAINED)[is_object]]
+    found = parts().numpy() @ text
+    expected = patterns[0] - patterns[0].mean(0)
+    np.testing.assert_allclose(found[8:] - found[8:].mean(0), expected, atol=1e-4)  # pinv in single precision
+
+
+def test_pixels_of_a_part_are_upsampled_as_those_of_the_whole():
+    torch.manual_seed(0)
+    module = loftup.random(8, 0)
+    guidance = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    features = torch.randn(1, 8, 4, 4)
+    whole = module(features, guidance)[0]
+    part, row, column = Part(16, 0, 32), 16 + 5, 1
+    pixels = torch.tensor([[5 * 32 + 1]])
+    found = upsample_pixels(module, features, guidance, [part], pixels)[0, 0]
+    assert part.top + loftup_stage.HALO <= row
+    torch.testing.assert_close(found, whole[:, row, column], rtol=1e-4, atol=1e-4)

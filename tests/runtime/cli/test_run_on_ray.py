@@ -1,0 +1,110 @@
+"""`wordmask run --ray` as a command, from and to an object store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray.data", reason="the extra ray is not installed")
+pytest.importorskip("s3fs", reason="the extra ray is not installed")
+pytest.importorskip("moto.server", reason="no S3 to test with")
+
+import fsspec
+from moto.server import ThreadedMotoServer
+
+ROOT = Path(__file__).parents[3]
+SCENES = ROOT / "examples" / "scenes"
+NAMES = ("01.png", "02.png", "03.png", "04.png")
+
+
+@pytest.fixture
+def s3(tmp_path, monkeypatch):
+    """An S3 server of our own, found through the environment as a real one is; gives its file system."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "WORDMASK_CACHE": str(tmp_path / "cache"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    files = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    files.mkdir("bucket")
+    yield files
+    server.stop()
+
+
+def command(photos: str, out: str, *arguments: str) -> list[str]:
+    options = ["--vocabulary", f"@{SCENES / 'words.txt'}", "--background", "none", "--threads", "1", *arguments]
+    bundle = ["--bundle", str(ROOT / "models_cache" / "tiny")]
+    return [sys.executable, "-m", "wordmask", "run", photos, *options, *bundle, "--output", out]
+
+
+def interrupted(arguments: list[str]) -> tuple[int, str, float]:
+    """Exit status and messages of a run that is sent SIGINT after its first photo, and the seconds it took to end."""
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line == "1/4\n":
+            break
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    said.append(process.stderr.read())
+    return process.wait(60), "".join(said), time.monotonic() - sent
+
+
+def without_file_name(content: bytes) -> dict[str, object]:
+    return {key: value for key, value in json.loads(content).items() if key != "file_name"}
+
+
+def test_a_run_from_and_to_s3_can_be_interrupted_and_continued_from_another_machine(s3, tmp_path):
+    photos = tmp_path / "in"
+    photos.mkdir()
+    for name in NAMES:
+        shutil.copy(SCENES / name, photos)
+        s3.put_file(str(SCENES / name), f"bucket/photos/{name}")
+    arguments = command("s3://bucket/photos", "s3://bucket/out", "--ray", "--in-flight", "1")
+    status, said, seconds = interrupted(arguments)
+    assert status == 130, said
+    assert "interrupted by SIGINT" in said
+    assert "Traceback" not in said
+    assert seconds < 12  # 5 s on a free machine
+    assert json.loads(s3.cat("bucket/out/run.json"))["finished"] is False
+    assert b'"ok"' in s3.cat("bucket/out/journal.jsonl")
+
+    shutil.rmtree(Path(os.environ["WORDMASK_CACHE"]) / "runs")
+    again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert "of 4 photos are done" in again.stderr
+    assert "4 of 4 photos" in again.stdout
+
+    plain = tmp_path / "plain"
+    subprocess.run(command(str(photos), str(plain)), capture_output=True, check=True, timeout=120)
+    for file in sorted(plain.glob("*/*")):
+        ours = s3.cat(f"bucket/out/{file.relative_to(plain)}")
+        if file.suffix == ".json":
+            assert without_file_name(ours) == without_file_name(file.read_bytes())
+        else:
+            assert ours == file.read_bytes()
+    ours, theirs = (
+        json.loads(s3.cat("bucket/out/annotations.json")),
+        json.loads((plain / "annotations.json").read_text()),
+    )
+    assert ours["annotations"] == theirs["annotations"]
+    assert [image["file_name"] for image in ours["images"]] == [f"s3://bucket/photos/{name}" for name in NAMES]
+    rows = [json.loads(line) for line in s3.cat("bucket/out/journal.jsonl").splitlines()]
+    assert [row["name"] for row in rows] == [Path(name).stem for name in NAMES]
+    assert json.loads(s3.cat("bucket/out/run.json"))["finished"] is True

@@ -1,0 +1,264 @@
+"""What `wordmask demo` does behind its page."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stub_segmenter import StubSegmenter, write_photos
+from wordmask import Options, Segmenter
+from wordmask.cli.main import main
+from wordmask.demo.answers import MOST_WORDS, topmost, words_of
+from wordmask.demo.bounded_cache import Recent
+from wordmask.demo.cached_segmenter import Workbench
+from wordmask.demo.replies import Asked, reply
+from wordmask.dense.classmap import ClassMap
+from wordmask.errors import VocabularyError
+from wordmask.formats.coco import coco_annotation
+from wordmask.rle import encode
+from wordmask.types import EncodedPhoto, Instance, Segmentation
+
+WORDS = "orange zigzag, blue zigzag\nyellow zigzag, black striped\nblack checkered, sand"
+BILINEAR = Options(use_loftup=False)
+STAGES = ("encode", "class_map", "segment")
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter("tiny", threads=1)
+
+
+@pytest.fixture
+def runs(segmenter, monkeypatch) -> Counter:
+    """How often each stage ran."""
+    count: Counter = Counter()
+
+    def counted(name, stage):
+        def run(*arguments, **settings):
+            count[name] += 1
+            return stage(*arguments, **settings)
+
+        return run
+
+    for name in STAGES:
+        monkeypatch.setattr(segmenter, name, counted(name, getattr(segmenter, name)))
+    return count
+
+
+@pytest.fixture(scope="module")
+def workbench(segmenter) -> Workbench:
+    return Workbench(segmenter, ())
+
+
+@pytest.fixture
+def unused_workbench(segmenter, runs) -> Workbench:
+    return Workbench(segmenter, ())
+
+
+@pytest.fixture
+def scene(examples) -> Path:
+    return examples.parent / "scenes" / "04.png"
+
+
+@pytest.fixture
+def asked(scene) -> Asked:
+    return Asked(str(scene), WORDS, 0.7, 100, 0.8, False, "masks")
+
+
+def opened(content) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(content)))
+
+
+def test_words_stand_on_lines_or_between_commas():
+    assert words_of(" cat, traffic light\n\n,dog\r\n") == ["cat", "traffic light", "dog"]
+
+
+@pytest.mark.parametrize("text", [" ,\n", ",".join(map(str, range(MOST_WORDS + 1)))], ids=["none", "too many"])
+def test_no_words_and_too_many_are_refused(text):
+    with pytest.raises(VocabularyError, match="there are"):
+        words_of(text)
+
+
+def test_a_click_chooses_the_object_that_is_seen_there():
+    masks = np.zeros((2, 6, 8), bool)
+    masks[0, 1:4, 1:5], masks[1, 2:6, 3:8] = True, True
+    masks[1, 5, 3] = False  # in the box, not in the mask
+    boxes = [(1, 1, 5, 4), (3, 2, 8, 6)]
+    point, label = np.ones((1, 2), np.float32), np.ones(1, np.int32)
+    above, below = (
+        Instance(word, i, encode(masks[i]), boxes[i], int(masks[i].sum()), score, 1.0, score, point, label)
+        for i, (word, score) in enumerate((("above", 0.9), ("below", 0.6)))
+    )
+    empty = np.zeros((6, 8), np.uint16)
+    result = Segmentation(("above", "below"), empty, empty, empty.astype(np.float32), (above, below), (1, 1), 2, {})
+    assert topmost(result, 4, 3) is above
+    assert topmost(result, 5, 3) is below
+    assert topmost(result, 3, 5) is None
+    assert topmost(result, 0, 0) is None
+
+
+def test_only_the_stages_whose_inputs_changed_run_again(unused_workbench, runs, asked):
+    def ran(**changes):
+        runs.clear()
+        reply(unused_workbench, replace(asked, **changes))
+        return tuple(runs[name] for name in STAGES)
+
+    assert ran() == (1, 1, 1)
+    assert ran(view="class map") == (0, 0, 0)
+    assert ran(min_confidence=0.5) == ran(min_region_size=500) == ran(iou_threshold=0.3) == (0, 0, 1)
+    assert ran(use_loftup=True) == (0, 1, 1)
+    assert ran(words="orange zigzag") == (0, 1, 1)
+    assert ran() == (0, 0, 0)
+
+
+def test_the_summary_tells_the_times_of_what_ran(unused_workbench, asked):
+    assert "sam2 encoder" in reply(unused_workbench, asked).summary
+    assert "kept from before" in reply(unused_workbench, asked).summary
+
+
+def test_a_changed_file_of_the_same_name_is_another_photo(unused_workbench, runs, asked, scene, tmp_path):
+    photo = tmp_path / "photo.png"
+    for source in (scene, scene.with_name("05.png"), scene):
+        photo.write_bytes(source.read_bytes())
+        reply(unused_workbench, replace(asked, photo=str(photo)))
+    assert runs["encode"] == 2
+
+
+def test_a_moved_threshold_gives_what_the_segmenter_gives(workbench, segmenter, scene):
+    found = []
+    for options in (BILINEAR, replace(BILINEAR, min_confidence=0.2, min_region_size=1500)):
+        kept = workbench.segment(scene, words_of(WORDS), options).result
+        fresh = segmenter(scene, words_of(WORDS), background=(), options=options)
+        assert list(map(coco_annotation, kept.instances)) == list(map(coco_annotation, fresh.instances))
+        assert np.array_equal(kept.semantic, fresh.semantic)
+        assert np.array_equal(kept.dense, fresh.dense)
+        found.append(len(kept.instances))
+    assert found[0] > found[1] > 0
+
+
+class SlowSegmenter(StubSegmenter):
+    """One that is slow in its last stage, and notices company there."""
+
+    def encode(self, photo, clock):
+        return EncodedPhoto({}, photo.shape[:2])
+
+    def class_map(self, photo, queries, options, clock):
+        empty = np.zeros(photo.shape[:2], np.int32)
+        return ClassMap(empty, empty.astype(np.float32), np.zeros(1, np.float32))
+
+    def segment(self, photo, queries, options, clock, *, dense, encoded):
+        return super().segment(photo, queries, options, clock)
+
+
+def test_people_wait_for_each_other_and_share_what_they_ask_alike(tmp_path):
+    photo = write_photos(tmp_path, 1) / "000.png"
+    slow = SlowSegmenter(delay=0.05)
+    workbench = Workbench(slow, ())
+    with ThreadPoolExecutor(6) as people:
+        asked = [people.submit(workbench.segment, photo, ["red"], Options(iou_threshold=iou)) for iou in (0.5, 0.6) * 3]
+    assert len({id(one.result().result) for one in asked}) == 2
+    assert (len(slow.calls), slow.most_at_once) == (2, 1)
+
+
+def test_what_was_used_longest_ago_is_dropped_first():
+    made: list[str] = []
+    recent = Recent(10)
+
+    def get(key, size=4):
+        return recent.get(key, lambda: made.append(key) or key, lambda value: size)
+
+    for key in ("a", "b", "a", "c", "a", "b"):
+        get(key)
+    assert made == ["a", "b", "c", "b"]
+    assert [get("huge", 50), get("huge", 50)] == ["huge", "huge"]
+    assert made[-2:] == ["b", "huge"]
+
+
+def test_what_cannot_be_made_is_tried_again():
+    recent = Recent(10)
+    with pytest.raises(ZeroDivisionError):
+        recent.get("a", lambda: 1 // 0, lambda value: 1)
+    assert recent.get("a", lambda: 5, lambda value: 1) == 5
+
+
+def test_the_page_shows_the_photo_until_there_are_words(workbench, asked, scene):
+    assert reply(workbench, replace(asked, photo=None)).picture is None
+    shown = reply(workbench, replace(asked, words=" \n"))
+    assert "type the words" in shown.summary
+    assert not shown.files
+    photo = np.array(Image.open(scene).convert("RGB")).astype(int)
+    assert np.abs(opened(shown.picture)[::2, ::2].astype(int) - photo).mean() < 6  # twice the size, JPEG
+
+
+def test_the_files_are_those_of_a_run(workbench, asked, scene, tmp_path):
+    shown = reply(workbench, asked)
+    assert [*shown.files] == ["04.json", "04.png", "04_overlay.jpg"]
+    words = ["--vocabulary", *words_of(WORDS), "--background", "none", "--no-loftup"]
+    assert main(["run", str(scene), *words, "--bundle", "tiny", "--threads", "1", "--output", str(tmp_path)]) == 0
+    found, written = json.loads(shown.files["04.json"]), json.loads((tmp_path / "annotations.json").read_text())
+    assert found["annotations"] == written["annotations"]
+    assert found["categories"] == written["categories"]
+    assert shown.files["04.png"] == (tmp_path / "semantic" / "04.png").read_bytes()
+
+
+def test_a_click_tells_word_score_and_prompt(workbench, asked):
+    shown = reply(workbench, asked, (2 * 235, 2 * 150))
+    instance = next(each for each in json.loads(shown.files["04.json"])["annotations"] if each["category_id"] == 1)
+    ((x, y),) = instance["points"]
+    assert "orange zigzag" in shown.chosen
+    assert f"{instance['score']:.3f} = {instance['clip_confidence']:.3f} (CLIP)" in shown.chosen
+    assert f"({x:.0f}, {y:.0f}) inside" in shown.chosen
+    assert shown.picture != reply(workbench, asked).picture
+
+
+def test_a_click_beside_the_objects_tells_the_class_map(workbench, asked):
+    nothing = replace(asked, min_confidence=1.0)
+    assert "No object here. Class map: sand" in reply(workbench, nothing, (1e6, -3)).chosen
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"no photo", None], ids=["empty", "cut", "text", "gone"])
+def test_a_photo_that_cannot_be_used_is_told_by_its_name(workbench, asked, tmp_path, content):
+    bad = tmp_path / "<b>holiday.jpg"
+    if content is not None:
+        bad.write_bytes(content)
+    shown = reply(workbench, replace(asked, photo=str(bad)))
+    assert shown.picture is None
+    assert "&lt;b&gt;holiday.jpg" in shown.summary
+    assert "<b>" not in shown.summary
+    assert str(tmp_path) not in shown.summary
+
+
+def test_words_and_thresholds_that_do_not_fit_are_told(workbench, asked):
+    assert "expected at most 200" in reply(workbench, replace(asked, words="a," * 300)).summary
+    assert "must lie between 0 and 1" in reply(workbench, replace(asked, min_confidence=7.0)).summary
+
+
+def test_typed_markup_stays_text(workbench, asked):
+    shown = reply(workbench, replace(asked, words="<img src=x>", min_confidence=1.0))
+    assert "Nothing found" in shown.summary
+    assert "&lt;img src=x&gt;" in shown.summary
+    assert "<img" not in shown.summary
+
+
+def test_without_gradio_the_command_names_its_extra(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["demo"]) == 2
+    assert "pip install 'wordmask[demo]'" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_told_before_anything_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr("wordmask.extras.need", lambda *needs: None)
+    monkeypatch.delattr("wordmask.pipeline.Segmenter")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["demo", "--port", str(port)]) == 2
+    assert f"cannot listen at 127.0.0.1, port {port}" in capsys.readouterr().err

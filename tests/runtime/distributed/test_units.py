@@ -1,0 +1,211 @@
+"""What runs on a cluster are made of, without a cluster: object stores, the workers' deaths, room for workers."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fsspec", reason="the extra ray is not installed")
+
+import fsspec
+
+from stub_segmenter import write_photos
+from wordmask.cli import main
+from wordmask.distributed.cluster import Crew, connected
+from wordmask.distributed.crash_counts import HOPELESS, LOADS, Ledger
+from wordmask.distributed.journal_mirror import mirrored
+from wordmask.distributed.shared_lock import Gate
+from wordmask.errors import ClusterError, OutputError, PhotoError
+from wordmask.outputs.remote_store import RemoteFolder
+from wordmask.photo.url import Url, parse_place
+from wordmask.run.find_photos import find_photos, load_unchanged
+
+
+@pytest.fixture
+def memory(monkeypatch, tmp_path):
+    """An object store in this process, empty."""
+    monkeypatch.setenv("WORDMASK_CACHE", str(tmp_path / "cache"))
+    files = fsspec.filesystem("memory")
+    yield files
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+
+
+def paths(jobs):
+    return [str(job.path) for job in jobs]
+
+
+def test_photos_of_a_url_come_in_the_order_and_with_the_names_of_a_local_folder(memory, tmp_path):
+    names = ["b/x.png", "a.png", "a.jpg", "b.PNG", "b-c/y.png", "notes.txt", ".hidden.png", "out/semantic/a.png"]
+    for name in names:
+        memory.pipe_file(f"/photos/{name}", b"x")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    local = find_photos([tmp_path], recursive=True, apart_from=tmp_path / "out")
+    remote = find_photos([Url("memory://photos")], recursive=True, apart_from=Url("memory://photos/out"))
+    assert [job.name for job in remote] == [job.name for job in local]
+    assert paths(remote) == [str(job.path).replace(str(tmp_path), "memory:///photos") for job in local]
+    assert paths(find_photos([parse_place("memory://photos/")])) == [*paths(remote)[:2], paths(remote)[-1]]
+    assert [job.name for job in find_photos([Url("memory://photos/notes.txt")])] == ["notes"]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("memory://nothing", "memory://nothing does not exist"), ("nosuch://x", "nosuch://x cannot be used: ")],
+    ids=["absent", "unknown"],
+)
+def test_a_url_without_photos_is_refused_by_name(memory, url, told):
+    with pytest.raises((FileNotFoundError, ValueError), match=told):
+        find_photos([Url(url)])
+
+
+def test_a_remote_photo_is_read_only_while_it_is_the_one_that_was_listed(memory, tmp_path):
+    content = (write_photos(tmp_path, 1) / "000.png").read_bytes()
+    memory.pipe_file("/photos/a.png", content)
+    memory.pipe_file("/photos/bad.png", b"nonsense")
+    good, bad = find_photos([Url("memory://photos")])
+    assert load_unchanged(good).pixels.shape == (50, 40, 3)
+    with pytest.raises(PhotoError, match=r"'memory:///photos/bad\.png'.*which no known image does") as refusal:
+        load_unchanged(bad)
+    assert refusal.value.code == "FORMAT"
+    time.sleep(0.01)
+    memory.pipe_file("/photos/a.png", content)
+    with pytest.raises(PhotoError, match="it changed since the run began") as refusal:
+        load_unchanged(good)
+    assert refusal.value.code == "IO"
+    memory.rm("/photos/a.png")
+    with pytest.raises(PhotoError, match="it is not there any more"):
+        load_unchanged(good)
+
+
+def test_a_remote_folder_keeps_finds_and_removes_what_was_written(memory):
+    out = RemoteFolder(Url("memory://out/run"))
+    out.write({"semantic/a/b.png": [b"1", b"2"], "run.json": [b"{}"]})
+    memory.pipe_file("/out/run/semantic/mine.png", b"mine")
+    assert memory.cat("/out/run/semantic/a/b.png") == b"12"
+    assert list(out.read(["run.json", "semantic/a/b.png"])) == [b"{}", b"12"]
+    stands = out.inventory(["", "semantic", "overlay"])
+    assert [stands(name) for name in ("run.json", "semantic/a/b.png", "overlay/a/b.jpg")] == [True, True, False]
+    out.remove(["semantic/a/b.png", "overlay/a/b.jpg", "run.json", "absent.json"])
+    assert memory.find("/out") == ["/out/run/semantic/mine.png"]
+    with pytest.raises(OutputError, match=r"cannot read memory://out/run/run\.json: it is not there"):
+        list(out.read(["run.json"]))
+
+
+def test_the_journal_of_a_remote_run_begins_with_what_stands_there_and_is_copied_when_it_grew(memory):
+    out = RemoteFolder(Url("memory://out"))
+    out.home.mkdir(parents=True)
+    (out.home / "journal.jsonl").write_text("of a run that was not copied in time\n")
+    out.write({"journal.jsonl": [b"1\n"]})
+    with mirrored(out) as mirror:
+        assert mirror.journal.read_bytes() == b"1\n"
+        with mirror.journal.open("ab") as journal:
+            journal.write(b"2\n")
+        mirror.touch()
+        assert memory.cat("/out/journal.jsonl") == b"1\n"  # not yet time
+    assert memory.cat("/out/journal.jsonl") == b"1\n2\n"
+    memory.rm("/out/journal.jsonl")
+    with mirrored(out) as mirror:
+        assert not mirror.journal.exists()
+    assert not memory.exists("/out/journal.jsonl")
+
+
+def test_a_photo_is_blamed_for_the_deaths_at_work_on_it_alone():
+    ledger = Ledger(workers=1)
+    assert ledger.take(["a", "b", "c"], [0, 0, 1]) == [0, 0, 1]
+    ledger.begin("a")
+    ledger.end("a")
+    ledger.begin("b")
+    assert ledger.take(["a", "b", "c"], [0, 0, 1]) == [0, 1, 1]
+    ledger.begin("c")
+    assert ledger.take(["a", "b", "c"], [0, 0, 1]) == [0, 1, 2]
+
+
+def test_a_photo_that_wants_to_be_alone_waits_for_the_others_and_keeps_newcomers_out():
+    gate, log, first, second = Gate(), [], threading.Event(), threading.Event()
+
+    def together(name, begun, go_on):
+        with gate.together():
+            begun.set()
+            go_on.wait(10)
+            log.append(name)
+
+    def alone():
+        with gate.alone():
+            log.append("alone begins")
+            time.sleep(0.05)  # long enough for a newcomer to come in
+            log.append("alone ends")
+
+    with ThreadPoolExecutor(3) as pool:
+        begun = threading.Event()
+        pool.submit(together, "before", begun, first)
+        assert begun.wait(10)
+        pool.submit(alone)
+        while not gate._alone:
+            time.sleep(0.001)
+        pool.submit(together, "after", threading.Event(), second)
+        second.set()
+        first.set()
+    assert log == ["before", "alone begins", "alone ends", "after"]
+
+
+def test_workers_that_die_without_finishing_a_photo_are_given_up():
+    ledger = Ledger(workers=2)
+    for number in range(2 * HOPELESS - 1):
+        ledger.begin(str(number))
+        assert ledger.take([str(number)], [0]) == [1]
+    ledger.begin("last")
+    assert ledger.take(["last"], [0]) is None
+    ledger.end("other")
+    assert ledger.take(["last"], [0]) == [1]
+
+
+def test_bundles_that_end_each_process_that_loads_them_are_given_up():
+    ledger = Ledger(workers=1)
+    assert [ledger.load() for _ in range(LOADS + 1)] == [True] * LOADS + [False]
+    ledger.loaded()
+    assert ledger.load()
+
+
+@pytest.mark.parametrize(
+    ("crew", "threads"),
+    [(Crew(workers=1), 16), (Crew(workers=3), 8), (Crew(workers=100), 1), (Crew(workers=4, gpus=0.5), 4),
+     (Crew(workers=2, threads=3), 3)],
+    ids=["one", "three", "more than cores", "half GPUs", "as told"],
+)  # fmt: skip
+def test_workers_share_the_cores_of_the_cluster(crew, threads):
+    nodes = [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 8.0}, {}]
+    if crew.workers == 100:
+        with pytest.raises(ClusterError, match="room for 24 workers, not for 100 of 1 cores and 0 GPUs each"):
+            crew.placed(nodes)
+    else:
+        assert crew.placed(nodes) == threads
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_an_address_where_nobody_answers_is_refused_at_once(address):
+    with pytest.raises(ClusterError, match=f"no cluster of Ray at '{address}'"), connected(Crew(address), 1):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["s3://bucket/photos", "--output", "out"], "s3://bucket/photos is a URL: it is read and written with --ray"),
+        (["photos", "--output", "s3://bucket/out"], "s3://bucket/out is a URL"),
+        (["photos", "--output", "out", "--workers", "2"], "--workers and --gpus-per-worker belong to --ray"),
+        (["photos", "--output", "out", "--ray", "--device", "cuda"], "say how many with --gpus-per-worker"),
+        (["photos", "--output", "out", "--ray"], "pip install 'wordmask[ray]'"),
+    ],
+    ids=["photos", "output", "workers", "GPUs", "not installed"],
+)
+def test_what_needs_ray_says_so(arguments, told, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main.main(["run", arguments[0], "--vocabulary", "cat", *arguments[1:]]) == 2
+    assert told in capsys.readouterr().err
+    assert not Path("out").exists()
