@@ -14,6 +14,7 @@ from wordmask.backends.lazy import LateGraph
 from wordmask.backends.load import load_graph
 from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.opening import Bundle
+from wordmask.dense.device_classmap import load_class_map
 from wordmask.dense.loftup import Tiling
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 LATE = ("clip_text", "loftup_features")  # loaded when they are first used
 UPSAMPLERS = ("loftup", "loftup_features")
-GPU_WINDOWS = 8  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
+GPU_WINDOWS = 10  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
 CPU_TILE = 64  # most pixels of a tile's side: its activations stay in the caches
 GPU_TILE = 512
 
@@ -35,12 +36,14 @@ class LoadedGraphs:
         graphs: those of STAGES that the bundle has, and of LATE.
         clip_on_cpu: a processor runs CLIP. loftup_on_cpu: and LoftUp.
         kept: outputs of CLIP that may stay on its device, because LoftUp reads them there.
+        class_map: classifies LoftUp's logits on LoftUp's device; None where the host does that.
     """
 
     graphs: Mapping[str, Graph]
     clip_on_cpu: bool
     loftup_on_cpu: bool
     kept: tuple[str, ...] = ()
+    class_map: Graph | None = None
 
     @property
     def windows_a_run(self) -> int:
@@ -70,4 +73,6 @@ def load_graphs(
     graphs |= {name: LateGraph(partial(load, name, devices[name])) for name in LATE if name in devices}
     clip, loftup = devices["clip_image"], devices.get("loftup")
     kept = ("features",) if clip == loftup else ()
-    return LoadedGraphs(graphs, clip.on_cpu, loftup is not None and loftup.on_cpu, kept)
+    # other GPU backends than ONNX Runtime's CUDA would need an engine for it: there the host classifies
+    class_map = load_class_map(loftup) if loftup is not None and loftup.kind == "cuda" else None
+    return LoadedGraphs(graphs, clip.on_cpu, loftup is not None and loftup.on_cpu, kept, class_map)

@@ -21,6 +21,7 @@ from wordmask.bundle.opening import Bundle, open_bundle
 from wordmask.bundle.search import user_cache
 from wordmask.dense.branch import DenseBranch, Upsampler
 from wordmask.dense.classmap import ClassMap, classify, join
+from wordmask.dense.device_classmap import MAX_CLASSES, classify_on_device
 from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
@@ -234,7 +235,52 @@ class Segmenter:
     def class_map(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> ClassMap:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""
         words = Words(queries.embeddings, queries.class_starts)
-        logits = self._maps(photo, words, options, clock, self.manifest.clip)
+        if self._classifies_on_device(words, options):
+            return with_less(
+                lambda windows: self._device_class_map(photo, words, options, clock, windows),
+                self._loaded.windows_a_run,
+            )
+        return self._host_class_map(photo, words, options, clock, self._loaded.windows_a_run)
+
+    def _classifies_on_device(self, words: Words, options: Options) -> bool:
+        """Whether LoftUp's logits stay on its device and are classified there."""
+        return (
+            self._loaded.class_map is not None
+            and words.mixing is None
+            and len(words.class_starts) <= MAX_CLASSES
+            and not options.pamr
+            and options.upsample_scope != "image"
+            and self.uses_loftup(options)
+            and self.upsample(options) == "full"
+        )
+
+    def _device_class_map(
+        self, photo: Photo, words: Words, options: Options, clock: Clock, windows_a_run: int
+    ) -> ClassMap:
+        """The class map by the device's graph; by the host where a run cannot take all windows."""
+        assert self._loaded.class_map is not None
+        resized = resize_for_clip(photo, self.manifest.clip)
+        branch = self._branch(windows_a_run)
+        found = branch.on_device(resized, words, self._loftup(options, windows_a_run), clock.measure)
+        if found is None:
+            return self._host_class_map(photo, words, options, clock, windows_a_run)
+        logits, corners = found
+        with clock.measure("class_map"):
+            return classify_on_device(
+                self._loaded.class_map,
+                logits,
+                corners,
+                (resized.shape[0], resized.shape[1]),
+                words.class_starts,
+                (photo.shape[0], photo.shape[1]),
+                self.manifest.clip.logit_scale,
+            )
+
+    def _host_class_map(
+        self, photo: Photo, words: Words, options: Options, clock: Clock, windows_a_run: int
+    ) -> ClassMap:
+        """The class map by numpy, from similarities on the host."""
+        logits = self._maps(photo, words, options, clock, self.manifest.clip, windows_a_run)
         size = (photo.shape[0], photo.shape[1])
         scale = self.manifest.clip.logit_scale
 
@@ -265,20 +311,19 @@ class Segmenter:
         """
         constants = self.manifest.clip if short_side is None else replace(self.manifest.clip, short_side=short_side)
         words = Words(queries.embeddings, queries.class_starts)
-        maps = self._maps(photo, words, options, clock, constants)
+        maps = self._maps(photo, words, options, clock, constants, self._loaded.windows_a_run)
         return Similarities(maps, words.mixing).part(slice(None), slice(None))
 
-    def _maps(self, photo: Photo, words: Words, options: Options, clock: Clock, constants: Clip) -> Floats:
+    def _maps(
+        self, photo: Photo, words: Words, options: Options, clock: Clock, constants: Clip, windows_a_run: int
+    ) -> Floats:
         """Similarities f32 (C, h, w) of a photo's pixels with the words' probes, windows joined."""
         resized = resize_for_clip(photo, constants)
-        return with_less(
-            lambda windows: self._similarities(resized, words, options, clock, windows), self._loaded.windows_a_run
-        )
+        return with_less(lambda windows: self._similarities(resized, words, options, clock, windows), windows_a_run)
 
     def _similarities(self, resized: Photo, words: Words, options: Options, clock: Clock, windows_a_run: int) -> Floats:
         """Of the pixels of a resized photo with the words' probes: f32 (C, H, W)."""
-        clip = self._graphs["clip_image"]
-        dense = DenseBranch(clip, self.manifest.clip, windows_a_run, self._threads, self._loaded.kept)
+        dense = self._branch(windows_a_run)
         if not self.uses_loftup(options):
             return dense.bilinear(resized, words, clock.measure)
         selective, whole_photo = self.upsample(options) == "selective", options.upsample_scope == "image"
@@ -286,6 +331,10 @@ class Segmenter:
         if selective or whole_photo:
             return dense.chosen(resized, words, loftup, clock.measure, selective=selective, whole_photo=whole_photo)
         return dense.sharpened(resized, words, loftup, clock.measure)
+
+    def _branch(self, windows_a_run: int) -> DenseBranch:
+        clip = self._graphs["clip_image"]
+        return DenseBranch(clip, self.manifest.clip, windows_a_run, self._threads, self._loaded.kept)
 
     def _loftup(self, options: Options, windows_a_run: int) -> Upsampler:
         constants = self.manifest.loftup

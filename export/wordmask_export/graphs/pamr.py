@@ -13,48 +13,22 @@ and each of the 16 shifted maps held at once. Here each is added up as soon as i
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from wordmask.bundle.manifest import Tensor
 from wordmask.dense import pamr
-from wordmask_export.graphs.onnx_export import OPSET
+from wordmask_export.graphs.nodes import Nodes, model_of, value_of
 
 STEPS, DISTANCES = 10, (8, 16)
-IR_VERSION = 10
 EPSILON, SHARPNESS = 1e-8, 0.1  # of the weights: exp(-|difference| / (EPSILON + SHARPNESS * deviation))
 
 
-class Nodes:
-    """Writes nodes, each with one new output."""
-
-    def __init__(self, prefix: str) -> None:
-        self.nodes: list[NodeProto] = []
-        self._names = (f"{prefix}{number}" for number in count())
-
-    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Appends a node; gives the name of what it computes."""
-        name = output or next(self._names)
-        self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
-        return name
-
-    def constant(self, value: float | Sequence[int]) -> str:
-        """A number, or a list of indices."""
-        array = np.array(value, np.float32 if isinstance(value, float) else np.int64)
-        return self.add("Constant", value=numpy_helper.from_array(array))
-
-    def total(self, parts: Iterator[str]) -> str:
-        """Adds parts up as they are made, so that no two live at once."""
-        found = next(parts)
-        for part in parts:
-            found = self.add("Add", found, part)
-        return found
+class PamrNodes(Nodes):
+    """Nodes, and what PAMR does again and again."""
 
     def padded(self, maps: str) -> str:
         """(C, H, W) with its edge repeated as far as the farthest neighbour."""
@@ -77,19 +51,15 @@ def neighbours() -> list[tuple[int, int]]:
 
 def build() -> ModelProto:
     """The graph: guidance f32 (3, H, W) and logits f32 (C, H, W) -> refined f32 (C, H, W)."""
-    nodes = Nodes("n")
+    nodes = PamrNodes("n")
     weights = _weights(nodes)
     steps = nodes.add("Constant", value=numpy_helper.from_array(np.array(STEPS, np.int64)))
     true = nodes.add("Constant", value=numpy_helper.from_array(np.array(True)))
     nodes.add("Loop", steps, true, pamr.LOGITS, output=pamr.REFINED, body=_step(weights))
-    inputs, outputs = ([_value(tensor) for tensor in tensors] for tensors in (pamr.INPUTS, pamr.OUTPUTS))
-    graph = helper.make_graph(nodes.nodes, "pamr", inputs, outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return model_of("pamr", nodes, pamr.INPUTS, pamr.OUTPUTS)
 
 
-def _weights(nodes: Nodes) -> list[str]:
+def _weights(nodes: PamrNodes) -> list[str]:
     """Names of the neighbours' weights (1, H, W), which add up to 1 at every pixel."""
     padded = nodes.padded(pamr.GUIDANCE)
     near = neighbours()
@@ -117,7 +87,7 @@ def _weights(nodes: Nodes) -> list[str]:
 
 def _step(weights: list[str]) -> onnx.GraphProto:
     """A step: the weighted mean of the neighbours' scores."""
-    nodes = Nodes("step")
+    nodes = PamrNodes("step")
     padded = nodes.padded("scores")
     products = (
         nodes.add("Mul", nodes.shifted(padded, place), weight)
@@ -127,14 +97,10 @@ def _step(weights: list[str]) -> onnx.GraphProto:
     nodes.add("Identity", mean, output="mean")
     nodes.add("Identity", "go_on", output="goes_on")
     scores = (Tensor(name, "float32", ("C", "H", "W")) for name in ("scores", "mean"))
-    before, after = (_value(tensor) for tensor in scores)
+    before, after = map(value_of, scores)
     number = helper.make_tensor_value_info("number", TensorProto.INT64, [])
     flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("go_on", "goes_on")]
     return helper.make_graph(nodes.nodes, "step", [number, flags[0], before], [flags[1], after])
-
-
-def _value(tensor: Tensor) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.shape)
 
 
 def main() -> int:

@@ -74,5 +74,5 @@ def to_host(value: Value) -> NDArray[Any]:
 def check_finite(graph: str, outputs: Values) -> None:
     """Raises NumericError if an array among the outputs holds NaN or infinity."""
     for name, value in outputs.items():
-        if isinstance(value, np.ndarray) and not math.isfinite(value.sum(dtype=np.float64)):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not math.isfinite(value.sum(dtype=np.float64)):
             raise NumericError(f"{graph}: the output {name!r} holds NaN or infinity")

@@ -8,6 +8,7 @@ that come out are those with the words, or, of a large vocabulary, with what the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ from wordmask.arrays import BoolMask, Floats, Photo
 from wordmask.backends import Graph, Value, to_host
 from wordmask.bundle.manifest import Clip, Loftup
 from wordmask.dense.encoder import encode_windows
-from wordmask.dense.loftup import Tiling, upsample_logits
+from wordmask.dense.loftup import Tiling, tile_is_window, upsample_logits, window_inputs
 from wordmask.dense.similarities import Words
 from wordmask.dense.stitching import stitch, stitch_features
 from wordmask.dense.tile_selection import undecided
@@ -73,6 +74,25 @@ class DenseBranch:
                 batches.append(_upsample(upsampler, found, part, words))
         with measure("class_map"):
             return self._stitch(batches, corners, resized)
+
+    def on_device(
+        self, resized: Photo, words: Words, upsampler: Upsampler, measure: Measure
+    ) -> tuple[Value, list[tuple[int, int]]] | None:
+        """Windows' similarities f32 (B, C, S, S) left on LoftUp's device, and the windows' corners.
+
+        None where one run of LoftUp cannot take all windows of the photo whole.
+        """
+        windows, corners = cut_windows(resized, self.constants)
+        side, loftup = self.constants.window, upsampler.constants
+        grid = (side // self.constants.patch, side // self.constants.patch)
+        if len(windows) > self.windows_a_run or not tile_is_window(side, grid, loftup, upsampler.tiling):
+            return None
+        with ThreadPoolExecutor(1, "tables") as beside:  # while CLIP runs
+            inputs = beside.submit(window_inputs, windows, grid, loftup)
+            ((_, features),) = self._encode(windows, self.keep, measure)
+            with measure("loftup"):
+                fed = {**inputs.result(), "features": features, "text": words.probes}
+                return upsampler.graph.run(fed, keep=("logits",))["logits"], corners
 
     def chosen(
         self,

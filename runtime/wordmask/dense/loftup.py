@@ -64,8 +64,7 @@ class Canvas:
     @classmethod
     def of(cls, guidance: NDArray[np.uint8], grid: tuple[int, int], constants: Loftup, side: int) -> Canvas:
         """Lays tiles of at most `side` pixels over windows u8 (B, H, W, 3), with features of the given grid."""
-        affordable = SCORE_BYTES // (grid[0] * grid[1] * constants.heads * 4)
-        side = min(side, max(16, math.isqrt(affordable) // 2 * 2))
+        side = min(side, _largest_side(grid, constants))
         (height, rows), (width, columns) = (_even_parts(length, side) for length in guidance.shape[1:3])
         found = tables(guidance, grid, constants)
         below = (HALO, HALO + rows * height - guidance.shape[1])
@@ -110,6 +109,11 @@ def window_inputs(guidance: NDArray[np.uint8], grid: tuple[int, int], constants:
     return canvas.cut(canvas.places())
 
 
+def tile_is_window(window: int, grid: tuple[int, int], constants: Loftup, tiling: Tiling) -> bool:
+    """Whether the graph is fed windows of that side whole: their attention scores fit into SCORE_BYTES."""
+    return window % 2 == 0 and window <= min(tiling.side, _largest_side(grid, constants))
+
+
 def upsample_logits(
     graph: Graph,
     features: Value,
@@ -147,6 +151,12 @@ def upsample_logits(
             target = out[place.window, :, place.y : place.y + canvas.height, place.x : place.x + canvas.width]
             target[:] = part[:, : target.shape[1], : target.shape[2]]
     return out
+
+
+def _largest_side(grid: tuple[int, int], constants: Loftup) -> int:
+    """Of a tile, in pixels, even."""
+    affordable = SCORE_BYTES // (grid[0] * grid[1] * constants.heads * 4)
+    return max(16, math.isqrt(affordable) // 2 * 2)
 
 
 def _batches(places: list[Place], size: int) -> Iterator[list[Place]]:

@@ -51,8 +51,9 @@ def tables(guidance: NDArray[np.uint8], grid: tuple[int, int], constants: Loftup
         constants: the bundle's.
     """
     frequencies, phases = np.array(constants.frequencies), np.array(constants.phases)  # (F,), (2, F, 5)
-    low = guidance.min(axis=(1, 2)).astype(np.float64)[..., None]  # (B, 3, 1)
-    high = guidance.max(axis=(1, 2)).astype(np.float64)[..., None]
+    # axis by axis: numpy takes a hundred times as long over two axes at once
+    low = guidance.min(axis=1).min(axis=1).astype(np.float64)[..., None]  # (B, 3, 1)
+    high = guidance.max(axis=1).max(axis=1).astype(np.float64)[..., None]
     value = (np.arange(256.0) - low) / np.maximum(high - low, 1.0) - 0.5  # (B, 3, 256)
     colour = np.stack([_waves(value[:, c], frequencies, phases[:, :, 2 + c]) for c in range(3)], axis=1)
     height, width = guidance.shape[1:3]

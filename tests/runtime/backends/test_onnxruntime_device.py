@@ -15,7 +15,7 @@ import pytest
 
 from wordmask.backends.device import Device, parse_device
 from wordmask.backends.onnxruntime import tensorrt_rtx
-from wordmask.backends.onnxruntime.graph import OrtGraph, check_assignment
+from wordmask.backends.onnxruntime.graph import OrtGraph, check_assignment, check_distributions
 from wordmask.backends.onnxruntime.io_binding import OrtTensor, run_bound
 from wordmask.backends.onnxruntime.tensorrt_rtx import MODULE, PROVIDER, EngineCache
 from wordmask.bundle.engines import FOLDER, PLAN, read_plan, sidecars
@@ -277,10 +277,38 @@ def test_a_device_that_starts_another_provider_is_an_error(runtime, tiny, entrie
         OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
 
 
-def test_two_distributions_of_onnx_runtime_are_an_error_on_a_gpu(runtime, tiny, entries, monkeypatch):
-    monkeypatch.setattr("wordmask.backends.onnxruntime.graph._is_installed", lambda name: True)
+def install(folder, *names):
+    """Makes folders look like those that pip has installed distributions of ONNX Runtime in."""
+    for name in names:
+        facts = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+        facts.mkdir(parents=True)
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+
+
+def test_two_distributions_of_onnx_runtime_in_one_folder_are_an_error_on_a_gpu(
+    runtime, tiny, entries, tmp_path, monkeypatch
+):
+    install(tmp_path, "onnxruntime", "onnxruntime-gpu")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(DeviceError, match="onnxruntime and onnxruntime-gpu are both installed"):
         OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
+
+
+def test_two_distributions_of_onnx_runtime_in_folders_of_their_own_do_no_harm(tmp_path, monkeypatch):
+    install(tmp_path / "one", "onnxruntime")
+    install(tmp_path / "other", "onnxruntime-gpu")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "one"), str(tmp_path / "other"), *sys.path])
+    check_distributions()
+
+
+def test_cudas_libraries_are_loaded_before_the_first_session(runtime, tiny, entries, monkeypatch):
+    order = []
+    monkeypatch.setattr(runtime, "preload_dlls", lambda **options: order.append("libraries"), raising=False)
+    opened = runtime.InferenceSession
+    monkeypatch.setattr(runtime, "InferenceSession", lambda *a, **k: order.append("session") or opened(*a, **k))
+    OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
+    OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
+    assert order == ["libraries", "session", "session"]
 
 
 def test_nodes_left_to_the_cpu_are_an_error(runtime, tiny, entries):

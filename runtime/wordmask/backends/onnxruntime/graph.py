@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import re
 from collections.abc import Collection, Mapping
+from functools import cache as once
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
     from wordmask.backends.onnxruntime.tensorrt_rtx import EngineCache
+
+logger = logging.getLogger(__name__)
 
 COMPUTING = {
     "Attention",
@@ -140,27 +146,39 @@ def import_onnxruntime() -> Any:
 
 
 def check_distributions() -> None:
-    """Checks that one distribution of ONNX Runtime is installed. A CPU does not mind two, and need not wait for this.
+    """Checks that no two distributions of ONNX Runtime share a folder. A CPU does not mind, and need not wait for this.
+
+    Two in folders of their own do no harm: Python imports the first on its path.
 
     Raises:
-        DeviceError: both are, which breaks CUDA.
+        DeviceError: both are in one folder, where each has overwritten the other's files, which breaks CUDA.
     """
-    installed = {name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)}
-    if len(installed) > 1:
+    folders = [folder for name in ("onnxruntime", "onnxruntime-gpu") if (folder := _folder_of(name)) is not None]
+    if len(folders) != len(set(folders)):
         raise DeviceError(
-            "onnxruntime and onnxruntime-gpu are both installed, and each overwrites the other's files: "
-            "uninstall both, then install 'wordmask[cpu]' or 'wordmask[gpu]'"
+            f"onnxruntime and onnxruntime-gpu are both installed in {folders[0].parent}, where each overwrites the "
+            "other's files: uninstall both, then install 'wordmask[cpu]' or 'wordmask[gpu]'"
         )
 
 
-def _is_installed(distribution: str) -> bool:
+def _folder_of(distribution: str) -> Path | None:
+    """The folder that a distribution is installed in; None if it is not installed."""
     import importlib.metadata  # noqa: PLC0415  (takes a tenth of the time a small bundle needs to load)
 
     try:
-        importlib.metadata.version(distribution)
+        return Path(str(importlib.metadata.distribution(distribution).locate_file("onnxruntime"))).resolve()
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
+
+
+@once
+def preload_cuda(ort: Any) -> None:
+    """Loads the CUDA and cuDNN libraries that pip installed, once a process: ONNX Runtime does not look for them."""
+    if hasattr(ort, "preload_dlls"):  # since 1.21
+        with contextlib.redirect_stdout(io.StringIO()) as messages:
+            ort.preload_dlls(msvc=False)
+        if messages.getvalue():
+            logger.info("ONNX Runtime, loading CUDA's libraries: %s", messages.getvalue().strip())
 
 
 def session_options(ort: Any, threads: int | None) -> Any:
@@ -189,6 +207,7 @@ def execution_provider(ort: Any, device: str) -> tuple[str, dict[str, str]]:
             f"device is {device!r}, but this ONNX Runtime has only {', '.join(available)}: "
             "install onnxruntime-gpu instead of onnxruntime (pip install 'wordmask[gpu]')"
         )
+    preload_cuda(ort)
     return "CUDAExecutionProvider", {"device_id": str(place.index)}
 
 

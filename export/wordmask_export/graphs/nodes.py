@@ -1,0 +1,61 @@
+"""Writes ONNX graphs node by node, for those that no PyTorch module is traced for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from wordmask.bundle.manifest import Tensor
+from wordmask_export.graphs.onnx_export import OPSET
+
+IR_VERSION = 10
+
+
+class Nodes:
+    """Writes nodes, each with one new output."""
+
+    def __init__(self, prefix: str) -> None:
+        """Args: prefix begins the names of the outputs that are given none."""
+        self.nodes: list[NodeProto] = []
+        self._names = (f"{prefix}{number}" for number in count())
+
+    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """Appends a node; gives the name of what it computes."""
+        name = output or next(self._names)
+        self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
+        return name
+
+    def constant(self, value: float | Sequence[int]) -> str:
+        """A number, or a list of indices."""
+        array = np.array(value, np.float32 if isinstance(value, float) else np.int64)
+        return self.add("Constant", value=numpy_helper.from_array(array))
+
+    def total(self, parts: Iterator[str]) -> str:
+        """Adds parts up as they are made, so that no two live at once."""
+        found = next(parts)
+        for part in parts:
+            found = self.add("Add", found, part)
+        return found
+
+
+def value_of(tensor: Tensor) -> onnx.ValueInfoProto:
+    """An input or output as ONNX describes it."""
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
+    return helper.make_tensor_value_info(tensor.name, kind, tensor.shape)
+
+
+def model_of(name: str, nodes: Nodes, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> ModelProto:
+    """A checked model of one graph.
+
+    Raises:
+        onnx.checker.ValidationError: the nodes are no valid graph.
+    """
+    graph = helper.make_graph(nodes.nodes, name, list(map(value_of, inputs)), list(map(value_of, outputs)))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
+    return model
