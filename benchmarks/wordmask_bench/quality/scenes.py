@@ -28,6 +28,15 @@ GRID = 1024  # prompts of SAM2's automatic mask generator: 32 x 32
 WORDS = vocabulary()
 MAPS = ("bilinear", "loftup", "masks")
 
+ROWS = {
+    "miou": "mIoU",
+    "miou_objects": "mIoU of objects' words",
+    "miou_unseen": "mIoU of words never trained",
+    "miou_band": "mIoU within 3 px of an outline",
+    "accuracy": "pixels right",
+    "small_found": "objects under 24 px found",
+}
+
 
 @dataclass
 class Tally:
@@ -184,3 +193,19 @@ def _by_area(clicks: list[tuple[int, float]]) -> dict[str, float]:
     areas, values = np.array([area for area, _ in clicks]), np.array([value for _, value in clicks], np.float64)
     bins = {"small": areas < 32**2, "medium": (areas >= 32**2) & (areas < 96**2), "large": areas >= 96**2}
     return {name: mean(values[chosen]) for name, chosen in bins.items()}
+
+
+def table(report: Report) -> str:
+    """The figures as Markdown."""
+    lines = [f"| {report.scenes} scenes | bilinear | LoftUp | labelled masks |", "|---|---|---|---|"]
+    for key, name in ROWS.items():
+        cells = " | ".join(f"{report.maps[kind][key]:.3f}" for kind in ("bilinear", "loftup", "masks"))
+        lines.append(f"| {name} | {cells} |")
+    by_area = ", ".join(f"{name} {value:.3f}" for name, value in report.click_by_area.items())
+    lines += [
+        "",
+        f"One click in each object: mean IoU {report.click:.3f} ({by_area})",
+        f"Prompts a scene: {report.prompts:.1f}, {report.prompts_saved:.1%} fewer than a grid of 1024 points",
+        f"Median time of a scene: {report.seconds:.2f} s",
+    ]
+    return "\n".join(lines)

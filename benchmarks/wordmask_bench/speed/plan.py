@@ -15,7 +15,7 @@ from wordmask.errors import ManifestError
 from wordmask.run.find_photos import find_photos
 from wordmask.text.word_lists import background_words, class_lines
 from wordmask.types import Options, Vocabulary
-from wordmask_bench.machine.machine import available_cores
+from wordmask_bench.machine.hardware import available_cores
 from wordmask_bench.machine.timing import Effort
 from wordmask_bench.speed.side import Setup, Stage, Variant, Windows
 from wordmask_bench.torch_baseline.files import ModelFiles

@@ -10,7 +10,7 @@ from typing import Literal
 
 from wordmask.bundle.strict_json import parse_as
 from wordmask.errors import WordmaskError
-from wordmask_bench.machine.machine import Machine
+from wordmask_bench.machine.hardware import Machine
 from wordmask_bench.machine.timing import Effort, Times
 
 SCHEMA, KIND = 1, "wordmask bench"

@@ -101,7 +101,7 @@ class Worker:
 
     def rate(self, precision: str, device: str, seconds: float) -> Answer:
         """The machine's rate of matrix products; of PyTorch's side alone."""
-        from wordmask_bench.machine.machine import matrix_rate  # noqa: PLC0415
+        from wordmask_bench.machine.hardware import matrix_rate  # noqa: PLC0415
 
         return {"gflops": matrix_rate(precision, device, seconds)}
 

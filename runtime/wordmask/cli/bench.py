@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from wordmask_bench.speed.benchmark import Findings
-    from wordmask_bench.speed.plan import Plan
-    from wordmask_bench.speed.report import Report
 
 BASELINES = ("eager", "batched", "autocast", "compile")
 PHOTO_WORDS = ("person", "cat", "cup", "car", "wheel", "window", "rocket", "table")
@@ -62,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     extras.need("wordmask bench", "export", extras.BUILD)
     from wordmask.bundle.opening import open_bundle
     from wordmask_bench.speed.benchmark import run as run_sides
+    from wordmask_bench.speed.make_report import make_report
     from wordmask_bench.speed.page import page
     from wordmask_bench.speed.plan import make_plan
     from wordmask_bench.speed.table import table
@@ -78,56 +72,3 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
         args.report.write_bytes(page(report))
     return 0
-
-
-def make_report(plan: Plan, found: Findings) -> Report:
-    """The findings with all that is needed to read them."""
-    import datetime
-
-    from wordmask_bench.machine.machine import machine
-    from wordmask_bench.speed.compute_bound import Work, with_share
-    from wordmask_bench.speed.plan import precision_of
-    from wordmask_bench.speed.report import KIND, SCHEMA, Report, SideFacts, Subject
-
-    manifest = plan.bundle.manifest
-    first = next(iter(plan.sides.values()))
-    words = sum(map(len, first.vocabulary.classes)) + len(first.vocabulary.background)
-    work = Work(plan.bundle, words)
-    precisions = {name: precision_of(setup, manifest.precision) for name, setup in plan.sides.items()}
-    limits = {name: found.rates[precisions[name]] for name in plan.engines}
-    loftup = manifest.loftup is not None and first.options.use_loftup is not False
-    default = asdict(type(first.options)())
-    return Report(
-        schema=SCHEMA,
-        kind=KIND,
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        subject=Subject(
-            bundle=manifest.bundle_id,
-            domain=manifest.domain,
-            precision=manifest.precision,
-            models={name: model.name for name, model in manifest.models.items()},
-            classes=len(first.vocabulary.classes),
-            words=words,
-            prompt_source="extracted" if first.grid is None else "grid",
-            options={name: value for name, value in asdict(first.options).items() if value != default[name]},
-            threads=first.threads,
-        ),
-        machine=machine(),
-        effort=plan.effort,
-        rates=found.rates,
-        sides=tuple(
-            SideFacts(
-                name=name,
-                variant=setup.variant,
-                device=setup.device,
-                precision=precisions[name],
-                cold_start=found.starts[name].seconds,
-                peak_mb=found.peaks_mb[name],
-                gpu_mb=found.starts[name].gpu_mb,
-            )
-            for name, setup in plan.sides.items()
-        ),
-        measurements=tuple(with_share(row, work.gflop(row, loftup=loftup), limits) for row in found.measurements),
-        throughput=tuple(found.throughput),
-        agreement=tuple(found.agreement),
-    )

@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wordmask.cli.engines import add_tensorrt_arguments, build_engines_of
-
-if TYPE_CHECKING:
-    pass
-
 
 BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
 OF_CLIP = {  # options that only its bundles have, with their defaults

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wordmask.pipeline import Segmenter
-    from wordmask_bench.quality.scenes import Report
 
 HELD_OUT_SCENES = 500
 DATASETS = (
@@ -19,14 +18,6 @@ DATASETS = (
     *("coco-object", "coco-stuff", "cityscapes", "ade20k", "folder"),
 )
 NOT_OF_SCENES = ("root", "loftup", "masks", "upsample", "classes", "first_label")
-ROWS = {
-    "miou": "mIoU",
-    "miou_objects": "mIoU of objects' words",
-    "miou_unseen": "mIoU of words never trained",
-    "miou_band": "mIoU within 3 px of an outline",
-    "accuracy": "pixels right",
-    "small_found": "objects under 24 px found",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +75,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """The table and the figures of synthetic scenes."""
     from tqdm import tqdm
 
-    from wordmask_bench.quality.scenes import FIRST_SEED, evaluate, to_dict
+    from wordmask_bench.quality.scenes import FIRST_SEED, evaluate, table, to_dict
 
     given = [name for name in NOT_OF_SCENES if getattr(args, name) is not None]
     if given:
@@ -134,19 +125,3 @@ def _segmenter(args: argparse.Namespace) -> Segmenter:
         with args.json.open("a"):  # that it cannot be written is better known before the work than after
             pass
     return Segmenter(args.bundle, device=args.device, threads=1)
-
-
-def table(report: Report) -> str:
-    """The figures as Markdown."""
-    lines = [f"| {report.scenes} scenes | bilinear | LoftUp | labelled masks |", "|---|---|---|---|"]
-    for key, name in ROWS.items():
-        cells = " | ".join(f"{report.maps[kind][key]:.3f}" for kind in ("bilinear", "loftup", "masks"))
-        lines.append(f"| {name} | {cells} |")
-    by_area = ", ".join(f"{name} {value:.3f}" for name, value in report.click_by_area.items())
-    lines += [
-        "",
-        f"One click in each object: mean IoU {report.click:.3f} ({by_area})",
-        f"Prompts a scene: {report.prompts:.1f}, {report.prompts_saved:.1%} fewer than a grid of 1024 points",
-        f"Median time of a scene: {report.seconds:.2f} s",
-    ]
-    return "\n".join(lines)

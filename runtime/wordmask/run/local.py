@@ -18,7 +18,7 @@ from wordmask.outputs.store import Folder
 from wordmask.outputs.summary import Totals
 from wordmask.photo.job import Job
 from wordmask.pipeline import Segmenter
-from wordmask.report import write_report
+from wordmask.report.writing import write_report
 from wordmask.run.execution import Outcome, Run, StoppedError, all_settings, carry_out, facts
 from wordmask.run.photo_work import Work, Writing
 from wordmask.text.queries import Queries

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from wordmask.bundle.opening import open_bundle
-from wordmask.cli.eval import table
 from wordmask.cli.main import main
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
-from wordmask_bench.quality.scenes import MAPS, WORDS, Report, Tally, click_ious, to_dict
+from wordmask_bench.quality.scenes import MAPS, WORDS, Report, Tally, click_ious, table, to_dict
 from wordmask_bench.scenes import HELD_OUT, generate
 
 

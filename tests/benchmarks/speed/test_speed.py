@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from wordmask.errors import BundleError
 from wordmask.types import Options
 from wordmask_bench.machine.flops import count_flops
-from wordmask_bench.machine.machine import Machine
+from wordmask_bench.machine.hardware import Machine
 from wordmask_bench.machine.timing import Effort, alternate, times_of
 from wordmask_bench.speed.agreement import Answers, equal_pixels, mask_ious
 from wordmask_bench.speed.compute_bound import with_share

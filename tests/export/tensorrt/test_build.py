@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from wordmask.bundle.engines import FOLDER, PLAN, Range, Target, find_engine, read_plan, sidecars
+from wordmask.bundle.engines import FOLDER, PLAN, Target, find_engine, read_plan, sidecars
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.cli.main import main
-from wordmask.dense.similarities import MOST_WORDS
 from wordmask.errors import BundleError, DeviceError, EngineError
 
 onnx = pytest.importorskip("onnx")
@@ -29,7 +28,6 @@ import fake_tensorrt_builder as fake_tensorrt  # noqa: E402
 from wordmask_export.tensorrt import cache  # noqa: E402
 from wordmask_export.tensorrt.api import EngineBuildError  # noqa: E402
 from wordmask_export.tensorrt.build import Choice, build_engines  # noqa: E402
-from wordmask_export.tensorrt.profiles import WORDS, profiles  # noqa: E402
 
 Fake = fake_tensorrt.Fake
 
@@ -86,62 +84,6 @@ import wordmask_export.precision.policy
 def test_engines_are_built_without_torch():
     done = subprocess.run([sys.executable, "-c", NO_TORCH], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-# profiles
-
-
-def test_loftups_engine_takes_the_words_or_the_axes_of_their_space():
-    manifest = read_manifest(TINY)
-    assert WORDS.maximum == MOST_WORDS
-    wide = dataclasses.replace(manifest, clip=dataclasses.replace(manifest.clip, dim=768))
-    most = [profiles(each, max_batch=1, max_prompts=8)["loftup"][0]["C"].maximum for each in (manifest, wide)]
-    assert most == [512, 768]
-
-
-def test_rows_are_fixed_in_buckets_and_other_symbols_range():
-    found = profiles(read_manifest(TINY), max_batch=8, max_prompts=64)
-    assert found["clip_image"] == ({"B": Range(1, 1, 1)}, {"B": Range(8, 8, 8)})
-    assert found["clip_text"] == ({"T": Range(64, 64, 64), "L": Range(1, 16, 77)},)
-    assert [profile["N"].optimum for profile in found["sam2_decoder"]] == [8, 16, 32, 64]
-    assert all(profile["P"] == Range(1, 1, 16) for profile in found["sam2_decoder"])
-    assert found["loftup"][1] == {
-        "B": Range(8, 8, 8),
-        "C": Range(1, 32, 512),
-        "H+4": Range(36, 132, 132),
-        "W+4": Range(36, 132, 132),
-        "h": Range(8, 8, 8),
-        "w": Range(8, 8, 8),
-        "h*w": Range(64, 64, 64),
-    }
-
-
-@pytest.mark.parametrize(("most", "buckets"), [(1, [1]), (8, [8]), (20, [8, 16, 20]), (100, [8, 16, 32, 64, 100])])
-def test_the_largest_bucket_is_what_was_asked_for(most, buckets):
-    found = profiles(read_manifest(TINY), max_batch=1, max_prompts=most)
-    assert [profile["N"].maximum for profile in found["sam2_decoder"]] == buckets
-    assert found["clip_image"] == ({"B": Range(1, 1, 1)},)
-
-
-def test_the_text_bucket_is_the_runtimes_own_batch():
-    from wordmask.text.embedder import BATCH
-
-    found = profiles(read_manifest(TINY), max_batch=1, max_prompts=8)
-    assert found["clip_text"][0]["T"].maximum == BATCH
-
-
-@pytest.mark.parametrize("sizes", [{"max_batch": 0, "max_prompts": 8}, {"max_batch": 1, "max_prompts": -1}])
-def test_sizes_that_are_not_positive_are_refused(sizes):
-    with pytest.raises(ValueError, match="at least 1"):
-        profiles(read_manifest(TINY), **sizes)
-
-
-def test_a_symbol_of_unknown_meaning_is_refused():
-    manifest = read_manifest(TINY)
-    tensor = dataclasses.replace(manifest.graphs["clip_image"].inputs[0], shape=("B", "Q", 128, 3))
-    entry = dataclasses.replace(manifest.graphs["clip_image"], inputs=(tensor,))
-    with pytest.raises(ValueError, match="clip_image: no sizes are known for Q"):
-        profiles(dataclasses.replace(manifest, graphs={"clip_image": entry}), max_batch=1, max_prompts=8)
 
 
 # what TensorRT is asked for

@@ -32,9 +32,11 @@ def builds(monkeypatch, tmp_path):
 
     contents = {
         "build": {"build": build, "BuildError": RuntimeError},
-        "graphs": {"Protocol": SimpleNamespace},
-        "models": {"Choice": SimpleNamespace},
-        "weights": {"WeightsError": WeightsError},
+        "graphs": {},
+        "graphs.specs": {"Protocol": SimpleNamespace},
+        "models": {},
+        "models.pipeline": {"Choice": SimpleNamespace},
+        "models.weights": {"WeightsError": WeightsError},
     }
     for name, names in contents.items():
         module = ModuleType(f"wordmask_export.{name}")

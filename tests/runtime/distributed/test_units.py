@@ -1,4 +1,4 @@
-"""What runs on a cluster are made of, without a cluster: object stores, the workers' deaths, room for workers."""
+"""What runs on a cluster are made of, without a cluster: a mirrored journal, workers' deaths, room for workers."""
 
 from __future__ import annotations
 
@@ -12,89 +12,18 @@ import pytest
 
 pytest.importorskip("fsspec", reason="the extra ray is not installed")
 
-import fsspec
-
-from stub_segmenter import write_photos
 from wordmask.cli import main
 from wordmask.distributed.cluster import Crew, connected
 from wordmask.distributed.crash_counts import HOPELESS, LOADS, Ledger
 from wordmask.distributed.journal_mirror import mirrored
 from wordmask.distributed.shared_lock import Gate
-from wordmask.errors import ClusterError, OutputError, PhotoError
+from wordmask.errors import ClusterError
 from wordmask.outputs.remote_store import RemoteFolder
-from wordmask.photo.url import Url, parse_place
-from wordmask.run.find_photos import find_photos, load_unchanged
-
-
-@pytest.fixture
-def memory(monkeypatch, tmp_path):
-    """An object store in this process, empty."""
-    monkeypatch.setenv("WORDMASK_CACHE", str(tmp_path / "cache"))
-    files = fsspec.filesystem("memory")
-    yield files
-    files.store.clear()
-    files.pseudo_dirs[:] = [""]
+from wordmask.photo.url import Url
 
 
 def paths(jobs):
     return [str(job.path) for job in jobs]
-
-
-def test_photos_of_a_url_come_in_the_order_and_with_the_names_of_a_local_folder(memory, tmp_path):
-    names = ["b/x.png", "a.png", "a.jpg", "b.PNG", "b-c/y.png", "notes.txt", ".hidden.png", "out/semantic/a.png"]
-    for name in names:
-        memory.pipe_file(f"/photos/{name}", b"x")
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    local = find_photos([tmp_path], recursive=True, apart_from=tmp_path / "out")
-    remote = find_photos([Url("memory://photos")], recursive=True, apart_from=Url("memory://photos/out"))
-    assert [job.name for job in remote] == [job.name for job in local]
-    assert paths(remote) == [str(job.path).replace(str(tmp_path), "memory:///photos") for job in local]
-    assert paths(find_photos([parse_place("memory://photos/")])) == [*paths(remote)[:2], paths(remote)[-1]]
-    assert [job.name for job in find_photos([Url("memory://photos/notes.txt")])] == ["notes"]
-
-
-@pytest.mark.parametrize(
-    ("url", "told"),
-    [("memory://nothing", "memory://nothing does not exist"), ("nosuch://x", "nosuch://x cannot be used: ")],
-    ids=["absent", "unknown"],
-)
-def test_a_url_without_photos_is_refused_by_name(memory, url, told):
-    with pytest.raises((FileNotFoundError, ValueError), match=told):
-        find_photos([Url(url)])
-
-
-def test_a_remote_photo_is_read_only_while_it_is_the_one_that_was_listed(memory, tmp_path):
-    content = (write_photos(tmp_path, 1) / "000.png").read_bytes()
-    memory.pipe_file("/photos/a.png", content)
-    memory.pipe_file("/photos/bad.png", b"nonsense")
-    good, bad = find_photos([Url("memory://photos")])
-    assert load_unchanged(good).pixels.shape == (50, 40, 3)
-    with pytest.raises(PhotoError, match=r"'memory:///photos/bad\.png'.*which no known image does") as refusal:
-        load_unchanged(bad)
-    assert refusal.value.code == "FORMAT"
-    time.sleep(0.01)
-    memory.pipe_file("/photos/a.png", content)
-    with pytest.raises(PhotoError, match="it changed since the run began") as refusal:
-        load_unchanged(good)
-    assert refusal.value.code == "IO"
-    memory.rm("/photos/a.png")
-    with pytest.raises(PhotoError, match="it is not there any more"):
-        load_unchanged(good)
-
-
-def test_a_remote_folder_keeps_finds_and_removes_what_was_written(memory):
-    out = RemoteFolder(Url("memory://out/run"))
-    out.write({"semantic/a/b.png": [b"1", b"2"], "run.json": [b"{}"]})
-    memory.pipe_file("/out/run/semantic/mine.png", b"mine")
-    assert memory.cat("/out/run/semantic/a/b.png") == b"12"
-    assert list(out.read(["run.json", "semantic/a/b.png"])) == [b"{}", b"12"]
-    stands = out.inventory(["", "semantic", "overlay"])
-    assert [stands(name) for name in ("run.json", "semantic/a/b.png", "overlay/a/b.jpg")] == [True, True, False]
-    out.remove(["semantic/a/b.png", "overlay/a/b.jpg", "run.json", "absent.json"])
-    assert memory.find("/out") == ["/out/run/semantic/mine.png"]
-    with pytest.raises(OutputError, match=r"cannot read memory://out/run/run\.json: it is not there"):
-        list(out.read(["run.json"]))
 
 
 def test_the_journal_of_a_remote_run_begins_with_what_stands_there_and_is_copied_when_it_grew(memory):

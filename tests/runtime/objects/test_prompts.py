@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import BoolMask, Floats
 from wordmask.objects.prompts import extract_prompts
-from wordmask.outputs.summary import reduction
 from wordmask.types import Options, Prompt
 
 ClassMap = NDArray[np.int64]
@@ -279,9 +278,3 @@ def test_a_megapixel_with_twenty_classes_is_a_matter_of_milliseconds() -> None:
     cv2.setNumThreads(threads)
     assert len(prompts) > 100
     assert min(seconds) < 0.1  # about 0.01 s on one core; the rest is for busy machines
-
-
-def test_the_reduction_is_the_share_of_the_grid_that_is_saved() -> None:
-    assert reduction(32, 1024) == pytest.approx(0.96875)
-    assert reduction(0, 4096) == 1.0
-    assert reduction(5000, 4096) == 0.0

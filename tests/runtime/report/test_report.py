@@ -20,9 +20,9 @@ from wordmask import rle
 from wordmask.cli.main import main
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import JOURNAL
-from wordmask.report import write_report
 from wordmask.report.page import page
 from wordmask.report.svg_outlines import GRID, MOST_POINTS, grid_size, outline, svg_path
+from wordmask.report.writing import write_report
 from wordmask.run.find_photos import find_photos
 from wordmask.run.photo_work import Writing
 

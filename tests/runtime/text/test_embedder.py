@@ -9,11 +9,8 @@ import pytest
 
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask.errors import VocabularyError
 from wordmask.text import embedder as words
 from wordmask.text.embedder import WordEmbedder
-from wordmask.text.word_lists import default_background, read_class_lines
-from wordmask.types import Vocabulary
 
 
 class Counting:
@@ -103,14 +100,6 @@ def test_a_word_beyond_clips_length_is_warned_of(make, caplog):
     assert "CLIP reads the first 77" in caplog.text
 
 
-def test_the_background_leaves_out_what_is_asked_for():
-    background = default_background()
-    assert {"sky", "wall", "road"} <= set(background)
-    vocabulary = Vocabulary.parse(["Sky, blue heaven", "dog"], background)
-    assert "sky" not in vocabulary.background
-    assert vocabulary.names == ("Sky", "dog")
-
-
 def test_of_many_words_each_part_is_kept_when_it_is_done(make, tmp_path, monkeypatch):
     monkeypatch.setattr(words, "WORDS_AT_ONCE", 2)
     many = ["cat", "dog", "cup", "mug", "car"]
@@ -126,42 +115,8 @@ def test_of_many_words_each_part_is_kept_when_it_is_done(make, tmp_path, monkeyp
     assert counting.prompts == 3 * 80
 
 
-def test_more_classes_than_a_label_map_can_hold_are_refused():
-    lines = [str(number) for number in range(65536)]
-    with pytest.raises(VocabularyError, match="65536 classes, expected at most 65535"):
-        Vocabulary.parse(lines)
-    assert len(Vocabulary.parse(lines[:-1]).classes) == 65535
-
-
-def test_class_lines_are_deduplicated_and_empty_ones_refused():
-    assert Vocabulary.parse(["cat", "dog", "cat", "kitten , cat,"]).classes == (("cat",), ("dog",), ("kitten", "cat"))
-    assert Vocabulary.parse(["Cup", "cup", "cup, CUP"]).classes == (("Cup",),)
-    for lines in ([], [""], ["cat", " , "], "cat", ["cat", 3]):
-        with pytest.raises(VocabularyError):
-            Vocabulary.parse(lines)
-
-
-def test_a_word_that_is_no_text_or_far_too_long_is_refused():
-    with pytest.raises(VocabularyError, match=r"entry 'caf\\udce9' is no text"):
-        Vocabulary.parse(["cat", b"caf\xe9".decode(errors="surrogateescape")])
-    assert Vocabulary.parse(["x" * 2000]).names == ("x" * 2000,)
-    with pytest.raises(VocabularyError, match=r"has 2001 characters, expected a word of at most 2000"):
-        Vocabulary.parse(["cat, " + "x" * 2001])
-
-
 def test_emoji_and_other_scripts_are_words(make):
     embedder, _ = make()
     found = embedder(["👩\u200d🔬", "猫", "кот", "İstanbul"])
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert len(np.unique(found.round(4), axis=0)) == 4
-
-
-def test_a_word_file_has_one_class_a_line(tmp_path):
-    path = tmp_path / "words.txt"
-    path.write_text("\ufeffperson, man\n\n  traffic light \r\n", encoding="utf-8")
-    assert read_class_lines(path) == ["person, man", "traffic light"]
-    path.write_text("\n\n")
-    with pytest.raises(VocabularyError, match="holds no words"):
-        read_class_lines(path)
-    with pytest.raises(VocabularyError, match="cannot be read"):
-        read_class_lines(tmp_path / "none.txt")

@@ -1,0 +1,58 @@
+"""The report of a benchmark: what was found, with all that is needed to read it."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict
+
+from wordmask_bench.machine.hardware import machine
+from wordmask_bench.speed.benchmark import Findings
+from wordmask_bench.speed.compute_bound import Work, with_share
+from wordmask_bench.speed.plan import Plan, precision_of
+from wordmask_bench.speed.report import KIND, SCHEMA, Report, SideFacts, Subject
+
+
+def make_report(plan: Plan, found: Findings) -> Report:
+    """The findings with all that is needed to read them."""
+    manifest = plan.bundle.manifest
+    first = next(iter(plan.sides.values()))
+    words = sum(map(len, first.vocabulary.classes)) + len(first.vocabulary.background)
+    work = Work(plan.bundle, words)
+    precisions = {name: precision_of(setup, manifest.precision) for name, setup in plan.sides.items()}
+    limits = {name: found.rates[precisions[name]] for name in plan.engines}
+    loftup = manifest.loftup is not None and first.options.use_loftup is not False
+    default = asdict(type(first.options)())
+    return Report(
+        schema=SCHEMA,
+        kind=KIND,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        subject=Subject(
+            bundle=manifest.bundle_id,
+            domain=manifest.domain,
+            precision=manifest.precision,
+            models={name: model.name for name, model in manifest.models.items()},
+            classes=len(first.vocabulary.classes),
+            words=words,
+            prompt_source="extracted" if first.grid is None else "grid",
+            options={name: value for name, value in asdict(first.options).items() if value != default[name]},
+            threads=first.threads,
+        ),
+        machine=machine(),
+        effort=plan.effort,
+        rates=found.rates,
+        sides=tuple(
+            SideFacts(
+                name=name,
+                variant=setup.variant,
+                device=setup.device,
+                precision=precisions[name],
+                cold_start=found.starts[name].seconds,
+                peak_mb=found.peaks_mb[name],
+                gpu_mb=found.starts[name].gpu_mb,
+            )
+            for name, setup in plan.sides.items()
+        ),
+        measurements=tuple(with_share(row, work.gflop(row, loftup=loftup), limits) for row in found.measurements),
+        throughput=tuple(found.throughput),
+        agreement=tuple(found.agreement),
+    )

@@ -1,0 +1,36 @@
+"""Writes report.html beside what it shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from wordmask.outputs.files import write_bytes
+from wordmask.outputs.journal import Journal
+from wordmask.outputs.layout import REPORT
+from wordmask.photo.job import Job
+from wordmask.report.data import Run, read_photo
+from wordmask.report.html import report_page
+
+WORKERS = 4  # photos decoded at once
+
+
+def write_report(out: Path, journal: Journal, jobs: Sequence[Job], words: Sequence[str], *, lenient: bool) -> None:
+    """Writes report.html and the pictures it shows, in report_assets beside it; pictures that are there stay.
+
+    Args:
+        out: the folder of a run all of whose photos have their rows.
+        journal: of that run.
+        jobs: its photos, which are decoded once more.
+        words: its classes.
+        lenient: as in the run.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    summary = json.loads((out / "run.json").read_bytes())
+    with ThreadPoolExecutor(WORKERS, "report") as pool:
+        photos = tuple(pool.map(lambda done: read_photo(out, *done, lenient=lenient), journal.rows(jobs)))
+    write_bytes(out / REPORT, report_page(Run(tuple(words), summary, photos)))

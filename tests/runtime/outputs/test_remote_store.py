@@ -1,0 +1,23 @@
+"""Outputs in an object store."""
+
+from __future__ import annotations
+
+import pytest
+
+from wordmask.errors import OutputError
+from wordmask.outputs.remote_store import RemoteFolder
+from wordmask.photo.url import Url
+
+
+def test_a_remote_folder_keeps_finds_and_removes_what_was_written(memory):
+    out = RemoteFolder(Url("memory://out/run"))
+    out.write({"semantic/a/b.png": [b"1", b"2"], "run.json": [b"{}"]})
+    memory.pipe_file("/out/run/semantic/mine.png", b"mine")
+    assert memory.cat("/out/run/semantic/a/b.png") == b"12"
+    assert list(out.read(["run.json", "semantic/a/b.png"])) == [b"{}", b"12"]
+    stands = out.inventory(["", "semantic", "overlay"])
+    assert [stands(name) for name in ("run.json", "semantic/a/b.png", "overlay/a/b.jpg")] == [True, True, False]
+    out.remove(["semantic/a/b.png", "overlay/a/b.jpg", "run.json", "absent.json"])
+    assert memory.find("/out") == ["/out/run/semantic/mine.png"]
+    with pytest.raises(OutputError, match=r"cannot read memory://out/run/run\.json: it is not there"):
+        list(out.read(["run.json"]))
