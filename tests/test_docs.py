@@ -1,4 +1,6 @@
-"""What README.md and docs/ show works: python blocks run, command lines are those of the parser, cheap ones run too.
+"""What README.md, CONTRIBUTING.md and docs/ show works.
+
+Python blocks run, command lines are those of the parser, and cheap ones run too.
 
 Nothing is skipped in silence: a block or a command of a kind that is not named here fails.
 """
@@ -20,6 +22,7 @@ from wordmask.bundle.search import find_bundle
 from wordmask.cli.main import main, make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:(?<=\n\n)|(?<=\A))(?: {4}[^\n]*\n)+")
 INLINE = re.compile(r"`wordmask ([^`]+)`")
@@ -50,8 +53,14 @@ OTHERS = {
     "pip": "installs",
     "python3": "makes the virtual environment",
     "cd": "the shell's",
+    "source": "the shell's",
     "export": "the shell's",
     "cat": "the system's",
+    "run": "CI, which runs these tests",
+    "ruff": "checks what is written, in CI",
+    "mypy": "the same",
+    "lint-imports": "the same",
+    "pre-commit": "not installed here",
     "docker": "takes NVIDIA's server",
     "perf_analyzer": "comes with NVIDIA's server",
     "polygraphy": "its lines are tested in tests/export/tensorrt/test_debug.py",
@@ -73,7 +82,7 @@ class Block:
 
 
 def read_blocks() -> Iterator[Block]:
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in PAGES:
         text = path.read_text(encoding="utf-8")
         found = [(match["kind"], match["text"]) for match in FENCE.finditer(text)]
         found += [("indented", match[0]) for match in INDENTED.finditer(FENCE.sub("", text))]
@@ -163,6 +172,13 @@ def test_every_block_is_of_a_kind_that_is_looked_at():
     assert [name for name in modules if find_spec(name) is None] == []
 
 
+def test_folders_and_files_that_pytest_is_given_exist():
+    lines = [words for block in SHELL for name, words in map(program, command_lines(block.text)) if name == "pytest"]
+    named = [word for words in lines for word in words if word.startswith("tests/")]
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_python_blocks_run(block, place, capsys):
     code = compile(block.text, str(block), "exec")
@@ -187,7 +203,7 @@ def test_a_synopsis_has_only_options_that_exist(words):
 
 
 def test_commands_inside_sentences_have_only_options_that_exist():
-    pages = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
     found = [line.split() for line in INLINE.findall(pages)]
     assert len(found) > 10
     for command, *words in found:
