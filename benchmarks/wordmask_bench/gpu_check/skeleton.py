@@ -44,8 +44,6 @@ def pack(bundle: Path, skeleton: Path) -> None:
             values = numpy_helper.to_array(tensor).astype(np.float64)
             moments[name][tensor.name] = (float(values.mean()), float(values.std()))
             tensor.ClearField("raw_data")
-            tensor.ClearField("float_data")
-            tensor.ClearField("int32_data")
         onnx.save(model, skeleton / entry.file)
     shutil.copyfile(bundle / manifest.clip.merges.file, skeleton / manifest.clip.merges.file)
     (skeleton / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
@@ -76,7 +74,7 @@ def fill(skeleton: Path, bundle: Path) -> None:
 
 def _large(model: onnx.ModelProto) -> Iterator[TensorProto]:
     for tensor in model.graph.initializer:
-        if tensor.data_type in FLOATS and tensor.ByteSize() > SMALL:
+        if tensor.data_type in FLOATS and len(tensor.raw_data) > SMALL:
             yield tensor
 
 

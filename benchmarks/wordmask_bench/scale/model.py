@@ -6,6 +6,7 @@ Assumption with its source, and a device made of those says so.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,8 @@ class Device:
 
     Attributes:
         name: of it. unit: what is counted: `core` or `GPU`.
-        seconds: of one unit, a photo; of a core with all that surrounds the graphs, of a GPU without.
+        seconds: of one unit, a photo; with all that surrounds the graphs where it was measured, without where a GPU
+            is assumed.
         measured: here. If not, it is made of assumptions.
     """
 
@@ -82,16 +84,33 @@ class Device:
 
 
 @dataclass(frozen=True)
+class GpuRun:
+    """A folder run on a GPU: what it ran on, and its file in the results."""
+
+    name: str
+    file: str
+    in_flight: int
+
+
+GPU_RUNS = (
+    GpuRun("an H200 and 16 cores, CUDA fp32, SAM2 large", "h200-2026-11-27/after/folder-fp32.json", 4),
+    GpuRun("the same, CUDA fp16", "h200-2026-11-27/after/folder-fp16.json", 4),
+)
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the results say of a photo.
 
     Attributes:
         report: of whole photos at the default windows. photo: its row.
+        gpus: seconds a photo of each of GPU_RUNS, with all that surrounds the graphs.
         ragged, clean: bytes of runs on photos that the model knows nothing of, and on scenes that it knows.
     """
 
     report: Report
     photo: Measurement
+    gpus: dict[str, float]
     ragged: Bytes
     clean: Bytes
 
@@ -133,16 +152,25 @@ def read_facts(root: Path) -> Facts:
     results = root / RESULTS
     report = read_report(results / "bench-2-default.json")
     photo = next(row for row in report.measurements if row.name == "photo")
-    return Facts(report, photo, read_bytes(results / "bytes-photos.json"), read_bytes(results / "bytes-scenes.json"))
+    gpus = {run.name: _seconds(results / run.file, run.in_flight) for run in GPU_RUNS}
+    return Facts(
+        report, photo, gpus, read_bytes(results / "bytes-photos.json"), read_bytes(results / "bytes-scenes.json")
+    )
+
+
+def _seconds(file: Path, in_flight: int) -> float:
+    """Of a photo in a folder run that gpu_check's step `folder-DEVICE` measured."""
+    return 1 / float(json.loads(file.read_text(encoding="utf-8"))[f"in_flight.{in_flight}"]["photos_per_second"])
 
 
 def devices(facts: Facts) -> list[Device]:
-    """Cores as measured, then GPUs as assumed."""
+    """Cores and GPUs as measured, then GPUs as assumed."""
     photo, threads = facts.photo, facts.report.subject.threads
     found = [
         Device(name.removeprefix("wordmask "), "core", photo.times[name].median_ms / 1000 * threads, True)
         for name in facts.report.engines
     ]
+    found += [Device(name, "GPU", seconds, True) for name, seconds in facts.gpus.items()]
     quoted = photo.windows * (WINDOW / 448) ** 2 / LOFTUP.value + ENCODER.value + photo.prompts * PROMPT.value
     found.append(Device("GPU, from others' figures", "GPU", quoted, False))
     assert photo.gflop is not None

@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--report", action="store_true", help="also write report.html, to look at the results in a browser")
     add("--lenient", action="store_true", help="take garbled JPEGs as far as they can be decoded, with a warning")
     add("--recursive", action="store_true", help="descend into folders")
-    add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once (%(default)s)")
+    add("--in-flight", type=int, metavar="N", help="photos under way at once (default: 2; 4 on a GPU)")
     add("--restart", action="store_true", help="clear an earlier run's results in OUT instead of continuing it")
     add("--retry-quarantined", action="store_true", help="try photos again that ended the process twice")
     add_ray_arguments(parser)
@@ -139,8 +139,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     from wordmask.run.execution import StoppedError
+    from wordmask.run.local import default_in_flight
     from wordmask.types import Options, Vocabulary
 
+    if args.in_flight is None:
+        args.in_flight = default_in_flight(args.device)
     options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
     jobs = _jobs(args)

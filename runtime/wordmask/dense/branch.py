@@ -147,7 +147,10 @@ class DenseBranch:
     def _plain(self, features: Floats, words: Words) -> Floats:
         """Similarities f32 (N, C, S, S) of windows, the patches' upsampled bilinearly."""
         unit: Floats = features / np.linalg.norm(features, axis=1, keepdims=True)
-        logits = np.asarray(np.einsum("ndhw,cd->nchw", unit, words.probes, optimize=True), np.float32)
+        patches = np.ascontiguousarray(unit.reshape(*unit.shape[:2], -1).transpose(0, 2, 1))  # (N, h*w, D)
+        # not a matrix product: OpenBLAS rounds differently with other numbers of threads
+        logits = np.stack([np.einsum("pd,cd->cp", window, words.probes) for window in patches])
+        logits = logits.reshape(len(unit), -1, *unit.shape[2:])  # (N, C, h, w)
         return bilinear(logits, (self.constants.window, self.constants.window))
 
 

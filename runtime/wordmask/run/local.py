@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from wordmask.backends.device import parse_device
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import JOURNAL
 from wordmask.outputs.lock import run_lock
@@ -25,7 +26,13 @@ from wordmask.text.queries import Queries
 from wordmask.types import Options
 
 IN_FLIGHT = 2  # photos under way at once
+GPU_IN_FLIGHT = 4  # the same on a GPU: of 1, 2, 4 and 8 the fastest on an H200 (benchmarks/NOTES.md)
 HEARTBEAT = 0.05  # seconds until a stop is noticed
+
+
+def default_in_flight(device: str) -> int:
+    """How many photos are under way at once on a device, where nobody chose; see wordmask.backends.device."""
+    return IN_FLIGHT if parse_device(device).on_cpu else GPU_IN_FLIGHT
 
 
 def run_folder(

@@ -153,8 +153,12 @@ def test_the_most_telling_steps_come_first() -> None:
         "full-reference",
         "full-tensorrt-fp16",
         "full-cuda",
+        "folder-tensorrt-fp16",
+        "folder-cuda",
+        "options-cuda",
         "tiny-tensorrt-rtx",
         "full-tensorrt-rtx",
+        "folder-tensorrt-rtx",
     ]
     assert [step.name for step in plan(("cuda",), ["full-*"])] == ["facts", "full-reference", "full-cuda"]
 

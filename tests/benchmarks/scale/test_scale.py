@@ -9,7 +9,7 @@ import pytest
 
 from wordmask_bench.scale.__main__ import main, sections
 from wordmask_bench.scale.bytes import Bytes, listed_bytes, measure
-from wordmask_bench.scale.model import ASSUMPTIONS, GOALS, SUSTAINED, Device, ceilings, devices, read_facts
+from wordmask_bench.scale.model import ASSUMPTIONS, GOALS, GPU_RUNS, SUSTAINED, Device, ceilings, devices, read_facts
 from wordmask_bench.scale.table import BEGIN, END, amount, counted, size, table
 from wordmask_bench.speed.readme_table import renewed
 
@@ -38,13 +38,22 @@ def test_the_command_renews_the_document_and_nothing_else(facts, tmp_path):
     assert text == "before\n{}\n{}\n{}\nafter\n".format(BEGIN, "\n\n".join(sections(facts)), END)
 
 
-def test_no_gpu_is_called_measured(facts):
+def test_a_gpu_is_called_measured_where_a_run_on_it_was(facts):
     found = devices(facts)
-    assert [device.measured for device in found] == [device.unit == "core" for device in found]
-    names = [device.name for device in found if device.unit == "GPU"]
-    rows = [line for text in sections(facts) for line in text.splitlines() if "GPU-" in line]
-    assert len(rows) == 2 * len(names)  # a photo's, and the goals'
-    assert all("| **assumed** |" in row for row in rows)
+    runs = {run.name for run in GPU_RUNS}
+    assert {device.name for device in found if device.unit == "GPU" and device.measured} == runs
+    for device in found:
+        rows = [
+            line for text in sections(facts) for line in text.splitlines() if line.startswith(f"| {device.name} | ")
+        ]
+        marks = [line.split(" | ")[1] for line in rows if "measured" in line or "assumed" in line]
+        assert set(marks) == {"measured" if device.measured else "**assumed**"}
+
+
+def test_a_gpu_takes_what_its_run_took(facts):
+    by_name = {device.name: device for device in devices(facts)}
+    assert by_name[GPU_RUNS[0].name].seconds == pytest.approx(1 / 6.3619, rel=1e-4)
+    assert by_name[GPU_RUNS[1].name].seconds == pytest.approx(1 / 7.6197, rel=1e-4)
 
 
 def test_every_assumption_says_where_it_is_from(facts):
@@ -55,7 +64,7 @@ def test_every_assumption_says_where_it_is_from(facts):
 def test_a_core_takes_what_the_benchmark_measured(facts):
     report = facts.report
     for device in devices(facts):
-        if device.measured:
+        if device.measured and device.unit == "core":
             times = facts.photo.times[f"wordmask {device.name}"]
             assert device.seconds == pytest.approx(times.median_ms / 1000 * report.subject.threads)
 

@@ -64,7 +64,7 @@ def test_versions_are_told(capsys):
 
 
 def test_both_distributions_of_onnx_runtime_are_a_problem(monkeypatch, capsys):
-    monkeypatch.setattr("wordmask.backends.onnxruntime.graph._is_installed", lambda name: True)
+    monkeypatch.setattr("wordmask.backends.onnxruntime.graph._folder_of", lambda name: Path("/site/onnxruntime"))
     found = findings(capsys, 1)["onnxruntime"]
     assert found["state"] == "problem"
     assert "onnxruntime and onnxruntime-gpu are both installed" in found["text"]
