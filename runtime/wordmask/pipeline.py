@@ -25,13 +25,14 @@ from wordmask.dense.device_classmap import MAX_CLASSES, classify_on_device
 from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
-from wordmask.dense.windows import resize_for_clip
+from wordmask.dense.windows import clip_scale, resize_for_clip
 from wordmask.errors import BundleError
 from wordmask.loading import LoadedGraphs, load_graphs
 from wordmask.memory import with_less
 from wordmask.objects.instances import make_instances
 from wordmask.objects.masks import paint
 from wordmask.objects.prompts import extract_prompts
+from wordmask.objects.regions import REGION_SIZE
 from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
 from wordmask.objects.sam2 import decode_prompts, encode_photo, resize_for_sam2
 from wordmask.photo.reading import check_rgb, decode
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision
 
 __all__ = ["Clock", "Queries", "Segmenter"]  # the first two are handed on
+
+CLIP_REGION_SIZE = 23  # pixels of a photo as CLIP sees it: of the smallest region, where that is less than REGION_SIZE
 
 
 class Segmenter:
@@ -184,7 +187,9 @@ class Segmenter:
             dense = dense or self.class_map(photo, queries, options, clock)
             count = len(queries.vocabulary.classes)
             with clock.measure("prompts"):
-                prompts = extract_prompts(dense.index, dense.confidence, count, options)
+                smallest = self.min_region_size((photo.shape[0], photo.shape[1]), options)
+                sized = replace(options, min_region_size=smallest)
+                prompts = extract_prompts(dense.index, dense.confidence, count, sized)
             encoded = encoding.result()
         with clock.measure("sam2_decoder"):
             low_res, iou = self.decode(encoded, prompts)
@@ -194,8 +199,9 @@ class Segmenter:
                 low_res,
                 iou,
                 queries.vocabulary.names,
-                encoded.size,
-                iou_threshold=options.iou_threshold,
+                dense.index,
+                dense.confidence,
+                options,
                 mask_threshold=self.manifest.sam2.mask_threshold,
             )
             semantic = paint(instances, encoded.size)
@@ -209,6 +215,12 @@ class Segmenter:
             prompt_count=len(prompts),
             seconds=clock.seconds,
         )
+
+    def min_region_size(self, size: tuple[int, int], options: Options) -> int:
+        """The smallest region that gets a prompt in a photo of that height and width, in pixels of the photo."""
+        if options.min_region_size is not None:
+            return options.min_region_size
+        return max(1, min(REGION_SIZE, round(CLIP_REGION_SIZE / clip_scale(size, self.manifest.clip) ** 2)))
 
     def encode(self, photo: Photo, clock: Clock | None = None) -> EncodedPhoto:
         """What SAM2's decoder needs of a decoded photo u8 (H, W, 3); a clock is told the seconds."""

@@ -45,8 +45,13 @@ class Options:
             None is selective on a processor, and full on a GPU, where neither has been measured.
         upsample_scope: LoftUp works on every `window`, or once on the whole `image`.
         min_confidence: a pixel belongs to a region if the probability of its class is above this (0 to 1).
-        min_region_size: smallest region that gets a prompt, in pixels of the photo.
-        iou_threshold: of two masks of one class that overlap more than this, the less confident one is dropped.
+        min_region_size: smallest region that gets a prompt, in pixels of the photo. None takes 100, or fewer for a
+            photo that is small: as many as 23 pixels at the size at which CLIP sees it.
+        iou_threshold: of two masks of one class with a larger IoU, the one of the lower score is dropped.
+        across_words_iou: the same of two masks of different classes; 1 keeps both.
+        min_score: a mask with a lower score (see Instance) is dropped; 0 keeps all.
+        mask_pieces: of a mask in several pieces, `prompted` keeps those that a positive point of its prompt touches,
+            `all` keeps all.
         points_per_region: positive points a region; the second and later ones are spread farthest first.
         negative_points: points a region taken from other classes' confident pixels.
         negative_min_confidence: confidence such a pixel needs.
@@ -58,25 +63,34 @@ class Options:
     upsample: Literal["full", "selective"] | None = None
     upsample_scope: Literal["window", "image"] = "window"
     min_confidence: float = 0.7
-    min_region_size: int = 100
+    min_region_size: int | None = None
     iou_threshold: float = 0.8
-    points_per_region: int = 1
+    across_words_iou: float = 0.5
+    min_score: float = 0.26
+    mask_pieces: Literal["prompted", "all"] = "prompted"
+    points_per_region: int = 3
     negative_points: int = 0
     negative_min_confidence: float = 0.8
     boxes: bool = False
     pamr: bool = False
 
     def __post_init__(self) -> None:
-        for name, values in (("upsample", (None, "full", "selective")), ("upsample_scope", ("window", "image"))):
+        choices = {
+            "upsample": (None, "full", "selective"),
+            "upsample_scope": ("window", "image"),
+            "mask_pieces": ("prompted", "all"),
+        }
+        for name, values in choices.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {' or '.join(map(str, values))}")
-        for name in ("min_confidence", "iou_threshold", "negative_min_confidence"):
+        shares = ("min_confidence", "iou_threshold", "across_words_iou", "min_score", "negative_min_confidence")
+        for name in shares:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name} is {value}: it must lie between 0 and 1")
         for name, least in (("min_region_size", 1), ("points_per_region", 1), ("negative_points", 0)):
             value = getattr(self, name)
-            if value < least:
+            if value is not None and value < least:
                 raise ValueError(f"{name} is {value}: it must be at least {least}")
 
 
@@ -179,9 +193,11 @@ class Instance:
         area: pixels of the mask.
         clip_confidence: mean class probability over the region that prompted it, 0 to 1.
         sam_iou: SAM2's own estimate of the mask's IoU.
-        score: clip_confidence * sam_iou.
+        score: agreement * sam_iou.
         points: f32 (P, 2), the prompt points in pixels of the photo.
         labels: i32 (P,), their labels (see Prompt).
+        agreement: how probable the word is over the mask: the mean, over its pixels, of the class map's probability
+            where that has the word, and of 0 elsewhere. 1 where no class map was asked.
     """
 
     word: str
@@ -194,6 +210,7 @@ class Instance:
     score: float
     points: Floats
     labels: NDArray[np.int32]
+    agreement: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from wordmask.objects.masks import upsample
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock
-from wordmask.types import Options, Prompt, Vocabulary
+from wordmask.types import Options, Prompt, Segmentation, Vocabulary
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
+from wordmask_bench.quality.objects import OBJECT_ROWS, ObjectTally
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
 
 FIRST_SEED = 1_000_000  # no training draws scenes of the combinations "test"
@@ -26,7 +27,8 @@ BAND = 3  # pixels to either side of an outline
 GRID = 1024  # prompts of SAM2's automatic mask generator: 32 x 32
 
 WORDS = vocabulary()
-MAPS = ("bilinear", "loftup", "masks")
+MAPS = ("bilinear", "loftup", "masks", "over")
+TITLES = ("bilinear", "LoftUp", "labelled masks", "masks over LoftUp")
 
 ROWS = {
     "miou": "mIoU",
@@ -75,7 +77,8 @@ class Report:
     """What was measured.
 
     Attributes:
-        maps: figures of each of MAPS, see Tally.figures.
+        maps: figures of each of MAPS, see Tally.figures; `over` has the masks laid over LoftUp's class map.
+        objects: see wordmask_bench.quality.objects.
         click: mean IoU of SAM2's mask for one click at each object's deepest point.
         click_by_area: the same of objects under 32 x 32 pixels, under 96 x 96, and larger (COCO's bounds).
         prompts: prompts a scene.
@@ -85,6 +88,7 @@ class Report:
     """
 
     maps: dict[str, dict[str, float]]
+    objects: dict[str, float]
     click: float
     click_by_area: dict[str, float]
     prompts: float
@@ -97,36 +101,48 @@ class Report:
 class _Found:
     scene: Scene
     maps: dict[str, NDArray[np.int64]]
+    result: Segmentation
+    class_of: NDArray[np.int64]
     clicks: list[float]
-    prompts: int
     seconds: float
 
 
 def evaluate(
-    segmenter: Segmenter, seeds: Sequence[int], *, workers: int = 1, progress: Callable[[], None] = lambda: None
+    segmenter: Segmenter,
+    seeds: Sequence[int],
+    *,
+    options: Options | None = None,
+    all_words: bool = False,
+    workers: int = 1,
+    progress: Callable[[], None] = lambda: None,
 ) -> Report:
     """Segments a scene a seed, each asked for its own words and 12 others, without background words.
 
     Args:
         segmenter: of a bundle that has LoftUp; with workers, best made with threads=1.
         seeds: of the scenes.
+        options: thresholds and prompts; the defaults of `run` where none are given.
+        all_words: every scene is asked for all words that scenes can have.
         workers: scenes at the same time.
         progress: is called after each scene.
     """
-    tallies = {name: Tally() for name in MAPS}
+    options = replace(options or Options(), use_loftup=True)
+    tallies, objects = {name: Tally() for name in MAPS}, ObjectTally()
     clicks: list[tuple[int, float]] = []
     prompts, seconds = [], []
     with ThreadPoolExecutor(workers) as pool:
-        for found in pool.map(lambda seed: _segment(segmenter, seed), seeds):
+        for found in pool.map(lambda seed: _segment(segmenter, seed, options, all_words), seeds):
             for name, tally in tallies.items():
                 tally.add(found.scene, found.maps[name])
             areas = [int(np.count_nonzero(thing.mask)) for thing in found.scene.instances]
             clicks += zip(areas, found.clicks, strict=True)
-            prompts.append(found.prompts)
+            objects.add(found.scene, found.result.instances, found.class_of)
+            prompts.append(found.result.prompt_count)
             seconds.append(found.seconds)
             progress()
     return Report(
         maps={name: tally.figures() for name, tally in tallies.items()},
+        objects=objects.figures(),
         click=float(np.mean([value for _, value in clicks])),
         click_by_area=_by_area(clicks),
         prompts=float(np.mean(prompts)),
@@ -143,17 +159,22 @@ def scene_words(scene: Scene, seed: int) -> list[str]:
     return [*scene.words, *rng.choice(others, OTHER_WORDS, replace=False).tolist()]
 
 
-def _segment(segmenter: Segmenter, seed: int) -> _Found:
+def _segment(segmenter: Segmenter, seed: int, options: Options, all_words: bool) -> _Found:
     scene = generate(seed, combinations="test")
-    words = scene_words(scene, seed)
+    words = list(WORDS) if all_words else scene_words(scene, seed)
     queries = segmenter.embed(Vocabulary.parse(words))
     start = time.perf_counter()
-    full = segmenter.segment(scene.image, queries, Options(use_loftup=True), Clock())
+    full = segmenter.segment(scene.image, queries, options, Clock())
     seconds = time.perf_counter() - start
-    plain = segmenter.class_map(scene.image, queries, Options(use_loftup=False), Clock())
+    plain = segmenter.class_map(scene.image, queries, replace(options, use_loftup=False), Clock())
     names = np.array([len(WORDS), *(WORDS.index(word) for word in words)])  # of 0 none, 1 the first word, ...
-    maps = {"bilinear": names[plain.index + 1], "loftup": names[full.dense], "masks": names[full.semantic]}
-    return _Found(scene, maps, click_ious(segmenter, scene), full.prompt_count, seconds)
+    maps = {
+        "bilinear": names[plain.index + 1],
+        "loftup": names[full.dense],
+        "masks": names[full.semantic],
+        "over": names[np.where(full.semantic > 0, full.semantic, full.dense)],
+    }
+    return _Found(scene, maps, full, names[1:], click_ious(segmenter, scene), seconds)
 
 
 def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
@@ -184,7 +205,7 @@ def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
 def to_dict(report: Report) -> dict[str, Any]:
     """For JSON: figures that do not exist are null."""
     row = dataclasses.asdict(report)
-    for figures in (*row["maps"].values(), row["click_by_area"]):
+    for figures in (*row["maps"].values(), row["objects"], row["click_by_area"]):
         figures.update({name: None for name, value in figures.items() if math.isnan(value)})
     return row
 
@@ -197,10 +218,12 @@ def _by_area(clicks: list[tuple[int, float]]) -> dict[str, float]:
 
 def table(report: Report) -> str:
     """The figures as Markdown."""
-    lines = [f"| {report.scenes} scenes | bilinear | LoftUp | labelled masks |", "|---|---|---|---|"]
+    lines = [f"| {report.scenes} scenes | {' | '.join(TITLES)} |", "|---|---|---|---|---|"]
     for key, name in ROWS.items():
-        cells = " | ".join(f"{report.maps[kind][key]:.3f}" for kind in ("bilinear", "loftup", "masks"))
+        cells = " | ".join(f"{report.maps[kind][key]:.3f}" for kind in MAPS)
         lines.append(f"| {name} | {cells} |")
+    lines += ["", "| objects | |", "|---|---|"]
+    lines += [f"| {name} | {report.objects[key]:.3g} |" for key, name in OBJECT_ROWS.items()]
     by_area = ", ".join(f"{name} {value:.3f}" for name, value in report.click_by_area.items())
     lines += [
         "",

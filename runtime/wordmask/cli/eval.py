@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--masks", action="store_true", default=None, help="also SAM2's masks, prompted from the dense map")
     add("--upsample", choices=("full", "selective"), help="where LoftUp is evaluated (default: as run)")
+    add("--all-words", action="store_true", help="of scenes: ask each for all 48 words, not its own and 12 others")
+    add("--first-seed", type=int, metavar="N", help="of scenes: the seed of the first (default: 1000000)")
+    add("--options", nargs="+", default=[], metavar="NAME=VALUE", help="of wordmask.Options, such as min_score=0")
     add("--classes", type=Path, metavar="FILE", help="of folder: one class a line (default: DIR/words.txt)")
     add(
         "--first-label",
@@ -76,6 +80,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     from tqdm import tqdm
 
     from wordmask_bench.quality.scenes import FIRST_SEED, evaluate, table, to_dict
+    from wordmask_bench.speed.plan import parse_options
 
     given = [name for name in NOT_OF_SCENES if getattr(args, name) is not None]
     if given:
@@ -84,9 +89,23 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     workers = args.workers or os.cpu_count() or 1
     segmenter = _segmenter(args)
     with tqdm(total=count, unit="scene", disable=not sys.stderr.isatty()) as bar:
-        seeds = range(FIRST_SEED, FIRST_SEED + count)
-        report = evaluate(segmenter, seeds, workers=workers, progress=bar.update)
-    facts = {"dataset": args.dataset, "bundle": segmenter.manifest.bundle_id, "first_seed": FIRST_SEED}
+        first = FIRST_SEED if args.first_seed is None else args.first_seed
+        seeds = range(first, first + count)
+        report = evaluate(
+            segmenter,
+            seeds,
+            options=parse_options(args.options),
+            all_words=args.all_words,
+            workers=workers,
+            progress=bar.update,
+        )
+    facts = {
+        "dataset": args.dataset,
+        "bundle": segmenter.manifest.bundle_id,
+        "first_seed": seeds[0],
+        "all_words": args.all_words,
+        "options": args.options,
+    }
     return table(report), {**facts, **to_dict(report)}
 
 
@@ -94,10 +113,10 @@ def _measure_dataset(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """The table and the figures of a dataset on disk."""
     from tqdm import tqdm
 
-    from wordmask.types import Options
     from wordmask_bench.datasets.dataset import open_dataset
     from wordmask_bench.quality import report as eval_report
     from wordmask_bench.quality.dataset import default_workers, measure
+    from wordmask_bench.speed.plan import parse_options
 
     if args.root is None:
         raise ValueError(f"--dataset {args.dataset} needs --root: the dataset's folder")
@@ -112,7 +131,7 @@ def _measure_dataset(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
             loftup=args.loftup,
             masks=bool(args.masks),
             workers=args.workers or default_workers(segmenter, dataset),
-            options=Options(upsample=args.upsample),
+            options=replace(parse_options(args.options), upsample=args.upsample),
             progress=bar.update,
         )
     return eval_report.table(report), eval_report.to_dict(report)

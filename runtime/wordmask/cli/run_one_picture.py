@@ -52,7 +52,7 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     write_bytes(args.output, pictures.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
     said = list(photo.notes)
     if not result.instances:
-        said.append(nothing_found(result, options.min_confidence, options.min_region_size))
+        said.append(nothing_found(result, options))
     for text in said:
         print(printable(f"{job.path}: {text}"), file=sys.stderr)
     print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)

@@ -21,6 +21,11 @@ class Windowing(Protocol):
     def stride(self) -> int: ...  # noqa: D102
 
 
+def clip_scale(size: tuple[int, int], constants: Clip) -> float:
+    """The factor by which a photo of that height and width is resized for CLIP."""
+    return min(constants.long_side / max(size), constants.short_side / min(size))
+
+
 def resize_for_clip(photo: Photo, constants: Clip) -> Photo:
     """Keeps the aspect: short side to short_side unless the long side would exceed long_side.
 
@@ -31,7 +36,7 @@ def resize_for_clip(photo: Photo, constants: Clip) -> Photo:
         constants: the bundle's.
     """
     height, width = photo.shape[:2]
-    scale = min(constants.long_side / max(height, width), constants.short_side / min(height, width))
+    scale = clip_scale((height, width), constants)
     size = (max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5)))
     return cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 

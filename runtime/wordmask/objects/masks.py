@@ -23,23 +23,26 @@ Box = tuple[int, int, int, int]
 def drop_duplicates(
     low_res: Floats,
     class_index: NDArray[np.int64],
-    confidence: Floats,
+    priority: NDArray[np.floating],
     size: tuple[int, int],
     iou_threshold: float,
     *,
+    across_classes_iou: float = 1.0,
     mask_threshold: float = 0.0,
 ) -> NDArray[np.int64]:
-    """Keeps one of several masks of a class that cover the same pixels, and drops empty masks.
+    """Keeps one of several masks that cover the same pixels, and drops empty masks.
 
-    Within a class the masks are taken by falling confidence (the lower index first where equal); one is dropped if its
-    IoU with any kept one is above the threshold. The IoU is that of the masks at the photo's size.
+    The masks are taken by falling priority (the lower index first where equal); one is dropped if its IoU with any kept
+    one is above the threshold for two masks of a class, or of two classes. The IoU is that of the masks at the photo's
+    size.
 
     Args:
         low_res: f32 (N, h, w), SAM2's logits, finite.
         class_index: i64 (N,).
-        confidence: f32 (N,), CLIP's confidence in the region.
+        priority: (N,), such as the scores.
         size: (H, W) of the photo.
-        iou_threshold: 0 to 1.
+        iou_threshold: for two masks of one class, 0 to 1.
+        across_classes_iou: for two masks of different classes; 1 drops none.
         mask_threshold: a pixel is in the mask if its upsampled logit is above this.
 
     Returns:
@@ -58,16 +61,18 @@ def drop_duplicates(
         return iou(one, other)
 
     kept = []
-    order = np.argsort(-confidence, kind="stable").tolist()
+    order = np.argsort(-priority, kind="stable").tolist()
     open_ = [i for i in order if bounds.most[i] > 0 and (bounds.least[i] > 0 or full(i) is not None)]
     while open_:
         best, *open_ = open_
         kept.append(best)
-        rivals = [i for i in open_ if class_index[i] == class_index[best]]
+        own = [i for i in open_ if class_index[i] == class_index[best]]
+        others = [i for i in open_ if class_index[i] != class_index[best]] if across_classes_iou < 1 else []
         doubles = {
             i
-            for i, at_least, at_most in bounds.iou(best, rivals, iou_threshold)
-            if at_least > iou_threshold or (at_most > iou_threshold and overlap(best, i) > iou_threshold)
+            for rivals, most in ((own, iou_threshold), (others, across_classes_iou))
+            for i, at_least, at_most in bounds.iou(best, rivals, most)
+            if at_least > most or (at_most > most and overlap(best, i) > most)
         }
         open_ = [i for i in open_ if i not in doubles]
     return np.sort(np.array(kept, dtype=np.int64))

@@ -19,7 +19,7 @@ def extract_prompts(
 ) -> list[Prompt]:
     """Finds the regions of every class and the points that stand for them.
 
-    A region is a 4-connected set of at least options.min_region_size pixels of one class, each with a confidence above
+    A region is a 4-connected set of at least options.min_region_size pixels (None: 100) of one class, each above
     options.min_confidence. Its first positive point is its centroid, rounded, if that lies in the region, else the
     pixel farthest from its border (the photo's edge is one). Further positive points (points_per_region) are spread
     farthest first over the pixels whose border distance is at least half the region's largest; fewer where there are

@@ -15,6 +15,7 @@ from wordmask.arrays import BoolMask, Floats
 from wordmask.types import Options
 
 Integers = NDArray[np.int64]
+REGION_SIZE = 100  # pixels of the photo: of the smallest region, where nobody chose
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Regions:
 
 
 def find_regions(class_map: NDArray[np.integer], confidence: Floats, n_classes: int, options: Options) -> Regions:
-    """The regions of at least options.min_region_size pixels, by class, within a class by falling size.
+    """The regions of at least options.min_region_size (or REGION_SIZE) pixels, by class, then by falling size.
 
     Args:
         class_map: integers (H, W), see wordmask.objects.prompts.extract_prompts.
@@ -65,7 +66,7 @@ def find_regions(class_map: NDArray[np.integer], confidence: Floats, n_classes: 
 
     label = labels.ravel()[starts]
     size = np.bincount(root, weights=lengths, minlength=len(root))
-    found = np.flatnonzero((size >= options.min_region_size) & (label > 0))
+    found = np.flatnonzero((size >= (options.min_region_size or REGION_SIZE)) & (label > 0))
     found = found[np.lexsort((found, -size[found], label[found]))]  # in the order of their prompts
     region_of_root = np.full(len(root), -1)
     region_of_root[found] = np.arange(len(found))

@@ -95,7 +95,7 @@ class Work:
         said = [f"{job.path}: {note}" for note in photo.notes]
         if not result.instances:
             options = self.options
-            reason = nothing_found(result, options.min_confidence, options.min_region_size)
+            reason = nothing_found(result, options)
             said.append(f"{job.path}: {reason}")
         confidence = [round(c, 4) for c in result.word_confidence]
         row = {

@@ -131,7 +131,7 @@ def answer(
 
 
 def _report(result: Segmentation, notes: tuple[str, ...], options: Options) -> Mapping[str, Any]:
-    nothing = [] if result.instances else [nothing_found(result, options.min_confidence, options.min_region_size)]
+    nothing = [] if result.instances else [nothing_found(result, options)]
     confidence = (round(value, 4) for value in result.word_confidence)
     return {
         "notes": [*notes, *nothing],
