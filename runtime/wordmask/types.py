@@ -68,7 +68,7 @@ class Options:
     across_words_iou: float = 0.5
     min_score: float = 0.26
     mask_pieces: Literal["prompted", "all"] = "prompted"
-    points_per_region: int = 3
+    points_per_region: int = 1
     negative_points: int = 0
     negative_min_confidence: float = 0.8
     boxes: bool = False

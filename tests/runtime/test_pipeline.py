@@ -19,7 +19,8 @@ WORDS = ["cat", "cup, mug", "truck", "spoon"]
 
 def low(photo, **settings):
     """Options that let something through: random weights are sure of nothing, and their class maps are ragged."""
-    return Options(**{"min_confidence": 0.0, "min_region_size": max(1, photo.size // 600), **settings})
+    unchecked = {"min_score": 0.0, "mask_pieces": "all", "across_words_iou": 1.0, "points_per_region": 1}
+    return Options(**{"min_confidence": 0.0, "min_region_size": max(1, photo.size // 600), **unchecked, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_the_result_is_consistent(segmenter, photo):
         x0, y0, x1, y1 = instance.box
         assert instance.area == mask.sum() == mask[y0:y1, x0:x1].sum() > 0
         assert instance.word == result.words[instance.class_index]
-        assert instance.score == pytest.approx(instance.clip_confidence * instance.sam_iou)
+        assert instance.score == pytest.approx(instance.agreement * instance.sam_iou)
         painted[mask] = instance.class_index + 1
     np.testing.assert_array_equal(result.semantic, painted)
     assert {"decode", "words", "clip", "loftup", "sam2_encoder", "sam2_decoder", "masks"} <= set(result.seconds)

@@ -75,7 +75,16 @@ class LoftUpSCLIPSegmentor:
         """
         self.use_loftup, self.use_sam, self.use_pamr, self.verbose = use_loftup, use_sam, use_pamr, verbose
         self.segmenter = shared_segmenter(bundle, device)
-        self.options = Options(use_loftup=use_loftup, upsample="full", pamr=use_pamr)
+        # the thresholds of the PyTorch script, which did not check masks against the class map
+        self.options = Options(
+            use_loftup=use_loftup,
+            upsample="full",
+            pamr=use_pamr,
+            min_region_size=100,
+            across_words_iou=1.0,
+            min_score=0.0,
+            mask_pieces="all",
+        )
         self._check(loftup_model_name)
         self._say(f"{self.segmenter.bundle.folder} on {device}, {'LoftUp' if use_loftup else 'bilinear upsampling'}")
 

@@ -93,8 +93,10 @@ def summary_html(answer: Answer, options: Options) -> str:
     else:
         best = sorted(zip(result.word_confidence, result.words, strict=True), reverse=True)[:5]
         surest = ", ".join(f"{word} {confidence:.2f}" for confidence, word in best)
-        asked = f"a region of {options.min_region_size} pixels above {options.min_confidence:g}"
-        lines = [f"<b>Nothing found</b>: no word has {asked}.<small>most confident: {escape(surest)}</small>"]
+        asked = f"no word has a region above {options.min_confidence:g} that is large enough"
+        if result.prompt_count:
+            asked = f"no mask has a score of {options.min_score:g}"
+        lines = [f"<b>Nothing found</b>: {asked}.<small>most confident: {escape(surest)}</small>"]
     return "".join(f"<p>{line}</p>" for line in (*lines, *map(escape, answer.notes)))
 
 
@@ -118,7 +120,8 @@ def chosen_html(result: Segmentation, instance: Instance | None, x: int, y: int)
     x0, y0, x1, y1 = instance.box
     points = zip(instance.points.tolist(), instance.labels.tolist(), strict=True)
     rows = {
-        "score": f"{instance.score:.3f} = {instance.clip_confidence:.3f} (CLIP) × {instance.sam_iou:.3f} (SAM2)",
+        "score": f"{instance.score:.3f} = {instance.agreement:.3f} (agreement) × {instance.sam_iou:.3f} (SAM2)",
+        "region": f"{instance.clip_confidence:.3f} (CLIP)",
         "prompt": ", ".join(f"({x:.0f}, {y:.0f}) {_KINDS[label]}" for (x, y), label in points),
         "box": f"({x0}, {y0}) to ({x1}, {y1})",
         "area": f"{instance.area:,} pixels",

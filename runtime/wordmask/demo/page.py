@@ -127,7 +127,9 @@ def _sliders() -> tuple[gr.Slider, gr.Slider, gr.Slider]:
     options = Options()
     return (
         gr.Slider(0, 1, options.min_confidence, step=0.01, label="Confidence", info=CONFIDENCE, elem_id="confidence"),
-        gr.Slider(1, 5000, options.min_region_size, step=1, label="Region size", info=REGION_SIZE, elem_id="region"),
+        gr.Slider(
+            0, 5000, options.min_region_size or 0, step=1, label="Region size", info=REGION_SIZE, elem_id="region"
+        ),
         gr.Slider(0, 1, options.iou_threshold, step=0.01, label="IoU", info=IOU, elem_id="iou"),
     )
 

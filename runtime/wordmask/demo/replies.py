@@ -38,7 +38,7 @@ class Asked:
         photo: the uploaded file's path; None where there is none.
         words: as typed.
         min_confidence: this and the next three as in Options.
-        min_region_size: pixels.
+        min_region_size: pixels; 0 goes by the photo's size.
         iou_threshold: 0 to 1.
         use_loftup: whether to upsample with LoftUp.
         view: one of answers.VIEWS.
@@ -58,7 +58,7 @@ class Asked:
         return Options(
             use_loftup=self.use_loftup,
             min_confidence=self.min_confidence,
-            min_region_size=self.min_region_size,
+            min_region_size=self.min_region_size or None,
             iou_threshold=self.iou_threshold,
         )
 

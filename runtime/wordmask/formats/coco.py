@@ -26,6 +26,7 @@ def coco_annotation(instance: Instance) -> dict[str, Any]:
         "score": round(instance.score, 6),
         "clip_confidence": round(instance.clip_confidence, 6),
         "sam_iou": round(instance.sam_iou, 6),
+        "agreement": round(instance.agreement, 6),
         "points": [[round(float(x), 2), round(float(y), 2)] for x, y in instance.points],
         "point_labels": instance.labels.tolist(),
     }

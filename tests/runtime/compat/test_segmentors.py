@@ -47,8 +47,9 @@ def predicted(segmentor, photo):
 
 @pytest.fixture(scope="module")
 def expected(segmentor, photo):
-    """The same by the one call that new code makes."""
-    return segmentor.segmenter(photo, WORDS, background=(), options=Options(upsample="full"))
+    """The same by the one call that new code makes, without what the PyTorch script does not check."""
+    options = Options(upsample="full", min_region_size=100, mask_pieces="all", min_score=0.0, across_words_iou=1.0)
+    return segmentor.segmenter(photo, WORDS, background=(), options=options)
 
 
 def softmax(logits):

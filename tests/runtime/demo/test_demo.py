@@ -215,7 +215,7 @@ def test_a_click_tells_word_score_and_prompt(workbench, asked):
     instance = next(each for each in json.loads(shown.files["04.json"])["annotations"] if each["category_id"] == 1)
     ((x, y),) = instance["points"]
     assert "orange zigzag" in shown.chosen
-    assert f"{instance['score']:.3f} = {instance['clip_confidence']:.3f} (CLIP)" in shown.chosen
+    assert f"{instance['score']:.3f} = {instance['agreement']:.3f} (agreement)" in shown.chosen
     assert f"({x:.0f}, {y:.0f}) inside" in shown.chosen
     assert shown.picture != reply(workbench, asked).picture
 

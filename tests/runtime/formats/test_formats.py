@@ -16,26 +16,27 @@ from wordmask.formats import pictures
 from wordmask.formats.explanation import nothing_found
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.files import write_bytes, write_files
-from wordmask.types import Segmentation
+from wordmask.types import Options, Segmentation
 
 
-def result(dense, confidence, best=(0.9, 0.2)):
+def result(dense, confidence, best=(0.9, 0.2), prompts=0):
     dense = np.array([dense], np.uint16)
     confidence = np.array([confidence], np.float32)
-    return Segmentation(("cat", "cup"), np.zeros_like(dense), dense, confidence, (), best, 0, {})
+    return Segmentation(("cat", "cup"), np.zeros_like(dense), dense, confidence, (), best, prompts, {})
 
 
 @pytest.mark.parametrize(
-    ("dense", "confidence", "best", "hint"),
+    ("dense", "confidence", "best", "prompts", "hint"),
     [
-        ([0, 0], [0.9, 0.9], (0.05, 0.2), "--min-confidence is 0.7"),
-        ([0, 0], [0.95, 0.95], (0.8, 0.2), "words of the --background are more probable there"),
-        ([1, 0], [0.9, 0.9], (0.9, 0.2), "no region above --min-confidence 0.7 has --min-region-size 100 pixels"),
+        ([0, 0], [0.9, 0.9], (0.05, 0.2), 0, "--min-confidence is 0.7"),
+        ([0, 0], [0.95, 0.95], (0.8, 0.2), 0, "words of the --background are more probable there"),
+        ([1, 0], [0.9, 0.9], (0.9, 0.2), 0, "no region above --min-confidence 0.7 has --min-region-size 100 pixels"),
+        ([1, 0], [0.9, 0.9], (0.9, 0.2), 2, "no mask agrees with its word as much as --min-score 0.26 asks"),
     ],
-    ids=["unsure", "background", "small"],
+    ids=["unsure", "background", "small", "disagreeing"],
 )
-def test_nothing_found_names_the_option_in_the_way(dense, confidence, best, hint):
-    text = nothing_found(result(dense, confidence, best), 0.7, 100)
+def test_nothing_found_names_the_option_in_the_way(dense, confidence, best, prompts, hint):
+    text = nothing_found(result(dense, confidence, best, prompts), Options(min_region_size=100))
     assert hint in text
     assert f"{max(best):.2f}" in text
 
