@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs `wordmask compare`; gives the exit status."""
-    from wordmask.outputs.files import write_bytes
+    from wordmask.files import write_bytes
     from wordmask.photo.reading import decode
     from wordmask.pipeline import Segmenter
     from wordmask.text.word_lists import background_words, class_lines

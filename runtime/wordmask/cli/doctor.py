@@ -23,6 +23,7 @@ from wordmask.bundle.opening import open_any_bundle
 from wordmask.bundle.search import search_path, user_cache
 from wordmask.cli.inspect import FITS, Machine, engines, find_machine
 from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
+from wordmask.terminal import printable
 
 State = Literal["ok", "note", "warning", "problem"]
 
@@ -79,12 +80,8 @@ def examine() -> Iterator[Finding]:
 def table(findings: list[Finding], broken: bool) -> str:
     """Everything, for people: a line a finding."""
     width = max(len(finding.topic) for finding in findings)
-    lines = [f"{finding.state:<8} {finding.topic:<{width}}  {_one_line(finding.text)}" for finding in findings]
+    lines = [f"{finding.state:<8} {finding.topic:<{width}}  {printable(finding.text)}" for finding in findings]
     return "\n".join([*lines, "", "something is broken: see the problems above" if broken else "all is well"])
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def python() -> Iterator[Finding]:

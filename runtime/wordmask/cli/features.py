@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.cli.printing import printable
+from wordmask.terminal import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +119,7 @@ def _features(featurizer: Featurizer, photo: NDArray[np.uint8], args: argparse.N
 
 def _write(output: Path, job: Job, maps: FeatureMaps, *, one_file: bool) -> None:
     """Writes the features, their picture, or in a folder both."""
-    from wordmask.outputs.files import write_files
+    from wordmask.files import write_files
 
     places = [output] if one_file else [output / f"{job.name}{suffix}" for suffix in SUFFIXES]
     write_files({place: [_npz(maps) if place.suffix == ".npz" else _png(maps)] for place in places})

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from wordmask.bundle.domains import DOMAINS
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
-from wordmask.cli.printing import printable
 from wordmask.cli.run_on_ray import RAY_GRACE, add_ray_arguments, check_ray_arguments, ray_head, run_ray
 from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
 from wordmask.outputs.layout import REPORT
 from wordmask.photo.url import parse_place
 from wordmask.run.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
+from wordmask.terminal import printable
 from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.cli.printing import printable
+from wordmask.terminal import printable
 
 if TYPE_CHECKING:
     from wordmask.photo.job import Job
@@ -36,10 +36,10 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     from PIL import Image
 
     from wordmask.errors import PhotoError
+    from wordmask.files import write_bytes
     from wordmask.formats import pictures
     from wordmask.formats.explanation import nothing_found
     from wordmask.formats.overlay import draw
-    from wordmask.outputs.files import write_bytes
     from wordmask.run.find_photos import load_unchanged
     from wordmask.timing import Clock
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +16,8 @@ from wordmask.convert.photo_files import PhotoFiles, Placing
 from wordmask.convert.voc import CvatWriter, VocWriter
 from wordmask.convert.yolo import YoloWriter
 from wordmask.errors import ConversionError, OutputError
+from wordmask.files import atomic_folder
 from wordmask.formats.json import json_bytes
-from wordmask.outputs.files import TEMPORARY
 from wordmask.outputs.finished_run import FinishedRun, RunPhoto
 
 MARK = ".wordmask-convert.json"  # in every converted folder: what may be replaced with --force
@@ -89,15 +87,10 @@ def convert(
         tell(f"{run.failed} of {run.failed + run.photos} photos failed in the run and have nothing to convert")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
-        try:
+        with atomic_folder(target, replace=True) as folder:
             converted = _write(run, WRITERS[kind](folder, run.words, PhotoFiles(placing)), tell, progress)
             mark = {"format": kind, "photos": converted.photos, "objects": converted.objects}
             write(folder / MARK, json_bytes(mark))
-            folder.chmod(0o755)
-            _take_place(folder, target)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return converted
@@ -127,13 +120,3 @@ def _check_target(target: Path, *, force: bool) -> None:
         raise ConversionError(f"{target} holds what wordmask convert did not write: give another --output")
     if not force:
         raise ConversionError(f"{target} exists: give another --output, or --force to replace it")
-
-
-def _take_place(folder: Path, target: Path) -> None:
-    if target.exists():
-        earlier = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
-        target.rename(earlier / target.name)
-        folder.rename(target)
-        shutil.rmtree(earlier)
-    else:
-        folder.rename(target)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wordmask.outputs.files import write_bytes
+from wordmask.files import write_bytes
 from wordmask.outputs.layout import JOURNAL
 from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.photo.job import stamp

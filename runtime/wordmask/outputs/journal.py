@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from wordmask.errors import OutputError
+from wordmask.files import write_files
 from wordmask.formats.json import json_bytes
-from wordmask.outputs.files import write_files
 from wordmask.outputs.names import LONGEST
 from wordmask.photo.job import Job, Stamp
 

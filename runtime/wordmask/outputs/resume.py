@@ -12,6 +12,7 @@ from wordmask.outputs.journal import Entry, Journal
 from wordmask.outputs.layout import FILES, JOURNAL, TOTALS, places
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
+from wordmask.terminal import printable
 
 FREE = {"photos", "threads", "in_flight", "report"}  # settings that may differ: they change no photo's result
 QUARANTINE = 2  # deaths of the process at work on a photo
@@ -108,9 +109,7 @@ def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    if not text.isprintable():
-        text = json.dumps(value)
+    text = printable(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wordmask.errors import OutputError
-from wordmask.outputs.files import TEMPORARY, write_files
+from wordmask.files import TEMPORARY, write_files
 
 
 class Store(Protocol):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
+from wordmask.files import write_files
 from wordmask.formats.palette import class_colour, edge_colour, voc_palette
 from wordmask.formats.pictures import encode
-from wordmask.outputs.files import write_files
 from wordmask.outputs.layout import REPORT_PICTURES, places
 from wordmask.photo.reading import load
 from wordmask.report.svg_outlines import GRID, Contour

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wordmask.outputs.files import write_bytes
+from wordmask.files import write_bytes
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import REPORT
 from wordmask.photo.job import Job

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from wordmask.cli.main import main
-from wordmask.cli.printing import printable
+from wordmask.files import TEMPORARY
 from wordmask.formats.palette import voc_palette
-from wordmask.outputs.files import TEMPORARY
 from wordmask.rle import RLE
 from wordmask.rle import decode as decode_rle
 from wordmask.run.find_photos import find_photos
+from wordmask.terminal import printable
 
 
 def run(bundle, out, *arguments, words=("cat", "cup, mug")):

@@ -17,7 +17,7 @@ import pytest
 
 from folder_runs import command, results, rows, run, start, statuses
 from stub_segmenter import Trouble, write_photos
-from wordmask.outputs.files import TEMPORARY
+from wordmask.files import TEMPORARY
 from wordmask.run import supervisor
 
 SUPPORT = str(Path(__file__).parents[2] / "support")

@@ -12,7 +12,7 @@ from PIL import Image
 from folder_runs import results, rows, run, statuses
 from stub_segmenter import StubSegmenter, write_photos
 from wordmask.errors import OutputError, ResumeError
-from wordmask.outputs.files import TEMPORARY
+from wordmask.files import TEMPORARY
 from wordmask.outputs.lock import run_lock
 from wordmask.run.execution import StoppedError
 from wordmask.run.photo_work import Writing
