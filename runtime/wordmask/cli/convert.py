@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             target,
             placing=placing,
             force=args.force,
-            tell=lambda text: tqdm.write(printable(text), file=sys.stderr),
+            log=lambda text: tqdm.write(printable(text), file=sys.stderr),
             progress=lambda done: bar.update(done - bar.n),
         )
     print(printable(f"{converted.photos} photos, {converted.objects} objects: {target}"), flush=True)

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wordmask.bundle.domains import TRAINED_ON
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.opening import open_any_bundle
 from wordmask.bundle.search import search_path, user_cache
@@ -195,7 +196,7 @@ def bundle(folder: Path, machine: Machine) -> Iterator[Finding]:
     except WordmaskError as error:
         yield Finding("bundle", "problem", str(error))
         return
-    about = f"bundle {manifest.bundle_id}, {manifest.precision}, knows {manifest.domain}; its files are whole"
+    about = f"bundle {manifest.bundle_id}, {manifest.precision}, {TRAINED_ON[manifest.domain]}; its files are whole"
     yield Finding("bundle", "ok", f"{folder}: {about}")
     for engine in engines(folder, manifest, machine):
         refused = engine.state.startswith(("refused", "unusable"))

@@ -50,10 +50,10 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
         return SOME_PHOTOS_FAILED
     result = segmenter.segment(photo.pixels, queries, options, Clock())
     write_bytes(args.output, pictures.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
-    said = list(photo.notes)
+    messages = list(photo.notes)
     if not result.instances:
-        said.append(nothing_found(result, options.min_confidence, options.min_region_size))
-    for text in said:
+        messages.append(nothing_found(result, options.min_confidence, options.min_region_size))
+    for text in messages:
         print(printable(f"{job.path}: {text}"), file=sys.stderr)
     print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)
     return OK

@@ -77,15 +77,15 @@ class Reply:
 
 
 def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None = None) -> Reply:
-    """Answers.
+    """Answers a request.
 
     Args:
         workbench: segments.
-        asked: what the controls say.
+        asked: the controls' values.
         click: x and y in pixels of the reply's picture, where it was clicked.
 
     Returns:
-        What to show; a photo or words that cannot be used give a reply that says so.
+        What to show; if a photo or words cannot be used, a message.
     """
     if asked.photo is None:
         return Reply(None, HINT)
@@ -95,7 +95,7 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
             return Reply(_shown(workbench.photo(path)), HINT)
         answer = workbench.segment(path, words_of(asked.words), asked.options)
     except (WordmaskError, ValueError) as error:
-        text = str(error).replace(repr(str(path)), path.name)  # where the server keeps it is nobody's business
+        text = str(error).replace(repr(str(path)), path.name)  # the server's path is private
         return Reply(None, problem_html(text))
     except Exception as error:
         if not is_out_of_memory(error):
