@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.terminal import printable
+from wordmask.formats.terminal import printable
 
 if TYPE_CHECKING:
     from wordmask.convert.photo_files import Placing

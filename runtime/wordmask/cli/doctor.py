@@ -24,7 +24,7 @@ from wordmask.bundle.opening import open_any_bundle
 from wordmask.bundle.search import search_path, user_cache
 from wordmask.cli.inspect import FITS, Machine, engines, find_machine
 from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
-from wordmask.terminal import printable
+from wordmask.formats.terminal import printable
 
 State = Literal["ok", "note", "warning", "problem"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wordmask.cli.arguments import add_bundle, add_device
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.terminal import printable
+from wordmask.formats.terminal import printable
 
 if TYPE_CHECKING:
     import numpy as np

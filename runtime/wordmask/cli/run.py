@@ -17,11 +17,11 @@ from wordmask.cli.arguments import add_background, add_bundle, add_device, add_o
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
 from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, RayCommand, add_ray_arguments, check_ray_arguments
 from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
+from wordmask.formats.terminal import printable
 from wordmask.options import OPTIONS
 from wordmask.outputs.layout import REPORT
 from wordmask.photo.url import parse_place
 from wordmask.run.supervisor import SHUTDOWN_TIMEOUT, Interrupted, is_restarted_worker, is_worker, listen_to_supervisor
-from wordmask.terminal import printable
 from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask.errors import OutputError, ResumeError
+from wordmask.formats.terminal import printable
 from wordmask.outputs.journal import Entry, Journal
 from wordmask.outputs.layout import FILES, JOURNAL, TOTALS, output_paths
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
-from wordmask.terminal import printable
 
 RESUME_MAY_DIFFER = {"photos", "threads", "in_flight", "report"}  # settings that change no photo's result
 QUARANTINE = 2  # processes that died at work on a photo

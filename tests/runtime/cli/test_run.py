@@ -17,10 +17,10 @@ from PIL import Image
 from wordmask.cli.main import main
 from wordmask.files import TEMPORARY
 from wordmask.formats.palette import voc_palette
+from wordmask.formats.terminal import printable
 from wordmask.rle import RLE
 from wordmask.rle import decode as decode_rle
 from wordmask.run.find_photos import find_photos
-from wordmask.terminal import printable
 
 
 def run(bundle, out, *arguments, words=("cat", "cup, mug")):
