@@ -47,7 +47,7 @@ class Line:
     seconds: float
 
 
-def tell(text: str) -> None:
+def log(text: str) -> None:
     """Progress goes to stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
@@ -61,7 +61,7 @@ def build(
     half_weights: bool = False,
     domain: Domain = "photos",
     force: bool = False,
-    report: Callable[[str], None] = tell,
+    report: Callable[[str], None] = log,
 ) -> Manifest:
     """Builds a bundle in the folder `out`.
 
@@ -76,7 +76,7 @@ def build(
         half_weights: round the weights to half precision and store them so; the arithmetic is that of `precision`.
         domain: what the weights were trained on; random ones know nothing whatever this says.
         force: replaces a bundle that stands there.
-        report: is told of progress, and of the summary at the end.
+        report: takes messages about the progress, and the summary.
 
     Raises:
         TargetError: something stands at `out` that must not be replaced.
@@ -109,7 +109,7 @@ def write_bundle(
         out: the bundle's folder.
         make: writes the graphs into a folder; gives the manifest without parity figures, and the summary's lines.
         force: replaces a bundle that stands there.
-        report: is told of the summary.
+        report: takes the summary.
 
     Returns:
         The manifest as it was written.

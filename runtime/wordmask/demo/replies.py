@@ -101,15 +101,15 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
         if not is_out_of_memory(error):
             raise
         return Reply(None, problem_html("there is not enough memory for this photo: take a smaller one"))
-    chosen, told = None, CLICK
+    chosen, details = None, CLICK
     if click is not None:
         x, y = _pixel(click, answer.photo.shape)
         chosen = topmost(answer.result, x, y)
-        told = chosen_html(answer.result, chosen, x, y)
+        details = chosen_html(answer.result, chosen, x, y)
     return Reply(
         _shown(picture(answer, asked.view, chosen)),
         summary_html(answer, asked.options),
-        told,
+        details,
         files(answer, path.name, path.stem),
     )
 

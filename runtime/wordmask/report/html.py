@@ -155,13 +155,15 @@ def _choice(name: str, label: str, options: Iterable[tuple[str, str]]) -> str:
 def _card(number: int, photo: ReportPhoto, words: Sequence[str]) -> str:
     name = escape(photo.row.name)
     counts = Counter(words[found.class_index] for found in photo.objects)
-    told = ", ".join(f"{count} {word}" if count > 1 else word for word, count in counts.items()) or "nothing found"
+    found_words = (
+        ", ".join(f"{count} {word}" if count > 1 else word for word, count in counts.items()) or "nothing found"
+    )
     kind = "card-photo failed" if photo.failed else "card-photo"
     if "thumbs" in photo.pictures:
         picture = f'<img src="{escape(photo.pictures["thumbs"])}" alt="" loading="lazy" decoding="async">'
     else:
         picture = f'<span class="blank">{escape(photo.row.status if photo.failed else "no picture")}</span>'
-    note = photo.row.error if isinstance(photo.row, FailedRow) else told
+    note = photo.row.error if isinstance(photo.row, FailedRow) else found_words
     return (
         f'<a class="{kind}" href="#photo-{number + 1}">{picture}<b title="{name}">{name}</b>'
         f"<small>{escape(note)}</small></a>\n"
@@ -172,11 +174,11 @@ def _settings(run: Run) -> Iterator[str]:
     yield f"bundle: {run.summary['bundle']['id']} ({run.summary['bundle']['precision']})"
     for name, value in run.summary["settings"].items():
         if name != "photos":
-            shown = ", ".join(map(_said, value)) if isinstance(value, list) else _said(value)
+            shown = ", ".join(map(_shown, value)) if isinstance(value, list) else _shown(value)
             yield f"{name.replace('_', ' ')}: {shown}"
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, list):
         return " / ".join(map(str, value))
     return {"None": "default", "True": "yes", "False": "no"}.get(str(value), str(value))
