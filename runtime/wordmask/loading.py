@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from wordmask.backends import Graph
 from wordmask.backends.device import parse_device
@@ -16,6 +16,8 @@ from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.opening import Bundle
 from wordmask.dense.device_classmap import load_class_map
 from wordmask.dense.loftup import Tiling
+from wordmask.errors import BundleError
+from wordmask.types import Options
 
 if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision
@@ -54,6 +56,23 @@ class LoadedGraphs:
     def tiling(self, windows: int) -> Tiling:
         """The tiles LoftUp takes, of as many windows at once where a GPU runs it."""
         return Tiling(CPU_TILE, 1) if self.loftup_on_cpu else Tiling(GPU_TILE, windows)
+
+
+def uses_loftup(bundle: Bundle, options: Options) -> bool:
+    """Whether LoftUp upsamples the features with these options.
+
+    Raises:
+        BundleError: the options ask for LoftUp, and the bundle has none.
+    """
+    has = bundle.manifest.loftup is not None
+    if options.use_loftup and not has:
+        raise BundleError(f"{bundle.folder}: the bundle was built without LoftUp; use --no-loftup")
+    return has if options.use_loftup is None else options.use_loftup
+
+
+def upsampling(options: Options, *, on_cpu: bool) -> Literal["full", "selective"]:
+    """Where LoftUp is evaluated with these options, on a CPU or a GPU."""
+    return options.upsample or ("selective" if on_cpu else "full")
 
 
 def load_graphs(

@@ -18,7 +18,6 @@ from wordmask.backends.lazy import LateGraph
 from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest import Clip, Manifest
 from wordmask.bundle.opening import Bundle, open_bundle
-from wordmask.bundle.search import user_cache
 from wordmask.dense.branch import DenseBranch, Upsampler
 from wordmask.dense.classmap import ClassMap, classify, join
 from wordmask.dense.device_classmap import MAX_CLASSES, classify_on_device
@@ -27,7 +26,7 @@ from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
 from wordmask.dense.windows import resize_for_clip
 from wordmask.errors import BundleError
-from wordmask.loading import LoadedGraphs, load_graphs
+from wordmask.loading import LoadedGraphs, load_graphs, upsampling, uses_loftup
 from wordmask.memory import with_less
 from wordmask.objects.instances import make_instances
 from wordmask.objects.masks import paint
@@ -111,10 +110,7 @@ class Segmenter:
     def _take(self, loaded: LoadedGraphs, threads: int | None) -> None:
         self._loaded, self._graphs, self._threads = loaded, loaded.graphs, threads or default_threads()
         self._pamr = LateGraph(partial(load_pamr, self._threads))
-        manifest = self.manifest
-        merges = self.bundle.path(manifest.clip.merges).absolute()  # it is read later, maybe from another folder
-        cache = user_cache() / "words" / manifest.bundle_id
-        self._embedder = WordEmbedder(self._graphs["clip_text"], merges, manifest.clip, cache)
+        self._embedder = WordEmbedder.of_bundle(self.bundle, self._graphs["clip_text"])
 
     @property
     def manifest(self) -> Manifest:
@@ -159,10 +155,7 @@ class Segmenter:
 
         Words that this bundle embedded before come from memory or from the cache on disk.
         """
-        classes = [*vocabulary.classes, vocabulary.background] if vocabulary.background else list(vocabulary.classes)
-        words = [word for synonyms in classes for word in synonyms]
-        starts = np.cumsum([0, *(len(synonyms) for synonyms in classes[:-1])])
-        return Queries(vocabulary, self._embedder(words), tuple(starts.tolist()))
+        return self._embedder.embed(vocabulary)
 
     def segment(
         self,
@@ -343,7 +336,7 @@ class Segmenter:
 
     def upsample(self, options: Options) -> Literal["full", "selective"]:
         """Where LoftUp is evaluated with these options, if it is."""
-        return options.upsample or ("selective" if self._loaded.loftup_on_cpu else "full")
+        return upsampling(options, on_cpu=self._loaded.loftup_on_cpu)
 
     def uses_loftup(self, options: Options) -> bool:
         """Whether LoftUp will run with these options.
@@ -351,10 +344,7 @@ class Segmenter:
         Raises:
             BundleError: it was asked for and the bundle has none.
         """
-        has = self.manifest.loftup is not None
-        if options.use_loftup and not has:
-            raise BundleError(f"{self.bundle.folder}: the bundle was built without LoftUp; use --no-loftup")
-        return has if options.use_loftup is None else options.use_loftup
+        return uses_loftup(self.bundle, options)
 
     def features(self, photo: Photo, clock: Clock) -> Floats:
         """LoftUp's features of every pixel, at the size in which CLIP sees the photo.

@@ -17,6 +17,7 @@ import numpy as np
 from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.photo.job import Job, stamp
 from wordmask.run.local import run_folder
+from wordmask.run.request import RunRequest
 from wordmask.text.word_lists import default_background
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.gpu_check.plan import Settings, Variant
@@ -74,9 +75,8 @@ def run(engine: Engine, photos: Sequence[Path], out: Path, in_flight: int) -> di
     processor = time.process_time()
     with GpuWatch() as watch:
         start = time.perf_counter()
-        totals = run_folder(
-            engine.segmenter, jobs, engine.queries, engine.setup.options, out, restart=True, in_flight=in_flight
-        )
+        request = RunRequest(jobs, engine.queries, out, engine.setup.options, restart=True, in_flight=in_flight)
+        totals = run_folder(engine.segmenter, request)
         seconds = time.perf_counter() - start
     return {
         "photos_per_second": len(photos) / seconds,

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.files import write_bytes, write_files
 from wordmask.formats import pictures
 from wordmask.formats.coco import coco_annotation, coco_document, coco_image
 from wordmask.objects.prompts import extract_prompts
-from wordmask.outputs.files import write_bytes, write_files
 from wordmask.photo.reading import decode
 from wordmask.timing import Clock
 from wordmask.types import Prompt

@@ -30,6 +30,7 @@ from wordmask.photo.job import Job, stamp
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.run.local import run_folder
+from wordmask.run.request import RunRequest
 from wordmask.timing import Clock
 from wordmask.types import EncodedPhoto, Options, Prompt
 from wordmask_bench.speed.side import Photo, Setup, Stage, Windows, grid_prompts, one_window, random_tiles, repeated
@@ -78,7 +79,8 @@ class Engine:
 
     def _run(self, paths: Sequence[Path], out: Path) -> dict[str, float]:
         jobs = [Job(path, str(number), number + 1, stamp(path)) for number, path in enumerate(paths)]
-        totals = run_folder(self.segmenter, jobs, self.queries, self.setup.options, out, restart=True)
+        request = RunRequest(jobs, self.queries, out, self.setup.options, restart=True)
+        totals = run_folder(self.segmenter, request)
         return {stage: sum(seconds) for stage, seconds in totals.seconds.items()}
 
     def prompts(self, path: Path) -> list[Prompt]:

@@ -20,9 +20,10 @@ from typing import Any
 
 from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import find_photos
-from wordmask.run.local import IN_FLIGHT, run_folder
+from wordmask.run.local import run_folder
+from wordmask.run.request import IN_FLIGHT, RunControl, RunRequest
 from wordmask.text.word_lists import class_lines
-from wordmask.types import Options, Vocabulary
+from wordmask.types import Vocabulary
 
 
 class Clocked:
@@ -58,15 +59,8 @@ def measure(segmenter: Segmenter, images: Sequence[Path], lines: Sequence[str], 
     clocked, memory = Clocked(segmenter), []
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        totals = run_folder(
-            segmenter,
-            jobs,
-            queries,
-            Options(),
-            Path(out),
-            in_flight=in_flight,
-            progress=lambda done: memory.append(_megabytes()),
-        )
+        request = RunRequest(jobs, queries, Path(out), in_flight=in_flight)
+        totals = run_folder(segmenter, request, RunControl(progress=lambda done: memory.append(_megabytes())))
         wall = time.perf_counter() - start
     busy = covered(clocked.spans)
     return {

@@ -34,6 +34,7 @@ from wordmask.photo.job import Job, stamp
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Queries, Segmenter
 from wordmask.run.local import run_folder
+from wordmask.run.request import RunRequest
 from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.speed.side import grid_prompts
@@ -183,7 +184,8 @@ def measure(photo: Path, photos: int) -> dict[str, Any]:
 def _run(segmenter: Segmenter, paths: Sequence[Path], asked: Queries, out: Path, in_flight: int) -> dict[str, Any]:
     jobs = [Job(path, str(number), number + 1, stamp(path)) for number, path in enumerate(paths)]
     processor, start = time.process_time(), time.perf_counter()
-    totals = run_folder(segmenter, jobs, asked, Options(upsample="full"), out, restart=True, in_flight=in_flight)
+    request = RunRequest(jobs, asked, out, Options(upsample="full"), restart=True, in_flight=in_flight)
+    totals = run_folder(segmenter, request)
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
     assert totals.statuses["ok"] == len(paths), totals.statuses
     return {

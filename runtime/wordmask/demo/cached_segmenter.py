@@ -1,4 +1,4 @@
-"""Segments one photo at a time, whoever asks, and repeats no stage whose inputs have not changed.
+"""Segments one photo at a time for all users of the page, and repeats no stage whose inputs have not changed.
 
 Moving a threshold asks SAM2's decoder alone; other words, or LoftUp on or off, need CLIP too; each photo is encoded for
 SAM2 once.
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from wordmask.demo.bounded_cache import Recent
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import PhotoError
+from wordmask.options import OPTIONS
 from wordmask.photo.reading import Photo, load
 from wordmask.pipeline import Segmenter
 from wordmask.timing import Clock
@@ -26,10 +27,6 @@ from wordmask.types import EncodedPhoto, Options, Segmentation, Vocabulary
 
 MOST_BYTES = 1 << 30  # kept between requests: about five photos of 12 megapixels
 MOST_PIXELS = 32_000_000
-AFTER_THE_CLASS_MAP = (
-    *("min_confidence", "min_region_size", "iou_threshold", "points_per_region"),
-    *("negative_points", "negative_min_confidence", "boxes"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +36,8 @@ class Answer:
     Attributes:
         photo: u8 (H, W, 3).
         result: its segmentation.
-        seconds: what each stage took that ran for this answer; none if all was kept.
-        notes: what the decoder said of the file.
+        seconds: of each stage that ran for this answer; empty if all was cached.
+        notes: warnings of the decoder.
     """
 
     photo: NDArray[np.uint8]
@@ -53,7 +50,7 @@ class Workbench:
     """A segmenter for several people. May be called from any thread; they wait for each other."""
 
     def __init__(self, segmenter: Segmenter, background: Sequence[str], *, most_bytes: int = MOST_BYTES) -> None:
-        """Args: background is what takes pixels unseen (see Vocabulary); most_bytes may be kept between requests."""
+        """Args: background words (see Vocabulary); most_bytes is the memory kept between requests."""
         self.segmenter = segmenter
         self._background = tuple(background)
         self._kept = Recent(most_bytes)
@@ -112,9 +109,8 @@ class Workbench:
 
 
 def for_class_map(options: Options) -> Options:
-    """Equal for options that give the same class map: the prompts' and masks' stand at their defaults."""
-    defaults = Options()
-    return replace(options, **{name: getattr(defaults, name) for name in AFTER_THE_CLASS_MAP})
+    """Options with the defaults of those that do not change the class map, so that equal keys share one."""
+    return replace(options, **{name: value for name, (value, info) in OPTIONS.items() if not info.class_map})
 
 
 def _hash(path: Path) -> bytes:

@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from wordmask.arrays import Floats
 from wordmask.backends import Graph
 from wordmask.bundle.manifest import Clip
+from wordmask.bundle.opening import Bundle
+from wordmask.bundle.search import user_cache
+from wordmask.text.queries import Queries
 from wordmask.text.tokenizer import Tokenizer
+from wordmask.types import Vocabulary
 
 BATCH = 64  # prompts a run
 WORDS_AT_ONCE = 256  # all their prompts' embeddings are held; once done they are kept, should the process end
@@ -32,6 +36,20 @@ class WordEmbedder:
         self._constants = constants
         self._cache = cache
         self._known: dict[str, Floats] = {}
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, graph: Graph) -> WordEmbedder:
+        """Of a bundle's text graph, with the user's cache."""
+        manifest = bundle.manifest
+        merges = bundle.path(manifest.clip.merges).absolute()  # it is read later, maybe from another folder
+        return cls(graph, merges, manifest.clip, user_cache() / "words" / manifest.bundle_id)
+
+    def embed(self, vocabulary: Vocabulary) -> Queries:
+        """Embeds a vocabulary, the background last."""
+        classes = [*vocabulary.classes, vocabulary.background] if vocabulary.background else list(vocabulary.classes)
+        words = [word for synonyms in classes for word in synonyms]
+        starts = np.cumsum([0, *(len(synonyms) for synonyms in classes[:-1])])
+        return Queries(vocabulary, self(words), tuple(starts.tolist()))
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

@@ -54,7 +54,7 @@ def graph_config(
 
     Args:
         model: its name on the server.
-        entry: what the manifest says of it.
+        entry: of the manifest.
         backend: what runs it.
         kind: where.
         rows: the most that the server joins in a batch, if the graph batches (see batch_symbol).

@@ -31,7 +31,7 @@ class TritonGraph:
         Args:
             backend: the module triton_python_backend_utils.
             model: its name on the server.
-            entry: what the manifest says of the graph.
+            entry: of the manifest.
             rows: most rows of a request; None if the server does not limit them.
             buckets: of a TensorRT engine; rows are padded and cut to them.
         """
@@ -58,7 +58,7 @@ class TritonGraph:
         """See wordmask.backends.Graph; nothing is kept on a device.
 
         Raises:
-            DeviceError: the server says no, or the graph was cancelled.
+            DeviceError: the server refuses the request, or the graph was cancelled.
             EngineError: the model is an engine that was not built for these sizes.
         """
         arrays = {tensor.name: np.ascontiguousarray(to_host(inputs[tensor.name])) for tensor in self._entry.inputs}

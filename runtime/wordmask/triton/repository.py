@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from wordmask.bundle.manifest import Graph, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME as MANIFEST
 from wordmask.bundle.opening import Bundle
 from wordmask.errors import OutputError
+from wordmask.files import atomic_folder
 from wordmask.loading import STAGES
 from wordmask.text.embedder import BATCH as PROMPTS_OF_WORDS
 from wordmask.triton.config_pbtxt import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
@@ -104,15 +104,10 @@ def write_repository(bundle: Bundle, out: Path, layout: Layout, engines: EngineC
         if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
             raise OutputError(f"{out}: is there already; give a folder that does not exist, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}-part-", dir=out.parent))
-        try:
-            work.chmod(0o755)
+        with atomic_folder(out) as work:
             _write_chain(work, bundle, layout, serving)
             for name, source in sources.items():
                 _write_graph(work, bundle.manifest, layout, source, served[name])
-            work.replace(out)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
