@@ -14,7 +14,6 @@ from wordmask.arrays import BoolMask, Floats
 from wordmask.objects.prompts import extract_prompts
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
-from wordmask.timing import Clock
 from wordmask.types import Options, Segmentation
 
 REACH = 16  # pixels from a border that its band is looked for in: a patch of CLIP
@@ -89,9 +88,9 @@ def compare(segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, op
 
 
 def _side(name: str, segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, options: Options) -> Side:
-    segmenter.segment(photo, queries, options, Clock())
+    segmenter.segment(photo, queries, options)
     begin = time.perf_counter()
-    result = segmenter.segment(photo, queries, options, Clock())
+    result = segmenter.segment(photo, queries, options)
     seconds = time.perf_counter() - begin
     return Side(
         name=name,

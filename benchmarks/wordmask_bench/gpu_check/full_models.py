@@ -8,13 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wordmask.backends import Values
+from wordmask.backends import Values, run_to_host
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
-from wordmask_bench.gpu_check.cases import graphs_of, load_cases
+from wordmask_bench.gpu_check.cases import load_cases
 from wordmask_bench.gpu_check.plan import Settings, Variant
 from wordmask_bench.gpu_check.steps import (
     EXAMPLE_WORDS,
@@ -95,7 +94,7 @@ def _configuration(name: str) -> str | None:
 def against_pytorch(name: str, segmenter: Segmenter, eager: Eager, case: Case, variant: Variant) -> dict[str, Any]:
     """Relative error of each output against PyTorch in fp32, whose rows are fed alone."""
     expected = eager.alone(name, case)
-    found = graphs_of(segmenter)[name].run(case.inputs)
+    found = run_to_host(segmenter.graphs[name], case.inputs)
     figures: dict[str, Any] = {key: relative_error(found[key], value) for key, value in expected.items()}
     worst, limit = max(figures.values()), HALF_LIMIT if variant.half else SINGLE_LIMIT
     if not worst <= limit:
@@ -114,7 +113,7 @@ def time_stage(
     if cases[name].rows < rows:
         raise CheckError(f"{name}: the case has {cases[name].rows} rows, {rows} are to be timed")
     case = cases[name].take(rows)
-    graph, kept = graphs_of(segmenter)[name], tuple(key for key in case.expected if key in MAPS)
+    graph, kept = segmenter.graphs[name], tuple(key for key in case.expected if key in MAPS)
     fed = _resident(segmenter, cases, case)
     contenders: dict[str, Callable[[], object]] = {"engine": lambda: graph.run(fed, keep=kept)}
     for label, side in zip(("pytorch_fp32", "pytorch_autocast"), sides, strict=True):
@@ -130,7 +129,7 @@ def _resident(segmenter: Segmenter, cases: Mapping[str, Case], case: Case) -> Va
     for producer in dict.fromkeys(MAPS[key] for key in fed if key in MAPS):
         names = [key for key in fed if MAPS.get(key) == producer]
         source = cases[producer].take(len(case.inputs[names[0]]))
-        kept = graphs_of(segmenter)[producer].run(source.inputs, keep=tuple(names))
+        kept = segmenter.graphs[producer].run(source.inputs, keep=tuple(names))
         fed |= {key: kept[key] for key in names}
     return fed
 
@@ -157,10 +156,10 @@ def time_photo(path: Path, segmenter: Segmenter, sides: tuple[Eager, Eager], eff
     queries = segmenter.embed(Vocabulary.parse(words))
     options = prompting(path, segmenter, words)
     text = sides[0].chain.embed(words)
-    result = segmenter.segment(decode(path), queries, options, Clock())
+    result = segmenter.segment(decode(path), queries, options)
     eager = sides[0].photo(path, text, options)
     contenders: dict[str, Callable[[], object]] = {
-        "engine": lambda: segmenter.segment(decode(path), queries, options, Clock()),
+        "engine": lambda: segmenter.segment(decode(path), queries, options),
         "pytorch_fp32": lambda: sides[0].photo(path, text, options),
         "pytorch_autocast": lambda: sides[1].photo(path, text, options),
     }
@@ -177,7 +176,7 @@ def prompting(path: Path, segmenter: Segmenter, words: list[str]) -> Options:
     """Options that give the photo some prompts also with random weights: all confidences, the largest regions."""
     photo = decode(path)
     queries = segmenter.embed(Vocabulary.parse(words))
-    dense = segmenter.class_map(photo, queries, Options(upsample="full"), Clock())
+    dense = segmenter.class_map(photo, queries, Options(upsample="full"))
     for size in SIZES:
         options = Options(min_confidence=0.0, min_region_size=size)
         if len(extract_prompts(dense.index, dense.confidence, len(words), options)) >= FEWEST:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from wordmask.objects.masks import upsample
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
 from wordmask.types import Options, Prompt, Vocabulary
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
@@ -148,9 +147,9 @@ def _segment(segmenter: Segmenter, seed: int) -> _Found:
     words = scene_words(scene, seed)
     queries = segmenter.embed(Vocabulary.parse(words))
     start = time.perf_counter()
-    full = segmenter.segment(scene.image, queries, Options(use_loftup=True), Clock())
+    full = segmenter.segment(scene.image, queries, Options(use_loftup=True))
     seconds = time.perf_counter() - start
-    plain = segmenter.class_map(scene.image, queries, Options(use_loftup=False), Clock())
+    plain = segmenter.class_map(scene.image, queries, Options(use_loftup=False))
     names = np.array([len(WORDS), *(WORDS.index(word) for word in words)])  # of 0 none, 1 the first word, ...
     maps = {"bilinear": names[plain.index + 1], "loftup": names[full.dense], "masks": names[full.semantic]}
     return _Found(scene, maps, click_ious(segmenter, scene), full.prompt_count, seconds)

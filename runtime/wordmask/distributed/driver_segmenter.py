@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from wordmask.backends.device import parse_device
-from wordmask.backends.lazy import LateGraph
+from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.load import load_graph
 from wordmask.bundle.opening import open_bundle
 from wordmask.pipeline import Segmenter
@@ -23,6 +23,6 @@ def open_head(name: str | Path | None, *, device: str, upsampler_device: str | N
     """
     bundle, cpu = open_bundle(name), parse_device("cpu")
     places = parse_device(device), parse_device(upsampler_device or device)
-    text = LateGraph(partial(load_graph, bundle, "clip_text", cpu, threads=threads))
+    text = LazyGraph(partial(load_graph, bundle, "clip_text", cpu, threads=threads))
     on_cpu = "loftup" in bundle.manifest.graphs and places[1].on_cpu
     return Segmenter.from_graphs(bundle, {"clip_text": text}, on_cpu=on_cpu, threads=threads)

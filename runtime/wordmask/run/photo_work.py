@@ -24,7 +24,7 @@ from wordmask.photo.reading import Photo
 from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import load_unchanged
 from wordmask.text.queries import Queries
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import Options, Segmentation
 
 logger = logging.getLogger(__name__)
@@ -82,15 +82,15 @@ class Work:
         return row | done, said
 
     def _done(self, job: Job) -> tuple[Row, tuple[str, ...]]:
-        clock = Clock()
-        with clock.measure("decode"):
+        timer = StageTimer()
+        with timer.measure("decode"):
             photo = load_unchanged(job, lenient=self.lenient)
-        result = self.segmenter.segment(photo.pixels, self.queries, self.options, clock)
+        result = self.segmenter.segment(photo.pixels, self.queries, self.options, timer)
         bilinear = None
         if self.writing.report and self.segmenter.uses_loftup(self.options):
-            with clock.measure("bilinear_map"):
+            with timer.measure("bilinear_map"):
                 bilinear = self._bilinear(photo)
-        with clock.measure("write"):
+        with timer.measure("write"):
             self._write(job, photo, result, bilinear)
         said = [f"{job.path}: {note}" for note in photo.notes]
         if not result.instances:
@@ -106,14 +106,14 @@ class Work:
             "instances": len(result.instances),
             "prompts": result.prompt_count,
             "word_confidence": dict(zip(result.words, confidence, strict=True)),
-            "seconds": {stage: round(value, 4) for stage, value in sorted(clock.seconds.items())},
+            "seconds": {stage: round(value, 4) for stage, value in sorted(timer.seconds.items())},
         }
         return row, tuple(said)
 
     def _bilinear(self, photo: Photo) -> NDArray[np.uint16]:
         """The class map without LoftUp, to compare with; coded as Segmentation.dense."""
         options = replace(self.options, use_loftup=False)
-        index = self.segmenter.class_map(photo.pixels, self.queries, options, Clock()).index
+        index = self.segmenter.class_map(photo.pixels, self.queries, options, StageTimer()).index
         return (index.astype(np.uint16) + np.uint16(1)) * (index < len(self.queries.vocabulary.classes))
 
     def _write(self, job: Job, photo: Photo, result: Segmentation, bilinear: NDArray[np.uint16] | None) -> None:

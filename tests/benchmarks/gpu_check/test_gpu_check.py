@@ -203,7 +203,7 @@ def test_a_refusal_is_a_skip_with_its_message(tmp_path: Path, small_bundle: Path
 class Wrong:
     """A graph that mixes the rows of a batch."""
 
-    rows = None
+    preferred_batch_size = None
 
     def __init__(self, expected):
         self.expected = expected
