@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,6 +14,7 @@ from wordmask.objects.prompts import extract_prompts
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
 from wordmask.types import Options, Segmentation
+from wordmask_bench.machine.markdown import markdown_table
 
 REACH = 16  # pixels from a border that its band is looked for in: a patch of CLIP
 SMALL = 32 * 32  # pixels: COCO's bound of small objects
@@ -139,6 +139,4 @@ def region_sizes(result: Segmentation, options: Options) -> tuple[int, ...]:
 
 def table(comparison: Comparison) -> str:
     """The metrics as Markdown."""
-    rows: Sequence[tuple[str, str, str]] = comparison.metrics()
-    head = ["| | bilinear | LoftUp |", "|---|---|---|"]
-    return "\n".join([*head, *(f"| {what} | {before} | {after} |" for what, before, after in rows)])
+    return "\n".join(markdown_table(("", "bilinear", "LoftUp"), comparison.metrics()))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wordmask.pipeline import Segmenter
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.quality.metrics import Confusion, mean
-from wordmask_bench.quality.scenes import WORDS, Report, to_dict
+from wordmask_bench.quality.scenes import WORDS, SceneReport, to_dict
 from wordmask_bench.scenes import generate
 
 Labels = NDArray[np.integer]
@@ -21,7 +21,7 @@ MAPS = 8  # scenes that are compared pixel by pixel
 AGREEMENT_LIMIT = 0.8  # gross faults alone are under it
 
 
-def quality(report: Report) -> dict[str, Any]:
+def quality(report: SceneReport) -> dict[str, Any]:
     """The figures of quality.scenes that tell a device's fault."""
     full = to_dict(report)
     return {

@@ -17,8 +17,6 @@ from wordmask_bench.gpu_check.cases import load_cases
 from wordmask_bench.gpu_check.plan import Settings, Variant
 from wordmask_bench.gpu_check.steps import (
     EXAMPLE_WORDS,
-    HALF_LIMIT,
-    SINGLE_LIMIT,
     CheckError,
     Figures,
     attempt,
@@ -27,9 +25,11 @@ from wordmask_bench.gpu_check.steps import (
     full_folder,
     need,
     open_on,
+    with_limit,
 )
-from wordmask_bench.machine.gpu_timing import gpu_used, measure
-from wordmask_bench.machine.timing import Effort, Times
+from wordmask_bench.machine.facts import gpu_megabytes_used
+from wordmask_bench.machine.timing import Effort, Times, measure
+from wordmask_bench.speed.report import ratios
 from wordmask_bench.torch_baseline.case import Arrays, Case
 from wordmask_bench.torch_baseline.stages import Eager, Tensors, choice_of, load_chain
 from wordmask_export.parity.pipeline import relative_error
@@ -56,15 +56,16 @@ def full_device(settings: Settings, variant: Variant) -> Figures:
     folder = full_folder(settings)
     yield "engines", build(settings, folder, variant)
     cuda = variant.torch_device == "cuda"
-    before = gpu_used() if cuda else 0
+    before = gpu_megabytes_used() if cuda else None
     segmenter = open_on(folder, variant)
     cases = load_cases(cases_file, segmenter.bundle)
     for name in TIMED:
         if name in cases:
             case = cases[name]
             yield f"against_cpu.{name}", attempt(functools.partial(checked, name, segmenter, case, variant))
-    if cuda:
-        yield "memory.engine_mb", round((gpu_used() - before) / 1e6)
+    after = gpu_megabytes_used() if cuda else None
+    if before is not None and after is not None:
+        yield "memory.engine_mb", round(after - before)
     choice = choice_of(segmenter.manifest, clip=_configuration(settings.clip), sam2=_configuration(settings.sam2))
     chain = load_chain(choice, segmenter.manifest, variant.torch_device)
     eager, half = Eager(chain), Eager(chain, half=True)
@@ -96,10 +97,7 @@ def against_pytorch(name: str, segmenter: Segmenter, eager: Eager, case: Case, v
     expected = eager.alone(name, case)
     found = run_to_host(segmenter.graphs[name], case.inputs)
     figures: dict[str, Any] = {key: relative_error(found[key], value) for key, value in expected.items()}
-    worst, limit = max(figures.values()), HALF_LIMIT if variant.half else SINGLE_LIMIT
-    if not worst <= limit:
-        figures["error"] = f"{name}: relative error {worst:.3g}, more than {limit:g}: that is no rounding"
-    return figures
+    return with_limit(name, figures, variant)
 
 
 def time_stage(
@@ -144,10 +142,7 @@ def _eager_stage(side: Eager, name: str, maps: Tensors, rest: Arrays) -> None:
 def with_ratios(times: dict[str, Times]) -> dict[str, Any]:
     """The times, and how many times faster than PyTorch the engine is by the medians."""
     figures: dict[str, Any] = {label: asdict(value) for label, value in times.items()}
-    for label, value in times.items():
-        if label != "engine":
-            figures[f"{label}_over_engine"] = value.median_ms / times["engine"].median_ms
-    return figures
+    return figures | {f"{label}_over_engine": ratio for label, ratio in ratios(times, ["engine"])["engine"].items()}
 
 
 def time_photo(path: Path, segmenter: Segmenter, sides: tuple[Eager, Eager], effort: Effort) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest import File, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask_export.tensorrt.api import EngineBuildError, usable_tensorrt
-from wordmask_export.tensorrt.cache import Report, locked, read_timing, remove_stale, store, up_to_date, write_timing
+from wordmask_export.tensorrt.cache import Log, locked, read_timing, remove_stale, store, up_to_date, write_timing
 from wordmask_export.tensorrt.compiler import compile_network, verify
 from wordmask_export.tensorrt.profiles import profiles
 
@@ -65,7 +65,7 @@ class Built:
     kept: bool
 
 
-def build_engines(bundle: Path, choice: Choice, *, report: Report = print_progress) -> list[Built]:
+def build_engines(bundle: Path, choice: Choice, *, report: Log = print_progress) -> list[Built]:
     """Builds what is missing or out of date, one engine a graph; other processes wait.
 
     An engine appears whole or not at all. What was finished before a failure stays.
@@ -105,7 +105,7 @@ def _keep_or_build(
     request: Request,
     gpu: str,
     choice: Choice,
-    report: Report,
+    report: Log,
 ) -> Built:
     stop = threading.Event()
     with ThreadPoolExecutor(1, "tensorrt") as pool:  # off the main thread, so that signals are answered
@@ -121,7 +121,7 @@ def _keep_or_build(
             stop.set()
 
 
-def _kept(engines: Path, entry: GraphEntry, request: Request, choice: Choice, report: Report) -> Built | None:
+def _kept(engines: Path, entry: GraphEntry, request: Request, choice: Choice, report: Log) -> Built | None:
     """The engine that stands there, if it is up to date and TensorRT takes it: a driver may have changed since."""
     sidecar, folder = up_to_date(engines, request), engines / request.key
     if sidecar is None:
@@ -143,7 +143,7 @@ def _build(
     request: Request,
     gpu: str,
     choice: Choice,
-    report: Report,
+    report: Log,
     stop: threading.Event,
 ) -> Built:
     report(f"building {request.graph}")

@@ -26,11 +26,11 @@ from wordmask_export.tensorrt.api import EngineBuildError
 
 LOCK, LOG, TIMING = ".lock", "build.log", "timing.cache"
 WORK = ".work_"  # prefix of folders that are being written or removed; no engine's name begins so
-Report = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def locked(bundle: Path, report: Report) -> Iterator[Path]:
+def locked(bundle: Path, report: Log) -> Iterator[Path]:
     """Holds the lock of a bundle's engines; gives their folder, made private, without what killed builds left.
 
     Args:
