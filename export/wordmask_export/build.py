@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, Graph, Manifest
+from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.files import atomic_folder
 from wordmask_export.graphs import specs as graphs
@@ -146,10 +146,10 @@ def export_all(
     precision: Precision,
     half_weights: bool,
     report: Callable[[str], None],
-) -> tuple[dict[str, Graph], dict[str, float]]:
+) -> tuple[dict[str, GraphEntry], dict[str, float]]:
     """Writes the graphs; gives the manifest's entry and the seconds of each."""
     seconds: dict[str, float] = {}
-    entries: dict[str, Graph] = {}
+    entries: dict[str, GraphEntry] = {}
     for spec in specs:
         start = time.perf_counter()
         report(f"exporting {spec.name}")
@@ -162,7 +162,7 @@ def _manifest(
     work: Path,
     loaded: pipeline.Models,
     protocol: graphs.Protocol,
-    entries: dict[str, Graph],
+    entries: dict[str, GraphEntry],
     precision: Precision,
     domain: Domain,
 ) -> Manifest:
@@ -181,7 +181,7 @@ def _manifest(
     ).sealed()
 
 
-def _export(spec: Spec, work: Path, precision: Precision, half_weights: bool) -> Graph:
+def _export(spec: Spec, work: Path, precision: Precision, half_weights: bool) -> GraphEntry:
     entry = export(spec, work)
     path = work / entry.file
     if precision == "fp16":
@@ -201,7 +201,7 @@ def _copy_merges(work: Path) -> Path:
 
 def compare_all(
     measure: Callable[[str], list[Figure]],
-    entries: dict[str, Graph],
+    entries: dict[str, GraphEntry],
     seconds: dict[str, float],
     report: Callable[[str], None],
 ) -> list[Line]:

@@ -33,7 +33,7 @@ class Sharpened(StubSegmenter):
     def uses_loftup(self, options):
         return options.use_loftup is not False
 
-    def class_map(self, photo, queries, options, clock):
+    def class_map(self, photo, queries, options, timer=None):
         assert not self.uses_loftup(options)
         return SimpleNamespace(index=np.zeros(photo.shape[:2], np.int32))
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from wordmask.objects.masks import upsample
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
 from wordmask.types import Options, Prompt, Vocabulary
+from wordmask_bench.machine.markdown import markdown_table
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
 
@@ -71,7 +71,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Report:
+class SceneReport:
     """What was measured.
 
     Attributes:
@@ -104,7 +104,7 @@ class _Found:
 
 def evaluate(
     segmenter: Segmenter, seeds: Sequence[int], *, workers: int = 1, progress: Callable[[], None] = lambda: None
-) -> Report:
+) -> SceneReport:
     """Segments a scene a seed, each asked for its own words and 12 others, without background words.
 
     Args:
@@ -125,7 +125,7 @@ def evaluate(
             prompts.append(found.prompts)
             seconds.append(found.seconds)
             progress()
-    return Report(
+    return SceneReport(
         maps={name: tally.figures() for name, tally in tallies.items()},
         click=float(np.mean([value for _, value in clicks])),
         click_by_area=_by_area(clicks),
@@ -148,9 +148,9 @@ def _segment(segmenter: Segmenter, seed: int) -> _Found:
     words = scene_words(scene, seed)
     queries = segmenter.embed(Vocabulary.parse(words))
     start = time.perf_counter()
-    full = segmenter.segment(scene.image, queries, Options(use_loftup=True), Clock())
+    full = segmenter.segment(scene.image, queries, Options(use_loftup=True))
     seconds = time.perf_counter() - start
-    plain = segmenter.class_map(scene.image, queries, Options(use_loftup=False), Clock())
+    plain = segmenter.class_map(scene.image, queries, Options(use_loftup=False))
     names = np.array([len(WORDS), *(WORDS.index(word) for word in words)])  # of 0 none, 1 the first word, ...
     maps = {"bilinear": names[plain.index + 1], "loftup": names[full.dense], "masks": names[full.semantic]}
     return _Found(scene, maps, click_ious(segmenter, scene), full.prompt_count, seconds)
@@ -181,7 +181,7 @@ def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
     return ious
 
 
-def to_dict(report: Report) -> dict[str, Any]:
+def to_dict(report: SceneReport) -> dict[str, Any]:
     """For JSON: figures that do not exist are null."""
     row = dataclasses.asdict(report)
     for figures in (*row["maps"].values(), row["click_by_area"]):
@@ -195,12 +195,11 @@ def _by_area(clicks: list[tuple[int, float]]) -> dict[str, float]:
     return {name: mean(values[chosen]) for name, chosen in bins.items()}
 
 
-def table(report: Report) -> str:
+def table(report: SceneReport) -> str:
     """The figures as Markdown."""
-    lines = [f"| {report.scenes} scenes | bilinear | LoftUp | labelled masks |", "|---|---|---|---|"]
-    for key, name in ROWS.items():
-        cells = " | ".join(f"{report.maps[kind][key]:.3f}" for kind in ("bilinear", "loftup", "masks"))
-        lines.append(f"| {name} | {cells} |")
+    kinds = ("bilinear", "loftup", "masks")
+    rows = [(name, *(f"{report.maps[kind][key]:.3f}" for kind in kinds)) for key, name in ROWS.items()]
+    lines = markdown_table((f"{report.scenes} scenes", "bilinear", "LoftUp", "labelled masks"), rows)
     by_area = ", ".join(f"{name} {value:.3f}" for name, value in report.click_by_area.items())
     lines += [
         "",

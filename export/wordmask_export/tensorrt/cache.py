@@ -25,11 +25,11 @@ from wordmask.files import TEMPORARY, atomic_folder, remove_folder, write_bytes
 from wordmask_export.tensorrt.api import EngineBuildError
 
 LOCK, LOG, TIMING = ".lock", "build.log", "timing.cache"
-Report = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def locked(bundle: Path, report: Report) -> Iterator[Path]:
+def locked(bundle: Path, report: Log) -> Iterator[Path]:
     """Holds the lock of a bundle's engines; gives their folder, made private, without what killed builds left.
 
     Args:

@@ -89,7 +89,8 @@ def open_chosen(args: argparse.Namespace) -> AnyBundle:
     Raises:
         BundleError: there is none, or it is of another backbone.
     """
-    from wordmask.bundle.opening import FeaturesBundle, open_any_bundle
+    from wordmask.bundle.manifest import FeaturesManifest
+    from wordmask.bundle.opening import open_any_bundle
     from wordmask.bundle.search import find_bundle
     from wordmask.errors import BundleError
 
@@ -103,7 +104,8 @@ def open_chosen(args: argparse.Namespace) -> AnyBundle:
         advice = f"`wordmask build models_cache/{wanted} --backbone {wanted}` makes it, --bundle takes a folder"
         raise BundleError(f"there is no bundle named {wanted}: {advice}") from error
     bundle = open_any_bundle(folder)
-    found = bundle.manifest.backbone.name if isinstance(bundle, FeaturesBundle) else "clip"
+    manifest = bundle.manifest
+    found = manifest.backbone.name if isinstance(manifest, FeaturesManifest) else "clip"
     if wanted not in (None, found):
         raise BundleError(f"{folder} is a bundle of {found}, not of {wanted}: name one with --bundle")
     return bundle

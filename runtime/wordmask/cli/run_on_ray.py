@@ -11,7 +11,7 @@ from wordmask.cli.run_one_picture import one_picture
 from wordmask.photo.url import Url
 
 if TYPE_CHECKING:
-    from wordmask.bundle.opening import Bundle
+    from wordmask.bundle.opening import PipelineBundle
     from wordmask.outputs.summary import Totals
     from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
     from wordmask.text.queries import Queries
@@ -69,7 +69,7 @@ class RayCommand:
     """A run on a cluster: what the driver knows of the bundle, and the command line."""
 
     args: argparse.Namespace
-    bundle: Bundle
+    bundle: PipelineBundle
     info: SegmenterInfo
 
     @classmethod

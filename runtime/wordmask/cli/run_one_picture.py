@@ -41,14 +41,13 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     from wordmask.formats.explanation import nothing_found
     from wordmask.formats.overlay import draw
     from wordmask.run.find_photos import load_unchanged
-    from wordmask.timing import Clock
 
     try:
         photo = load_unchanged(job, lenient=args.lenient)
     except PhotoError as error:
         print(printable(f"{error.code}: {error}"), file=sys.stderr)
         return SOME_PHOTOS_FAILED
-    result = segmenter.segment(photo.pixels, queries, options, Clock())
+    result = segmenter.segment(photo.pixels, queries, options)
     write_bytes(args.output, pictures.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
     messages = list(photo.notes)
     if not result.instances:

@@ -22,7 +22,7 @@ from wordmask.errors import PhotoError
 from wordmask.options import OPTIONS
 from wordmask.photo.reading import Photo, load
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import EncodedPhoto, Options, Segmentation, Vocabulary
 
 MOST_BYTES = 1 << 30  # kept between requests: about five photos of 12 megapixels
@@ -77,16 +77,16 @@ class Workbench:
             PhotoError: as of `photo`.
             VocabularyError: no words.
         """
-        vocabulary, clock = Vocabulary.parse(words, self._background), Clock()
+        vocabulary, timer = Vocabulary.parse(words, self._background), StageTimer()
         with self._lock:
             photo_id = _hash(path)
             photo = self._photo(photo_id, path)
             result = self._kept.get(
                 ("result", photo_id, vocabulary, options),
-                lambda: self._segment(photo_id, photo, vocabulary, options, clock),
+                lambda: self._segment(photo_id, photo, vocabulary, options, timer),
                 lambda result: result.semantic.nbytes + result.dense.nbytes,
             )
-        return Answer(photo.pixels, result, clock.seconds, photo.notes)
+        return Answer(photo.pixels, result, timer.seconds, photo.notes)
 
     def _photo(self, photo_id: bytes, path: Path) -> Photo:
         return self._kept.get(
@@ -94,18 +94,18 @@ class Workbench:
         )
 
     def _segment(
-        self, photo_id: bytes, photo: Photo, vocabulary: Vocabulary, options: Options, clock: Clock
+        self, photo_id: bytes, photo: Photo, vocabulary: Vocabulary, options: Options, timer: StageTimer
     ) -> Segmentation:
         queries = self.segmenter.embed(vocabulary)
         encoded = self._kept.get(
-            ("encoded", photo_id), lambda: self.segmenter.encode(photo.pixels, clock), _encoded_bytes
+            ("encoded", photo_id), lambda: self.segmenter.encode(photo.pixels, timer), _encoded_bytes
         )
         class_map = self._kept.get(
             ("class map", photo_id, vocabulary, for_class_map(options)),
-            lambda: self.segmenter.class_map(photo.pixels, queries, options, clock),
+            lambda: self.segmenter.class_map(photo.pixels, queries, options, timer),
             _class_map_bytes,
         )
-        return self.segmenter.segment(photo.pixels, queries, options, clock, dense=class_map, encoded=encoded)
+        return self.segmenter.segment(photo.pixels, queries, options, timer, dense=class_map, encoded=encoded)
 
 
 def for_class_map(options: Options) -> Options:

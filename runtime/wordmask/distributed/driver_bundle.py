@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from wordmask.backends.device import parse_device
-from wordmask.backends.lazy import LateGraph
+from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.load import load_graph
-from wordmask.bundle.opening import Bundle
+from wordmask.bundle.opening import PipelineBundle
 from wordmask.loading import upsampling, uses_loftup
 from wordmask.run.request import SegmenterInfo
 from wordmask.text.embedder import WordEmbedder
@@ -15,7 +15,7 @@ from wordmask.text.queries import Queries
 from wordmask.types import Options, Vocabulary
 
 
-def describe_bundle(bundle: Bundle, options: Options, upsampler_device: str) -> SegmenterInfo:
+def describe_bundle(bundle: PipelineBundle, options: Options, upsampler_device: str) -> SegmenterInfo:
     """What the workers' segmenters will do. Loads no graph.
 
     Raises:
@@ -26,7 +26,7 @@ def describe_bundle(bundle: Bundle, options: Options, upsampler_device: str) -> 
     return SegmenterInfo(bundle.manifest, uses_loftup(bundle, options), upsampling(options, on_cpu=on_cpu))
 
 
-def embed_on_cpu(bundle: Bundle, vocabulary: Vocabulary, *, threads: int | None) -> Queries:
+def embed_on_cpu(bundle: PipelineBundle, vocabulary: Vocabulary, *, threads: int | None) -> Queries:
     """Embeds a vocabulary on this machine's CPU; loads the text graph if a word is not in the cache."""
-    graph = LateGraph(partial(load_graph, bundle, "clip_text", parse_device("cpu"), threads=threads))
+    graph = LazyGraph(partial(load_graph, bundle, "clip_text", parse_device("cpu"), threads=threads))
     return WordEmbedder.of_bundle(bundle, graph).embed(vocabulary)

@@ -23,7 +23,7 @@ from wordmask.photo.reading import Photo
 from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import load_unchanged
 from wordmask.run.request import RunRequest
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import Segmentation
 
 logger = logging.getLogger(__name__)
@@ -69,27 +69,26 @@ class PhotoProcessor:
             return _failed(job, failure.code, str(failure), stamp=job.stamp)
 
     def _processed(self, job: Job) -> Outcome:
-        request, clock = self.request, Clock()
-        with clock.measure("decode"):
+        request, timer = self.request, StageTimer()
+        with timer.measure("decode"):
             photo = load_unchanged(job, lenient=request.lenient)
-        result = self.segmenter.segment(photo.pixels, request.queries, request.options, clock)
+        result = self.segmenter.segment(photo.pixels, request.queries, request.options, timer)
         bilinear = None
         if request.outputs.report and self.segmenter.uses_loftup(request.options):
-            with clock.measure("bilinear_map"):
+            with timer.measure("bilinear_map"):
                 bilinear = self._bilinear(photo)
-        with clock.measure("write"):
+        with timer.measure("write"):
             self._write(job, photo, result, bilinear)
         messages = list(photo.notes)
         if not result.instances:
             messages.append(nothing_found(result, request.options.min_confidence, request.options.min_region_size))
-        row = DoneRow.of(str(job.path), job.name, job.stamp, replace(result, seconds=clock.seconds), photo.notes)
+        row = DoneRow.of(str(job.path), job.name, job.stamp, replace(result, seconds=timer.seconds), photo.notes)
         return Outcome(row, tuple(f"{job.path}: {message}" for message in messages))
 
     def _bilinear(self, photo: Photo) -> NDArray[np.uint16]:
         """The class map without LoftUp, for comparison; coded as Segmentation.dense."""
         queries, options = self.request.queries, replace(self.request.options, use_loftup=False)
-        index = self.segmenter.class_map(photo.pixels, queries, options, Clock()).index
-        return (index.astype(np.uint16) + np.uint16(1)) * (index < len(queries.vocabulary.classes))
+        return self.segmenter.class_map(photo.pixels, queries, options).labels(len(queries.vocabulary.classes))
 
     def _write(self, job: Job, photo: Photo, result: Segmentation, bilinear: NDArray[np.uint16] | None) -> None:
         words, outputs, paths = len(result.words), self.request.outputs, output_paths(job.name)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wordmask.bundle.engines import Precision, Profile, Target, find_engine, read_plan
-from wordmask.bundle.manifest import Graph, Manifest
+from wordmask.bundle.manifest import HALO, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME as MANIFEST
-from wordmask.bundle.opening import Bundle
+from wordmask.bundle.opening import PipelineBundle
 from wordmask.errors import OutputError
 from wordmask.files import atomic_folder
 from wordmask.loading import STAGES
@@ -78,13 +78,13 @@ class EngineChoice:
 class _Source:
     """A graph's file, in memory where it is an engine that was checked, and the engine's profiles."""
 
-    entry: Graph
+    entry: GraphEntry
     backend: Backend
     content: Path | bytes
     profiles: tuple[Profile, ...]
 
 
-def write_repository(bundle: Bundle, out: Path, layout: Layout, engines: EngineChoice | None = None) -> Serving:
+def write_repository(bundle: PipelineBundle, out: Path, layout: Layout, engines: EngineChoice | None = None) -> Serving:
     """Writes a bundle's repository: all of it, or nothing.
 
     Args:
@@ -115,7 +115,7 @@ def write_repository(bundle: Bundle, out: Path, layout: Layout, engines: EngineC
     return serving
 
 
-def _sources(bundle: Bundle, layout: Layout, engines: EngineChoice | None) -> Iterator[tuple[str, _Source]]:
+def _sources(bundle: PipelineBundle, layout: Layout, engines: EngineChoice | None) -> Iterator[tuple[str, _Source]]:
     graphs = bundle.manifest.graphs
     for name in STAGES:
         if name not in graphs:  # a bundle without LoftUp
@@ -134,12 +134,12 @@ def _served(name: str, source: _Source, layout: Layout) -> Served:
     return Served(f"{layout.name}_{name}", _rows(source.entry, layout) if batches else None, source.profiles)
 
 
-def _rows(entry: Graph, layout: Layout) -> int:
+def _rows(entry: GraphEntry, layout: Layout) -> int:
     """Most rows of a batch: of the text tower what the runtime sends at once, else the layout's."""
     return PROMPTS_OF_WORDS if batch_symbol(entry) == "T" else layout.max_batch
 
 
-def _write_chain(out: Path, bundle: Bundle, layout: Layout, serving: Serving) -> None:
+def _write_chain(out: Path, bundle: PipelineBundle, layout: Layout, serving: Serving) -> None:
     manifest = bundle.manifest
     config = chain_config(layout.name, workers=layout.workers, in_flight=layout.in_flight)
     folder = _model_folder(out, layout.name, config)
@@ -182,7 +182,7 @@ def _warm_up(manifest: Manifest, source: _Source) -> list[Mapping[str, int]]:
         return [{symbol: size.optimum for symbol, size in profile.items()} for profile in source.profiles]
     clip = manifest.clip
     grid = clip.window // clip.patch
-    halo = clip.window + 4  # two 3x3 convolutions see 2 pixels beyond each side
+    halo = clip.window + 2 * HALO
     usual = {"B": 1, "N": 1, "P": 1, "T": 1, "L": 16, "C": 32, "h": grid, "w": grid, "h*w": grid * grid}
     usual |= {"H+4": halo, "W+4": halo}
     symbols = {size for tensor in source.entry.inputs for size in tensor.shape if isinstance(size, str)}

@@ -17,7 +17,7 @@ from wordmask.photo.reading import load_bytes
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import default_background
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import Options, Segmentation, Vocabulary
 
 PHOTO, WORDS, OPTIONS = "photo", "words", "options"  # inputs
@@ -115,12 +115,12 @@ def answer(
         segmenter.uses_loftup(question.options)
     except BundleError as error:
         raise RequestError(str(error)) from error
-    clock = Clock()
-    with clock.measure("decode"):
+    timer = StageTimer()
+    with timer.measure("decode"):
         photo = load_bytes(question.photo, question.name, lenient=question.lenient)
-    with clock.measure("words"):
+    with timer.measure("words"):
         queries = embed(question.vocabulary)
-    result = segmenter.segment(photo.pixels, queries, question.options, clock)
+    result = segmenter.segment(photo.pixels, queries, question.options, timer)
     if ANNOTATIONS in wanted:
         image = coco_image(1, question.name, result.semantic.shape[:2])
         objects = [coco_annotation(instance) for instance in result.instances]

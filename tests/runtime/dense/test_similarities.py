@@ -16,7 +16,6 @@ from wordmask.run.find_photos import find_photos
 from wordmask.run.local import run_folder
 from wordmask.run.request import OutputOptions, RunRequest
 from wordmask.text.queries import Queries
-from wordmask.timing import Clock
 from wordmask.types import Vocabulary
 
 
@@ -48,14 +47,16 @@ WAYS = {
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_the_axes_of_the_words_space_do_for_the_words(tiny, scene, monkeypatch, way):
-    monkeypatch.setattr(dense, "MOSTLY", 1.0)  # else LoftUp is evaluated everywhere: random words leave all open
+    monkeypatch.setattr(
+        dense, "MAX_UNDECIDED_SHARE", 1.0
+    )  # else LoftUp is evaluated everywhere: random words leave all open
     monkeypatch.setattr(dense, "MARGIN", 0.1)
     monkeypatch.setattr(dense, "BORDER", 1)
     queries = made_up(60, tiny.manifest.clip.dim, synonyms=3)
     assert len(queries.embeddings) > tiny.manifest.clip.dim
 
     def class_map():
-        return tiny.class_map(scene[100:116], queries, WAYS[way], Clock())
+        return tiny.class_map(scene[100:116], queries, WAYS[way])
 
     words = class_map()
     monkeypatch.setattr(similarities, "MOST_WORDS", 1)

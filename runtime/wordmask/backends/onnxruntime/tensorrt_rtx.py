@@ -27,7 +27,7 @@ from wordmask.bundle.engines import (
     read_plan,
     read_sidecar,
 )
-from wordmask.bundle.manifest import File, Graph
+from wordmask.bundle.manifest import File, GraphEntry
 from wordmask.errors import BundleError, DeviceError, EngineError
 from wordmask.files import atomic_folder
 
@@ -46,7 +46,7 @@ class EngineCache:
     precision: Precision
 
 
-def open_rtx(ort: Any, path: Path, entry: Graph, options: Any, index: int, cache: EngineCache | None) -> Any:
+def open_rtx(ort: Any, path: Path, entry: GraphEntry, options: Any, index: int, cache: EngineCache | None) -> Any:
     """A session on TensorRT-RTX: of the engine kept in the cache, or of one built now and kept.
 
     Args:
