@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import os
 import resource
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, Graph, Manifest
+from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.files import atomic_folder
 from wordmask_export.graphs import specs as graphs
 from wordmask_export.graphs.onnx_export import Spec, describe, export
 from wordmask_export.models import pipeline
@@ -48,7 +47,7 @@ class Line:
     seconds: float
 
 
-def tell(text: str) -> None:
+def log(text: str) -> None:
     """Progress goes to stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
@@ -62,7 +61,7 @@ def build(
     half_weights: bool = False,
     domain: Domain = "photos",
     force: bool = False,
-    report: Callable[[str], None] = tell,
+    report: Callable[[str], None] = log,
 ) -> Manifest:
     """Builds a bundle in the folder `out`.
 
@@ -77,7 +76,7 @@ def build(
         half_weights: round the weights to half precision and store them so; the arithmetic is that of `precision`.
         domain: what the weights were trained on; random ones know nothing whatever this says.
         force: replaces a bundle that stands there.
-        report: is told of progress, and of the summary at the end.
+        report: takes messages about the progress, and the summary.
 
     Raises:
         TargetError: something stands at `out` that must not be replaced.
@@ -110,7 +109,7 @@ def write_bundle(
         out: the bundle's folder.
         make: writes the graphs into a folder; gives the manifest without parity figures, and the summary's lines.
         force: replaces a bundle that stands there.
-        report: is told of the summary.
+        report: takes the summary.
 
     Returns:
         The manifest as it was written.
@@ -118,8 +117,7 @@ def write_bundle(
     _check_target(out, force)
     started = time.perf_counter()
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with atomic_folder(out, durable=True, replace=True) as work:
         manifest, lines = make(work)
         parity = {figure.name: figure.value for line in lines for figure in line.figures}
         manifest = dataclasses.replace(manifest, parity=parity)
@@ -129,9 +127,6 @@ def write_bundle(
             named = "; ".join(f"{f.name} is {f.value:.3g}, the limit is {f.limit:g}" for f in missed)
             raise BuildError(f"the graphs do not compute what the models compute: {named}. Nothing was written")
         (work / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
-        _move_into_place(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     report(f"{out}: bundle {manifest.bundle_id}")
     return manifest
 
@@ -151,10 +146,10 @@ def export_all(
     precision: Precision,
     half_weights: bool,
     report: Callable[[str], None],
-) -> tuple[dict[str, Graph], dict[str, float]]:
+) -> tuple[dict[str, GraphEntry], dict[str, float]]:
     """Writes the graphs; gives the manifest's entry and the seconds of each."""
     seconds: dict[str, float] = {}
-    entries: dict[str, Graph] = {}
+    entries: dict[str, GraphEntry] = {}
     for spec in specs:
         start = time.perf_counter()
         report(f"exporting {spec.name}")
@@ -167,7 +162,7 @@ def _manifest(
     work: Path,
     loaded: pipeline.Models,
     protocol: graphs.Protocol,
-    entries: dict[str, Graph],
+    entries: dict[str, GraphEntry],
     precision: Precision,
     domain: Domain,
 ) -> Manifest:
@@ -186,7 +181,7 @@ def _manifest(
     ).sealed()
 
 
-def _export(spec: Spec, work: Path, precision: Precision, half_weights: bool) -> Graph:
+def _export(spec: Spec, work: Path, precision: Precision, half_weights: bool) -> GraphEntry:
     entry = export(spec, work)
     path = work / entry.file
     if precision == "fp16":
@@ -206,7 +201,7 @@ def _copy_merges(work: Path) -> Path:
 
 def compare_all(
     measure: Callable[[str], list[Figure]],
-    entries: dict[str, Graph],
+    entries: dict[str, GraphEntry],
     seconds: dict[str, float],
     report: Callable[[str], None],
 ) -> list[Line]:
@@ -218,23 +213,6 @@ def compare_all(
         figures = tuple(measure(name))
         lines.append(Line(name, entry.size, figures, seconds[name] + time.perf_counter() - start))
     return lines
-
-
-def _move_into_place(work: Path, out: Path) -> None:
-    for path in (*work.iterdir(), work):  # the rename must not be on disk before what it names
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    work.chmod(0o755)
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-        out.rename(old / "bundle")
-        work.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        work.rename(out)
 
 
 def summary(lines: list[Line], seconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wordmask.bundle.manifest import SCHEMA, Backbone, FeaturesManifest
-from wordmask_export.build import Line, Precision, compare_all, export_all, tell, write_bundle
+from wordmask_export.build import Line, Precision, compare_all, export_all, log, write_bundle
 from wordmask_export.graphs import specs as graphs
 from wordmask_export.models import backbones
 from wordmask_export.models.pipeline import tool_versions
@@ -22,7 +22,7 @@ def build_features(
     precision: Precision = "fp32",
     half_weights: bool = False,
     force: bool = False,
-    report: Callable[[str], None] = tell,
+    report: Callable[[str], None] = log,
 ) -> FeaturesManifest:
     """Builds a bundle for features in the folder `out`; see wordmask_export.build.build.
 
@@ -33,7 +33,7 @@ def build_features(
         precision: fp32 or fp16.
         half_weights: round the weights to half precision and store them so.
         force: replaces a bundle that stands there.
-        report: is told of progress, and of the summary at the end.
+        report: takes messages about the progress, and the summary.
 
     Raises:
         TargetError: something stands at `out` that must not be replaced.

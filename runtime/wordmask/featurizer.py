@@ -18,14 +18,14 @@ from wordmask.arrays import Floats, Photo
 from wordmask.backends import to_host
 from wordmask.backends.device import parse_device
 from wordmask.backends.load import load_graph
-from wordmask.bundle.opening import AnyBundle, FeaturesBundle, open_any_bundle
+from wordmask.bundle.manifest import FeaturesManifest
+from wordmask.bundle.opening import AnyBundle, open_any_bundle
 from wordmask.dense.encoder import encode_windows
-from wordmask.dense.loftup import Canvas
+from wordmask.dense.loftup import CPU_TILE, GPU_TILE, Tiling, Upsampler, upsample_tiles
 from wordmask.dense.stitching import stitch_features
 from wordmask.dense.windows import cut_windows
 from wordmask.errors import BundleError
 
-CPU_TILE, GPU_TILE = 64, 512  # pixels of a tile's side
 Dtype = Literal["float16", "float32"]
 
 
@@ -75,18 +75,17 @@ class Featurizer:
         loftup = opened.manifest.loftup
         if loftup is None or "loftup_features" not in opened.manifest.graphs:
             raise BundleError(f"{opened.folder}: the bundle was built without LoftUp, which upsamples the features")
-        if isinstance(opened, FeaturesBundle):
+        if isinstance(opened.manifest, FeaturesManifest):
             backbone, encoder = opened.manifest.backbone, "backbone_image"
             self.windowing = Windowing(backbone.window, backbone.window // 2, backbone.patch, backbone.dim)
         else:
             clip, encoder = opened.manifest.clip, "clip_image"
             self.windowing = Windowing(clip.window, clip.stride, clip.patch, clip.dim)
         place = parse_device(device)
-        self._encoder, self._loftup = (
+        self._encoder, graph = (
             load_graph(opened, name, place, threads=threads) for name in (encoder, "loftup_features")
         )
-        self._constants = loftup
-        self._side = CPU_TILE if place.on_cpu else GPU_TILE
+        self._loftup = Upsampler(graph, loftup, Tiling(CPU_TILE if place.on_cpu else GPU_TILE, 1))
         self.domain = opened.manifest.domain
 
     def __call__(self, photo: Photo, *, size: tuple[int, int] | None = None, dtype: Dtype = "float16") -> FeatureMaps:
@@ -118,17 +117,13 @@ class Featurizer:
         return self._upsample(low, resized, dtype)
 
     def _encode(self, windows: Photo) -> Floats:
-        found: Floats = to_host(encode_windows(self._encoder, windows))
-        return found
+        return to_host(encode_windows(self._encoder, windows))
 
     def _upsample(self, low: Floats, guidance: Photo, dtype: Dtype) -> FeatureMaps:
         """LoftUp tile by tile: what is held is the result and one tile."""
-        canvas = Canvas.of(guidance[None], (low.shape[2], low.shape[3]), self._constants, self._side)
         high = np.empty((low.shape[1], *guidance.shape[:2]), dtype)
-        for place in canvas.places():
-            (part,) = self._loftup.run({**canvas.cut([place]), "features": low})["features_out"]
-            target = high[:, place.y : place.y + canvas.height, place.x : place.x + canvas.width]
-            target[:] = part[:, : target.shape[1], : target.shape[2]]
+        for tile, values in upsample_tiles(self._loftup, low, guidance[None]):
+            high[:, tile.rows, tile.columns] = values
         return FeatureMaps(guidance, low[0], high)
 
 

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from wordmask.backends import Graph
 from wordmask.backends.device import parse_device
-from wordmask.backends.lazy import LateGraph
+from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.load import load_graph
 from wordmask.backends.onnxruntime.graph import default_threads
-from wordmask.bundle.opening import Bundle
+from wordmask.bundle.manifest import Loftup
+from wordmask.bundle.opening import PipelineBundle
 from wordmask.dense.device_classmap import load_class_map
-from wordmask.dense.loftup import Tiling
+from wordmask.dense.loftup import CPU_TILE, GPU_TILE, Tiling, Upsampler
+from wordmask.errors import BundleError
+from wordmask.types import Options
 
 if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision
@@ -23,9 +26,7 @@ if TYPE_CHECKING:
 STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 LATE = ("clip_text", "loftup_features")  # loaded when they are first used
 UPSAMPLERS = ("loftup", "loftup_features")
-GPU_WINDOWS = 10  # windows a run where the graph has no wish; on a CPU one at a time is as fast and takes least memory
-CPU_TILE = 64  # most pixels of a tile's side: its activations stay in the caches
-GPU_TILE = 512
+GPU_WINDOWS = 10  # a run, without a preferred batch size; on a CPU one at a time is as fast and takes least memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,17 +48,41 @@ class LoadedGraphs:
 
     @property
     def windows_a_run(self) -> int:
-        """Windows that go through CLIP and LoftUp together: the fewest that one of them wishes."""
-        wishes = [self.graphs[name].rows for name in ("clip_image", "loftup") if name in self.graphs]
-        return min((wish for wish in wishes if wish), default=1 if self.clip_on_cpu else GPU_WINDOWS)
+        """The number of windows that go through CLIP and LoftUp together: the smaller preferred batch size."""
+        sizes = [self.graphs[name].preferred_batch_size for name in ("clip_image", "loftup") if name in self.graphs]
+        return min((size for size in sizes if size), default=1 if self.clip_on_cpu else GPU_WINDOWS)
 
-    def tiling(self, windows: int) -> Tiling:
-        """The tiles LoftUp takes, of as many windows at once where a GPU runs it."""
-        return Tiling(CPU_TILE, 1) if self.loftup_on_cpu else Tiling(GPU_TILE, windows)
+    def upsampler(self, graph: str, constants: Loftup | None, windows: int) -> Upsampler:
+        """LoftUp by one of UPSAMPLERS: small tiles one by one on a CPU, tiles of as many windows at once on a GPU."""
+        assert constants is not None  # the bundle has LoftUp
+        tiling = Tiling(CPU_TILE, 1) if self.loftup_on_cpu else Tiling(GPU_TILE, windows)
+        return Upsampler(self.graphs[graph], constants, tiling)
+
+
+def uses_loftup(bundle: PipelineBundle, options: Options) -> bool:
+    """Whether LoftUp upsamples the features with these options.
+
+    Raises:
+        BundleError: the options ask for LoftUp, and the bundle has none.
+    """
+    has = bundle.manifest.loftup is not None
+    if options.use_loftup and not has:
+        raise BundleError(f"{bundle.folder}: the bundle was built without LoftUp; use --no-loftup")
+    return has if options.use_loftup is None else options.use_loftup
+
+
+def upsampling(options: Options, *, on_cpu: bool) -> Literal["full", "selective"]:
+    """Where LoftUp is evaluated with these options, on a CPU or a GPU."""
+    return options.upsample or ("selective" if on_cpu else "full")
 
 
 def load_graphs(
-    bundle: Bundle, *, device: str, upsampler_device: str | None, threads: int | None, tensorrt_precision: Precision
+    bundle: PipelineBundle,
+    *,
+    device: str,
+    upsampler_device: str | None,
+    threads: int | None,
+    tensorrt_precision: Precision,
 ) -> LoadedGraphs:
     """Loads a bundle's graphs; see wordmask.pipeline.Segmenter."""
     devices = dict.fromkeys(bundle.manifest.graphs, parse_device(device))
@@ -70,7 +95,7 @@ def load_graphs(
     with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
         loading = {name: pool.submit(load, name, place) for name, place in places.items()}
         graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
-    graphs |= {name: LateGraph(partial(load, name, devices[name])) for name in LATE if name in devices}
+    graphs |= {name: LazyGraph(partial(load, name, devices[name])) for name in LATE if name in devices}
     clip, loftup = devices["clip_image"], devices.get("loftup")
     kept = ("features",) if clip == loftup else ()
     # other GPU backends than ONNX Runtime's CUDA would need an engine for it: there the host classifies

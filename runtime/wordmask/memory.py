@@ -17,7 +17,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
 
 
-def with_less(run: Callable[[int], Result], most: int) -> Result:
+def halve_batch_on_oom(run: Callable[[int], Result], most: int) -> Result:
     """Runs with batches of `most`, and of half of that again and again while memory does not suffice.
 
     Args:

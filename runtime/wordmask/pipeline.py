@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
-from wordmask.backends.lazy import LateGraph
+from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest import Clip, Manifest
-from wordmask.bundle.opening import Bundle, open_bundle
-from wordmask.bundle.search import user_cache
-from wordmask.dense.branch import DenseBranch, Upsampler
+from wordmask.bundle.opening import Bundle, PipelineBundle, open_bundle
+from wordmask.dense.branch import DenseBranch
 from wordmask.dense.classmap import ClassMap, classify, join
 from wordmask.dense.device_classmap import MAX_CLASSES, classify_on_device
 from wordmask.dense.pamr import load_pamr, refined_bands
@@ -27,43 +26,50 @@ from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
 from wordmask.dense.windows import clip_scale, resize_for_clip
 from wordmask.errors import BundleError
-from wordmask.loading import LoadedGraphs, load_graphs
-from wordmask.memory import with_less
+from wordmask.loading import LoadedGraphs, load_graphs, upsampling, uses_loftup
+from wordmask.memory import halve_batch_on_oom
 from wordmask.objects.instances import make_instances
 from wordmask.objects.masks import paint
-from wordmask.objects.prompts import extract_prompts
+from wordmask.objects.prompts import PromptSource, extract_prompts
 from wordmask.objects.regions import REGION_SIZE
 from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
-from wordmask.objects.sam2 import decode_prompts, encode_photo, resize_for_sam2
+from wordmask.objects.sam2 import MaskSource, decode_prompts, encode_photo, resize_for_sam2
 from wordmask.photo.reading import check_rgb, decode
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import default_background
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation, Vocabulary
 
 if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision
 
-__all__ = ["Clock", "Queries", "Segmenter"]  # the first two are handed on
+__all__ = ["Queries", "Segmenter", "StageTimer"]  # the first and the last are handed on
+Clock = StageTimer  # its former name
 
 CLIP_REGION_SIZE = 23  # pixels of a photo as CLIP sees it: of the smallest region, where that is less than REGION_SIZE
 
 
 class Segmenter:
-    """A loaded bundle: photos and words in, labelled masks out.
+    """A loaded bundle: photos and words in, labelled masks out. Safe to call from several threads.
 
-    Safe to call from several threads; the graphs are loaded once, CLIP's text tower at the first word it does not know.
+    Attributes:
+        bundle, threads, prompt_source, mask_source: as given.
+        loaded: the graphs and how they are fed.
+        embedder: of words; loads CLIP's text tower at the first word that is not in its cache.
     """
 
     def __init__(
         self,
-        bundle: str | Path | Bundle | None = None,
+        bundle: str | Path | PipelineBundle | None = None,
         *,
         device: str = "cpu",
         upsampler_device: str | None = None,
         threads: int | None = None,
         tensorrt_precision: Precision = "fp16",
+        loaded: LoadedGraphs | None = None,
+        prompt_source: PromptSource = extract_prompts,
+        mask_source: MaskSource = decode_prompts,
     ) -> None:
         """Loads a bundle's graphs.
 
@@ -74,6 +80,9 @@ class Segmenter:
             upsampler_device: for LoftUp alone; `device` by default.
             threads: CPU threads of one stage; all cores by default.
             tensorrt_precision: of the engines that `tensorrt` takes.
+            loaded: graphs to run instead of loading the bundle's on the devices.
+            prompt_source: makes the prompts of a class map.
+            mask_source: decodes prompts with the graph `sam2_decoder`.
 
         Raises:
             BundleError: the bundle is missing, damaged or mixed.
@@ -85,48 +94,45 @@ class Segmenter:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        loaded = load_graphs(
+        self.loaded = loaded or load_graphs(
             self.bundle,
             device=device,
             upsampler_device=upsampler_device,
             threads=threads,
             tensorrt_precision=tensorrt_precision,
         )
-        self._take(loaded, threads)
+        self.threads = threads or default_threads()
+        self.prompt_source, self.mask_source = prompt_source, mask_source
+        self._pamr = LazyGraph(partial(load_pamr, self.threads))
+        self.embedder = WordEmbedder.of_bundle(self.bundle, self.graphs["clip_text"])
 
     @classmethod
     def from_graphs(
-        cls, bundle: Bundle, graphs: Mapping[str, Graph], *, on_cpu: bool, threads: int | None = None
+        cls, bundle: PipelineBundle, graphs: Mapping[str, Graph], *, on_cpu: bool, threads: int | None = None
     ) -> Segmenter:
-        """A segmenter over graphs that somebody else runs, such as a server.
+        """A segmenter over graphs that run elsewhere, such as in a server.
 
         Args:
-            bundle: whose manifest tells what the graphs are, and which holds the tokenizer's merges.
+            bundle: whose manifest describes the graphs, and which holds the tokenizer's merges.
             graphs: by the names in wordmask.loading.STAGES; without `loftup` where the bundle has none.
             on_cpu: a processor runs them: they are fed small tiles and single windows, which fit its caches.
             threads: CPU threads of the arithmetic around the graphs; all cores by default.
         """
-        segmenter = cls.__new__(cls)
-        segmenter.bundle = bundle
-        segmenter._take(LoadedGraphs(graphs, on_cpu, on_cpu), threads)
-        return segmenter
+        return cls(bundle, loaded=LoadedGraphs(graphs, on_cpu, on_cpu), threads=threads)
 
-    def _take(self, loaded: LoadedGraphs, threads: int | None) -> None:
-        self._loaded, self._graphs, self._threads = loaded, loaded.graphs, threads or default_threads()
-        self._pamr = LateGraph(partial(load_pamr, self._threads))
-        manifest = self.manifest
-        merges = self.bundle.path(manifest.clip.merges).absolute()  # it is read later, maybe from another folder
-        cache = user_cache() / "words" / manifest.bundle_id
-        self._embedder = WordEmbedder(self._graphs["clip_text"], merges, manifest.clip, cache)
+    @property
+    def graphs(self) -> Mapping[str, Graph]:
+        """The loaded graphs, by their names in the manifest."""
+        return self.loaded.graphs
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
         return self.bundle.manifest
 
     def cancel(self) -> None:
-        """Makes graph runs under way, and all later ones, end with an error. For signal handlers."""
-        for graph in (*self._graphs.values(), self._pamr):
+        """Ends graph runs under way, and all later ones, with an error. For signal handlers."""
+        for graph in (*self.graphs.values(), self._pamr):
             graph.cancel()
 
     def __call__(
@@ -142,78 +148,75 @@ class Segmenter:
         Args:
             image: a file, or RGB u8 (H, W, 3).
             words: class lines; commas inside one separate synonyms.
-            background: words that take pixels and are left out of the results; None takes the default list.
+            background: words that compete for pixels and are left out of the results; None takes the default list.
             options: thresholds and prompts.
 
         Raises:
             PhotoError: the file cannot be used; ValueError: the array cannot.
             VocabularyError: no words.
         """
-        clock = Clock()
-        with clock.measure("decode"):
+        timer = StageTimer()
+        with timer.measure("decode"):
             photo = decode(image) if isinstance(image, str | Path) else check_rgb(image)
         vocabulary = Vocabulary.parse(words, default_background() if background is None else background)
-        with clock.measure("words"):
+        with timer.measure("words"):
             queries = self.embed(vocabulary)
-        return self.segment(photo, queries, options or Options(), clock)
+        return self.segment(photo, queries, options or Options(), timer)
 
     def embed(self, vocabulary: Vocabulary) -> Queries:
         """Embeds a vocabulary; do it once for many photos.
 
         Words that this bundle embedded before come from memory or from the cache on disk.
         """
-        classes = [*vocabulary.classes, vocabulary.background] if vocabulary.background else list(vocabulary.classes)
-        words = [word for synonyms in classes for word in synonyms]
-        starts = np.cumsum([0, *(len(synonyms) for synonyms in classes[:-1])])
-        return Queries(vocabulary, self._embedder(words), tuple(starts.tolist()))
+        return self.embedder.embed(vocabulary)
 
     def segment(
         self,
         photo: Photo,
         queries: Queries,
         options: Options,
-        clock: Clock,
+        timer: StageTimer | None = None,
         *,
         dense: ClassMap | None = None,
         encoded: EncodedPhoto | None = None,
     ) -> Segmentation:
-        """The chain on a decoded photo u8 (H, W, 3). SAM2's encoder runs beside CLIP, LoftUp and the prompts.
+        """Segments a decoded photo. SAM2's encoder runs beside CLIP, LoftUp and the prompts.
 
-        A class map of the photo that is known already (the background's index is the last) spares CLIP and LoftUp, an
-        encoding of it SAM2's encoder.
+        Args:
+            photo: u8 (H, W, 3).
+            queries: of `embed`.
+            options: thresholds and prompts.
+            timer: takes the seconds of each stage.
+            dense: a class map of the photo (the background's index is the last), instead of running CLIP and LoftUp.
+            encoded: an encoding of the photo, instead of running SAM2's encoder.
         """
+        timer = timer or StageTimer()
         with ThreadPoolExecutor(1, thread_name_prefix="sam2") as side_branch:
-            encoding = side_branch.submit(lambda: encoded or self.encode(photo, clock))
-            dense = dense or self.class_map(photo, queries, options, clock)
+            encoding = side_branch.submit(lambda: encoded or self.encode(photo, timer))
+            dense = dense or self.class_map(photo, queries, options, timer)
             count = len(queries.vocabulary.classes)
-            with clock.measure("prompts"):
+            with timer.measure("prompts"):
                 smallest = self.min_region_size((photo.shape[0], photo.shape[1]), options)
                 sized = replace(options, min_region_size=smallest)
-                prompts = extract_prompts(dense.index, dense.confidence, count, sized)
+                prompts = self.prompt_source(dense.index, dense.confidence, count, sized)
             encoded = encoding.result()
-        with clock.measure("sam2_decoder"):
+        with timer.measure("sam2_decoder"):
             low_res, iou = self.decode(encoded, prompts)
-        with clock.measure("masks"):
+        with timer.measure("masks"):
+            size, names, threshold = encoded.size, queries.vocabulary.names, self.manifest.sam2.mask_threshold
             instances = make_instances(
-                prompts,
-                low_res,
-                iou,
-                queries.vocabulary.names,
-                dense.index,
-                dense.confidence,
-                options,
-                mask_threshold=self.manifest.sam2.mask_threshold,
+                prompts, low_res, iou, names, dense.index, dense.confidence, options, mask_threshold=threshold
             )
-            semantic = paint(instances, encoded.size)
+            semantic = paint(instances, size)
         return Segmentation(
-            words=queries.vocabulary.names,
+            words=names,
             semantic=semantic,
-            dense=(dense.index.astype(np.uint16) + np.uint16(1)) * (dense.index < count),
+            dense=dense.labels(count),
             confidence=dense.confidence,
             instances=instances,
             word_confidence=tuple(dense.best[:count].tolist()),
             prompt_count=len(prompts),
-            seconds=clock.seconds,
+            seconds=timer.seconds,
         )
 
     def min_region_size(self, size: tuple[int, int], options: Options) -> int:
@@ -222,11 +225,11 @@ class Segmenter:
             return options.min_region_size
         return max(1, min(REGION_SIZE, round(CLIP_REGION_SIZE / clip_scale(size, self.manifest.clip) ** 2)))
 
-    def encode(self, photo: Photo, clock: Clock | None = None) -> EncodedPhoto:
-        """What SAM2's decoder needs of a decoded photo u8 (H, W, 3); a clock is told the seconds."""
-        with (clock or Clock()).measure("sam2_encoder"):
+    def encode(self, photo: Photo, timer: StageTimer | None = None) -> EncodedPhoto:
+        """What SAM2's decoder needs of a decoded photo u8 (H, W, 3); the timer takes the seconds."""
+        with (timer or StageTimer()).measure("sam2_encoder"):
             square = resize_for_sam2(photo, self.manifest.sam2.image_size)
-            return encode_photo(self._graphs["sam2_encoder"], square, (photo.shape[0], photo.shape[1]))
+            return encode_photo(self.graphs["sam2_encoder"], square, (photo.shape[0], photo.shape[1]))
 
     def decode(self, encoded: EncodedPhoto, prompts: Sequence[Prompt]) -> tuple[Floats, Floats]:
         """SAM2's masks for prompts on an encoded photo.
@@ -239,26 +242,23 @@ class Segmenter:
             Logits f32 (N, m, m), m being the manifest's mask_size: `wordmask.objects.masks.upsample` makes masks of
             them; and SAM2's estimate of each mask's IoU, f32 (N,).
         """
-        graph = self._graphs["sam2_decoder"]
-        constants = self.manifest.sam2
-        most = graph.rows or PROMPTS_A_RUN
-        return with_less(lambda rows: decode_prompts(graph, encoded, prompts, constants, rows), most)
+        graph, constants = self.graphs["sam2_decoder"], self.manifest.sam2
+        most = graph.preferred_batch_size or PROMPTS_A_RUN
+        return halve_batch_on_oom(lambda batch: self.mask_source(graph, encoded, prompts, constants, batch), most)
 
-    def class_map(self, photo: Photo, queries: Queries, options: Options, clock: Clock) -> ClassMap:
+    def class_map(self, photo: Photo, queries: Queries, options: Options, timer: StageTimer | None = None) -> ClassMap:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""
-        words = Words(queries.embeddings, queries.class_starts)
-        if self._classifies_on_device(words, options):
-            return with_less(
-                lambda windows: self._device_class_map(photo, words, options, clock, windows),
-                self._loaded.windows_a_run,
-            )
-        return self._host_class_map(photo, words, options, clock, self._loaded.windows_a_run)
+        timer, words = timer or StageTimer(), Words(queries.embeddings, queries.class_starts)
+        most = self.loaded.windows_a_run
+        if not self._classifies_on_device(words, options):
+            return self._host_class_map(photo, words, options, timer, most)
+        return halve_batch_on_oom(lambda windows: self._device_class_map(photo, words, options, timer, windows), most)
 
     def _classifies_on_device(self, words: Words, options: Options) -> bool:
         """Whether LoftUp's logits stay on its device and are classified there."""
         return (
-            self._loaded.class_map is not None
-            and words.mixing is None
+            self.loaded.class_map is not None
+            and words.projection is None
             and len(words.class_starts) <= MAX_CLASSES
             and not options.pamr
             and options.upsample_scope != "image"
@@ -267,47 +267,44 @@ class Segmenter:
         )
 
     def _device_class_map(
-        self, photo: Photo, words: Words, options: Options, clock: Clock, windows_a_run: int
+        self, photo: Photo, words: Words, options: Options, timer: StageTimer, windows: int
     ) -> ClassMap:
         """The class map by the device's graph; by the host where a run cannot take all windows."""
-        assert self._loaded.class_map is not None
-        resized = resize_for_clip(photo, self.manifest.clip)
-        branch = self._branch(windows_a_run)
-        found = branch.on_device(resized, words, self._loftup(options, windows_a_run), clock.measure)
+        assert self.loaded.class_map is not None
+        resized, scale = resize_for_clip(photo, self.manifest.clip), self.manifest.clip.logit_scale
+        upsampler = self.loaded.upsampler("loftup", self.manifest.loftup, windows)
+        found = self._branch(windows, timer).upsample_on_device(resized, words, upsampler)
         if found is None:
-            return self._host_class_map(photo, words, options, clock, windows_a_run)
-        logits, corners = found
-        with clock.measure("class_map"):
-            return classify_on_device(
-                self._loaded.class_map,
-                logits,
-                corners,
-                (resized.shape[0], resized.shape[1]),
-                words.class_starts,
-                (photo.shape[0], photo.shape[1]),
-                self.manifest.clip.logit_scale,
-            )
+            return self._host_class_map(photo, words, options, timer, windows)
+        small, size = (resized.shape[0], resized.shape[1]), (photo.shape[0], photo.shape[1])
+        with timer.measure("class_map"):
+            return classify_on_device(self.loaded.class_map, *found, small, words.class_starts, size, scale)
 
     def _host_class_map(
-        self, photo: Photo, words: Words, options: Options, clock: Clock, windows_a_run: int
+        self, photo: Photo, words: Words, options: Options, timer: StageTimer, windows: int
     ) -> ClassMap:
         """The class map by numpy, from similarities on the host."""
-        logits = self._maps(photo, words, options, clock, self.manifest.clip, windows_a_run)
-        size = (photo.shape[0], photo.shape[1])
+        logits = self._maps(photo, words, options, timer, self.manifest.clip, windows)
         scale = self.manifest.clip.logit_scale
 
         def classified(maps: Floats, size: tuple[int, int]) -> ClassMap:
-            return classify(maps, words.class_starts, size, scale, mixing=words.mixing, threads=self._threads)
+            return classify(maps, words.class_starts, size, scale, projection=words.projection, threads=self.threads)
 
         if options.pamr:  # linear in the words too
-            with clock.measure("pamr"):
+            with timer.measure("pamr"):
                 bands = self.refined(logits, photo)
                 return join([classified(band, (band.shape[1], band.shape[2])) for band in bands])
-        with clock.measure("class_map"):
-            return classified(logits, size)
+        with timer.measure("class_map"):
+            return classified(logits, (photo.shape[0], photo.shape[1]))
 
     def similarities(
-        self, photo: Photo, queries: Queries, options: Options, clock: Clock, *, short_side: int | None = None
+        self,
+        photo: Photo,
+        queries: Queries,
+        options: Options,
+        timer: StageTimer | None = None,
+        *,
+        short_side: int | None = None,
     ) -> Floats:
         """Cosine similarity of a photo's pixels with all words, windows joined: what becomes a class map.
 
@@ -315,7 +312,7 @@ class Segmenter:
             photo: u8 (H, W, 3).
             queries: Q words.
             options: how the features are upsampled.
-            clock: is told the time.
+            timer: takes the seconds of each stage.
             short_side: pixels the photo's short side is resized to; None takes the bundle's.
 
         Returns:
@@ -323,39 +320,34 @@ class Segmenter:
         """
         constants = self.manifest.clip if short_side is None else replace(self.manifest.clip, short_side=short_side)
         words = Words(queries.embeddings, queries.class_starts)
-        maps = self._maps(photo, words, options, clock, constants, self._loaded.windows_a_run)
-        return Similarities(maps, words.mixing).part(slice(None), slice(None))
+        maps = self._maps(photo, words, options, timer or StageTimer(), constants, self.loaded.windows_a_run)
+        return Similarities(maps, words.projection).part(slice(None), slice(None))
 
     def _maps(
-        self, photo: Photo, words: Words, options: Options, clock: Clock, constants: Clip, windows_a_run: int
+        self, photo: Photo, words: Words, options: Options, timer: StageTimer, constants: Clip, windows_a_run: int
     ) -> Floats:
-        """Similarities f32 (C, h, w) of a photo's pixels with the words' probes, windows joined."""
+        """Similarities f32 (C, h, w) of a photo's pixels with the words' basis, windows joined."""
         resized = resize_for_clip(photo, constants)
-        return with_less(lambda windows: self._similarities(resized, words, options, clock, windows), windows_a_run)
 
-    def _similarities(self, resized: Photo, words: Words, options: Options, clock: Clock, windows_a_run: int) -> Floats:
-        """Of the pixels of a resized photo with the words' probes: f32 (C, H, W)."""
-        dense = self._branch(windows_a_run)
-        if not self.uses_loftup(options):
-            return dense.bilinear(resized, words, clock.measure)
-        selective, whole_photo = self.upsample(options) == "selective", options.upsample_scope == "image"
-        loftup = self._loftup(options, windows_a_run)
-        if selective or whole_photo:
-            return dense.chosen(resized, words, loftup, clock.measure, selective=selective, whole_photo=whole_photo)
-        return dense.sharpened(resized, words, loftup, clock.measure)
+        def run(windows: int) -> Floats:
+            branch = self._branch(windows, timer)
+            if not self.uses_loftup(options):
+                return branch.bilinear(resized, words)
+            upsampler = self.loaded.upsampler("loftup", self.manifest.loftup, windows)
+            selective, whole_photo = self.upsample(options) == "selective", options.upsample_scope == "image"
+            if selective or whole_photo:
+                return branch.upsample_selected(resized, words, upsampler, selective=selective, whole_photo=whole_photo)
+            return branch.upsample_windows(resized, words, upsampler)
 
-    def _branch(self, windows_a_run: int) -> DenseBranch:
-        clip = self._graphs["clip_image"]
-        return DenseBranch(clip, self.manifest.clip, windows_a_run, self._threads, self._loaded.kept)
+        return halve_batch_on_oom(run, windows_a_run)
 
-    def _loftup(self, options: Options, windows_a_run: int) -> Upsampler:
-        constants = self.manifest.loftup
-        assert constants is not None  # uses_loftup
-        return Upsampler(self._graphs["loftup"], constants, self._loaded.tiling(windows_a_run))
+    def _branch(self, windows_a_run: int, timer: StageTimer) -> DenseBranch:
+        clip = self.graphs["clip_image"]
+        return DenseBranch(clip, self.manifest.clip, windows_a_run, self.threads, self.loaded.kept, timer)
 
     def upsample(self, options: Options) -> Literal["full", "selective"]:
         """Where LoftUp is evaluated with these options, if it is."""
-        return options.upsample or ("selective" if self._loaded.loftup_on_cpu else "full")
+        return upsampling(options, on_cpu=self.loaded.loftup_on_cpu)
 
     def uses_loftup(self, options: Options) -> bool:
         """Whether LoftUp will run with these options.
@@ -363,12 +355,9 @@ class Segmenter:
         Raises:
             BundleError: it was asked for and the bundle has none.
         """
-        has = self.manifest.loftup is not None
-        if options.use_loftup and not has:
-            raise BundleError(f"{self.bundle.folder}: the bundle was built without LoftUp; use --no-loftup")
-        return has if options.use_loftup is None else options.use_loftup
+        return uses_loftup(self.bundle, options)
 
-    def features(self, photo: Photo, clock: Clock) -> Floats:
+    def features(self, photo: Photo, timer: StageTimer | None = None) -> Floats:
         """LoftUp's features of every pixel, at the size in which CLIP sees the photo.
 
         They are of unit length in each window and averaged where windows overlap, so that their product with the words'
@@ -376,7 +365,7 @@ class Segmenter:
 
         Args:
             photo: u8 (H, W, 3).
-            clock: is told the time.
+            timer: takes the seconds.
 
         Returns:
             f32 (D, h, w).
@@ -384,18 +373,17 @@ class Segmenter:
         Raises:
             BundleError: the bundle has no LoftUp.
         """
-        constants = self.manifest.loftup
-        if constants is None:
+        if self.manifest.loftup is None:
             raise BundleError(f"{self.bundle.folder}: the bundle was built without LoftUp, it has no such features")
-        clip, graph = self._graphs["clip_image"], self._graphs["loftup_features"]
-        resized = resize_for_clip(photo, self.manifest.clip)
+        clip, constants = self.graphs["clip_image"], self.manifest.clip
+        resized = resize_for_clip(photo, constants)
 
         def run(windows: int) -> Floats:
-            loftup = Upsampler(graph, constants, self._loaded.tiling(windows))
-            return upsampled_features(resized, clip, self.manifest.clip, loftup, windows)
+            upsampler = self.loaded.upsampler("loftup_features", self.manifest.loftup, windows)
+            return upsampled_features(resized, clip, constants, upsampler, windows)
 
-        with clock.measure("features"):
-            return with_less(run, self._loaded.windows_a_run)
+        with (timer or StageTimer()).measure("features"):
+            return halve_batch_on_oom(run, self.loaded.windows_a_run)
 
     def refined(self, similarities: Floats, photo: Photo) -> Iterator[Floats]:
         """Similarities f32 (Q, h, w) of a photo u8 (H, W, 3), refined by its colours (see wordmask.dense.pamr).

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 
 
-class Clock:
-    """Seconds a stage, of one photo."""
+class StageTimer:
+    """Seconds that each stage of one photo took."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

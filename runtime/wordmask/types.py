@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from wordmask import extras, rle
 from wordmask.arrays import BoolMask, Floats
 from wordmask.backends import Value
 from wordmask.errors import VocabularyError
+from wordmask.options import Options
 from wordmask.rle import RLE
 
 if TYPE_CHECKING:
@@ -31,67 +32,6 @@ __all__ = [
 ]
 MOST_CLASSES = 65535  # a label is 16 bits, and 0 is none
 LONGEST_WORD = 2000  # characters; CLIP reads some 300, and joining the letters of a word takes time by their square
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a caller may choose for one photo. The defaults are those of the command line.
-
-    Attributes:
-        use_loftup: upsample the features with LoftUp; False resizes the patch logits bilinearly. None takes LoftUp
-            where the bundle has it.
-        upsample: `full` evaluates LoftUp at every pixel, `selective` only on tiles where the bilinear map is undecided
-            (on all where it is undecided in a third of the pixels).
-            None is selective on a processor, and full on a GPU, where neither has been measured.
-        upsample_scope: LoftUp works on every `window`, or once on the whole `image`.
-        min_confidence: a pixel belongs to a region if the probability of its class is above this (0 to 1).
-        min_region_size: smallest region that gets a prompt, in pixels of the photo. None takes 100, or fewer for a
-            photo that is small: as many as 23 pixels at the size at which CLIP sees it.
-        iou_threshold: of two masks of one class with a larger IoU, the one of the lower score is dropped.
-        across_words_iou: the same of two masks of different classes; 1 keeps both.
-        min_score: a mask with a lower score (see Instance) is dropped; 0 keeps all.
-        mask_pieces: of a mask in several pieces, `prompted` keeps those that a positive point of its prompt touches,
-            `all` keeps all.
-        points_per_region: positive points a region; the second and later ones are spread farthest first.
-        negative_points: points a region taken from other classes' confident pixels.
-        negative_min_confidence: confidence such a pixel needs.
-        boxes: add the region's bounding box to its prompt.
-        pamr: refine the class map by the photo's colours (see wordmask.dense.pamr); seconds a photo.
-    """
-
-    use_loftup: bool | None = None
-    upsample: Literal["full", "selective"] | None = None
-    upsample_scope: Literal["window", "image"] = "window"
-    min_confidence: float = 0.7
-    min_region_size: int | None = None
-    iou_threshold: float = 0.8
-    across_words_iou: float = 0.5
-    min_score: float = 0.26
-    mask_pieces: Literal["prompted", "all"] = "prompted"
-    points_per_region: int = 1
-    negative_points: int = 0
-    negative_min_confidence: float = 0.8
-    boxes: bool = False
-    pamr: bool = False
-
-    def __post_init__(self) -> None:
-        choices = {
-            "upsample": (None, "full", "selective"),
-            "upsample_scope": ("window", "image"),
-            "mask_pieces": ("prompted", "all"),
-        }
-        for name, values in choices.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {' or '.join(map(str, values))}")
-        shares = ("min_confidence", "iou_threshold", "across_words_iou", "min_score", "negative_min_confidence")
-        for name in shares:
-            value = getattr(self, name)
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"{name} is {value}: it must lie between 0 and 1")
-        for name, least in (("min_region_size", 1), ("points_per_region", 1), ("negative_points", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} is {value}: it must be at least {least}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from folder_runs import run
 from stub_segmenter import StubSegmenter, Trouble, write_photos
 from wordmask.report.data import Found, ReportPhoto, Run
 from wordmask.report.html import report_page
-from wordmask.run.photo_work import Writing
+from wordmask.run.request import OutputOptions
 
 HOSTILE = "<script>document.title = 'taken'</script>"
 SUMMARY = {
@@ -33,7 +33,7 @@ class Sharpened(StubSegmenter):
     def uses_loftup(self, options):
         return options.use_loftup is not False
 
-    def class_map(self, photo, queries, options, clock):
+    def class_map(self, photo, queries, options, timer=None):
         assert not self.uses_loftup(options)
         return SimpleNamespace(index=np.zeros(photo.shape[:2], np.int32))
 
@@ -49,7 +49,7 @@ def out(tmp_path_factory) -> Path:
     """A run of six photos, one of which failed."""
     photos = write_photos(tmp_path_factory.mktemp("photos"), 6, {4: Trouble.NAN})
     out = tmp_path_factory.mktemp("run")
-    run(hostile_name(photos), out, segmenter=Sharpened(), words=WORDS, writing=Writing(report=True))
+    run(hostile_name(photos), out, segmenter=Sharpened(), words=WORDS, outputs=OutputOptions(report=True))
     return out
 
 

@@ -22,6 +22,10 @@ JOBS = [
 ]
 SETTINGS = {"threads": 1, "vocabulary": [["cat"]], "bundle": "x"}
 RUN = {"settings": {"threads": 2, "vocabulary": [["cat"]]}, "bundle": {"id": "x"}}
+DONE = {
+    **{"notes": ["a note"], "height": 3, "width": 4, "instances": 1, "prompts": 2},
+    **{"word_confidence": {"cat": 0.75}, "seconds": {"clip": 0.5}},
+}
 OUTPUTS = [
     f"{folder}/{job.name}{suffix}" for job in JOBS for folder, suffix in (("semantic", ".png"), ("overlay", ".jpg"))
 ]
@@ -53,7 +57,7 @@ def ours(draw: st.DrawFn) -> dict[str, Any]:
         return {**row, "status": status, "process": draw(st.integers(1, 3))}
     assert job.stamp is not None
     row |= {"bytes": job.stamp[0], "modified_ns": job.stamp[1], "status": status}
-    return row | ({"instances": 1, "prompts": 2, "seconds": {"clip": 0.5}} if status == "ok" else {"error": "?"})
+    return row | (DONE if status == "ok" else {"error": "?"})
 
 
 @st.composite

@@ -27,8 +27,8 @@ def scene(examples):
 def test_tiles_give_what_the_graph_gives_for_the_whole_photo_at_once(featurizer, scene, size):
     found = featurizer(scene, size=size, dtype="float32")
     np.testing.assert_array_equal(found.photo, resize(scene, size))
-    inputs = window_inputs(found.photo[None], (8, 8), featurizer._constants)
-    (expected,) = featurizer._loftup.run({**inputs, "features": found.low[None]})["features_out"]
+    inputs = window_inputs(found.photo[None], (8, 8), featurizer._loftup.constants)
+    (expected,) = featurizer._loftup.graph.run({**inputs, "features": found.low[None]})["features_out"]
     np.testing.assert_allclose(found.high, expected, atol=1e-4)  # of deviation 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wordmask.backends.tensorrt.cuda import GpuMemoryError
-from wordmask.memory import with_less
+from wordmask.memory import halve_batch_on_oom
 
 ERRORS = {
     "host": MemoryError(),
@@ -30,19 +30,19 @@ def limited(fits: int, error: Exception):
 @pytest.mark.parametrize("kind", list(ERRORS))
 def test_batches_are_halved_until_they_fit(kind):
     run, tried = limited(2, ERRORS[kind])
-    assert with_less(run, 12) == 1
+    assert halve_batch_on_oom(run, 12) == 1
     assert tried == [12, 6, 3, 1]
 
 
 def test_what_does_not_fit_alone_is_an_error():
     run, tried = limited(0, MemoryError("too large"))
     with pytest.raises(MemoryError, match="too large"):
-        with_less(run, 4)
+        halve_batch_on_oom(run, 4)
     assert tried == [4, 2, 1]
 
 
 def test_other_errors_are_not_tried_again():
     run, tried = limited(0, RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
-        with_less(run, 4)
+        halve_batch_on_oom(run, 4)
     assert tried == [4]

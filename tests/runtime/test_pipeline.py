@@ -11,7 +11,6 @@ from wordmask.errors import BundleError
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
-from wordmask.timing import Clock
 from wordmask.types import Prompt, Vocabulary
 
 WORDS = ["cat", "cup, mug", "truck", "spoon"]
@@ -48,7 +47,7 @@ def iou(a, b):
 def test_class_map_equals_pytorchs(chain, segmenter, photo, use_loftup):
     words = ["cat", "cup", "truck", "spoon"]
     queries = segmenter.embed(Vocabulary.parse(words))
-    found = segmenter.class_map(photo, queries, Options(use_loftup=use_loftup), Clock())
+    found = segmenter.class_map(photo, queries, Options(use_loftup=use_loftup))
     index, probabilities = chain.class_map(photo, chain.embed(words), use_loftup=use_loftup)
     probabilities = probabilities.numpy()
     assert (found.index == index).mean() > 0.998
@@ -153,7 +152,7 @@ def test_a_bundle_without_loftup_says_so(small_choice, small_protocol, small_bun
 
 def test_prompts_come_from_the_class_map(segmenter, photo):
     queries = segmenter.embed(Vocabulary.parse(WORDS))
-    dense = segmenter.class_map(photo, queries, low(photo), Clock())
+    dense = segmenter.class_map(photo, queries, low(photo))
     prompts = extract_prompts(dense.index, dense.confidence, 4, low(photo))
     assert segmenter(photo, WORDS, background=(), options=low(photo)).prompt_count == len(prompts)
     for prompt in prompts:
@@ -163,7 +162,7 @@ def test_prompts_come_from_the_class_map(segmenter, photo):
 
 def dense_index(segmenter, photo, words=("cat", "cup", "truck"), **settings):
     queries = segmenter.embed(Vocabulary.parse(words))
-    return segmenter.class_map(photo, queries, Options(use_loftup=True, **settings), Clock())
+    return segmenter.class_map(photo, queries, Options(use_loftup=True, **settings))
 
 
 def test_where_nothing_is_decided_selective_upsampling_is_the_full_one(segmenter, photo):
@@ -179,7 +178,7 @@ def test_where_all_is_decided_selective_upsampling_is_the_bilinear_one(segmenter
     )
     selective = dense_index(segmenter, photo, upsample="selective")
     queries = segmenter.embed(Vocabulary.parse(("cat", "cup", "truck")))
-    plain = segmenter.class_map(photo, queries, Options(use_loftup=False), Clock())
+    plain = segmenter.class_map(photo, queries, Options(use_loftup=False))
     np.testing.assert_allclose(selective.confidence, plain.confidence, atol=1e-6)
 
 
@@ -207,7 +206,7 @@ def test_loftup_is_evaluated_where_the_map_is_undecided(segmenter, photo, monkey
     monkeypatch.setattr("wordmask.dense.branch.undecided", undecided_in(0.1))
     full, selective = (dense_index(segmenter, photo, upsample=upsample) for upsample in ("full", "selective"))
     plain = segmenter.class_map(
-        photo, segmenter.embed(Vocabulary.parse(("cat", "cup", "truck"))), Options(use_loftup=False), Clock()
+        photo, segmenter.embed(Vocabulary.parse(("cat", "cup", "truck"))), Options(use_loftup=False)
     )
     top, bottom = np.s_[: len(photo) // 20], np.s_[-len(photo) // 20 :]
     np.testing.assert_allclose(selective.confidence[top], full.confidence[top], atol=1e-5)

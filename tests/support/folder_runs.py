@@ -10,6 +10,7 @@ from pathlib import Path
 from stub_segmenter import StubSegmenter
 from wordmask.run.find_photos import find_photos
 from wordmask.run.local import run_folder
+from wordmask.run.request import RunControl, RunRequest
 from wordmask.types import Options, Vocabulary
 
 TIMES = {"seconds", "images_per_second", "stage_seconds"}
@@ -21,7 +22,9 @@ def run(photos: Path, out: Path, *, segmenter=None, words=("red", "green"), opti
     queries = segmenter.embed(Vocabulary.parse(words))
     named = {"vocabulary": list(words), **settings.pop("settings", {})}
     jobs = settings.pop("jobs", None) or find_photos([photos])
-    return run_folder(segmenter, jobs, queries, options or Options(), out, settings=named, **settings)
+    control = RunControl(**{name: settings.pop(name) for name in ("stop", "log", "progress") if name in settings})
+    request = RunRequest(jobs, queries, out, options or Options(), settings=named, **settings)
+    return run_folder(segmenter, request, control)
 
 
 def command(photos: Path, out: Path, *arguments: str) -> list[str]:

@@ -119,7 +119,7 @@ class Knowing:
         starts = np.cumsum([0, *(len(synonyms) for synonyms in classes)])
         return Queries(vocabulary, np.zeros((starts[-1], 1), np.float32), tuple(starts[:-1].tolist()))
 
-    def similarities(self, photo, queries, options, clock, *, short_side=None):
+    def similarities(self, photo, queries, options, timer=None, *, short_side=None):
         self.sides.append(short_side)
         index = photo[..., 0].astype(int)
         index[np.isin(index, self.mistakes)] = 1
@@ -130,7 +130,7 @@ class Knowing:
         np.put_along_axis(logits, last[index][None], 1.0, axis=0)
         return logits if options.use_loftup else bilinear(logits[:, 2::4, 2::4].copy(), index.shape)
 
-    def segment(self, photo, queries, options, clock, *, dense):
+    def segment(self, photo, queries, options, timer=None, *, dense):
         count = len(queries.vocabulary.classes)
         found = (dense.index < count) & (dense.index % 2 == 0)
         return SimpleNamespace(semantic=np.where(found, dense.index + 1, 0).astype(np.uint16))

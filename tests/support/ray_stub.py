@@ -10,7 +10,7 @@ import stub_segmenter
 
 
 @dataclass(frozen=True)
-class StubEngine:
+class StubLoader:
     """Loads StubSegmenter, and leaves its process's number in a folder."""
 
     processes: Path

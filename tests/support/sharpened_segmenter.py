@@ -13,7 +13,7 @@ class Sharpened(StubSegmenter):
     def uses_loftup(self, options):
         return options.use_loftup is not False
 
-    def segment(self, photo, queries, options, clock):
+    def segment(self, photo, queries, options, timer=None):
         if not self.uses_loftup(options):
             photo = photo * np.array([1, 0, 0], np.uint8)
-        return segmented(photo, queries.vocabulary.names, clock.seconds)
+        return segmented(photo, queries.vocabulary.names, {})

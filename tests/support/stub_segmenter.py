@@ -70,17 +70,17 @@ class StubSegmenter:
     def cancel(self):
         self._cancelled.set()
 
-    def segment(self, photo, queries, options, clock):
+    def segment(self, photo, queries, options, timer):
         with self._lock:
             self.calls.append(threading.current_thread())
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            with clock.measure("stub"):
+            with timer.measure("stub"):
                 if self._cancelled.wait(self.delay):
                     raise RuntimeError("Exiting due to terminate flag being set to true.")
                 self._make_trouble(tuple(photo[0, 0].tolist()))
-                return segmented(photo, queries.vocabulary.names, clock.seconds)
+                return segmented(photo, queries.vocabulary.names, timer.seconds)
         finally:
             with self._lock:
                 self._at_once -= 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,8 +13,8 @@ from wordmask.arrays import BoolMask, Floats
 from wordmask.objects.prompts import extract_prompts
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
-from wordmask.timing import Clock
 from wordmask.types import Options, Segmentation
+from wordmask_bench.machine.markdown import markdown_table
 
 REACH = 16  # pixels from a border that its band is looked for in: a patch of CLIP
 SMALL = 32 * 32  # pixels: COCO's bound of small objects
@@ -89,9 +88,9 @@ def compare(segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, op
 
 
 def _side(name: str, segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, options: Options) -> Side:
-    segmenter.segment(photo, queries, options, Clock())
+    segmenter.segment(photo, queries, options)
     begin = time.perf_counter()
-    result = segmenter.segment(photo, queries, options, Clock())
+    result = segmenter.segment(photo, queries, options)
     seconds = time.perf_counter() - begin
     return Side(
         name=name,
@@ -140,6 +139,4 @@ def region_sizes(result: Segmentation, options: Options) -> tuple[int, ...]:
 
 def table(comparison: Comparison) -> str:
     """The metrics as Markdown."""
-    rows: Sequence[tuple[str, str, str]] = comparison.metrics()
-    head = ["| | bilinear | LoftUp |", "|---|---|---|"]
-    return "\n".join([*head, *(f"| {what} | {before} | {after} |" for what, before, after in rows)])
+    return "\n".join(markdown_table(("", "bilinear", "LoftUp"), comparison.metrics()))

@@ -37,7 +37,7 @@ purpose is a `WordmaskError`, and one of Python's own kinds besides. What the st
 SECTIONS = (
     ("Top of the package", "wordmask", tuple(wordmask.__all__)),
     ("What goes in and comes out", "wordmask.types", ("Vocabulary", "Prompt", "EncodedPhoto", "RLE")),
-    ("Between the pipeline's steps", "wordmask.pipeline", ("Queries", "Clock")),
+    ("Between the pipeline's steps", "wordmask.pipeline", ("Queries", "StageTimer")),
     ("Class maps", "wordmask.dense.classmap", ("ClassMap",)),
     ("Masks", "wordmask.rle", ("decode", "decode_box", "encode", "area")),
     ("Photos", "wordmask.photo", ("decode", "load", "Photo")),
@@ -114,7 +114,8 @@ def signature(thing: Named) -> str:
             shown.append("*")
         text = f"{parameter.name}: {parameter.annotation}"
         if parameter.default is not parameter.empty:
-            text += f" = {defaults.get(parameter.name, parameter.default)!r}"
+            default = defaults.get(parameter.name, parameter.default)
+            text += f" = {default.__name__ if inspect.isfunction(default) else repr(default)}"
         shown.append(text)
     returned = found.return_annotation
     arrow = "" if inspect.isclass(thing) or returned in (None, "None", found.empty) else f" -> {returned}"

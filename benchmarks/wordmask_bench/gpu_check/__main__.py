@@ -31,9 +31,10 @@ from wordmask_bench.gpu_check.plan import (
     plan,
     unavailable,
 )
-from wordmask_bench.gpu_check.report import Outcome, Report, read_outcomes, save_json, write_report
+from wordmask_bench.gpu_check.report import CheckReport, Outcome, read_outcomes, save_json, write_report
 from wordmask_bench.gpu_check.step_process import SKIPPED, Running, finish, start
 from wordmask_bench.gpu_check.steps import EXAMPLES, Figures, full_reference, tiny_device, tiny_reference
+from wordmask_bench.machine.child_process import kill_session
 from wordmask_bench.machine.facts import facts
 from wordmask_bench.machine.timing import Effort
 
@@ -99,7 +100,7 @@ class Check:
         self.steps = [step for step in self.steps if step.name not in done]
         self.aside: Running | None = None  # the full-size bundle, built on the CPU beside the first steps on the GPU
 
-    def run(self) -> Report:
+    def run(self) -> CheckReport:
         """Does the steps for which there is time, and writes the report after each."""
         waiting = list(self.steps)
         self._write(waiting, finished=False)
@@ -113,7 +114,7 @@ class Check:
                 self._write(waiting, finished=False)
         finally:
             if self.aside is not None:
-                self.aside.stop()
+                kill_session(self.aside.process)
         return self._write(waiting, finished=True)
 
     def _outcome(self, step: Step) -> Outcome:
@@ -140,9 +141,9 @@ class Check:
     def _facts(self) -> dict[str, Any]:
         return next((outcome.result for outcome in self.outcomes if outcome.name == FACTS), {})
 
-    def _write(self, waiting: list[Step], *, finished: bool) -> Report:
+    def _write(self, waiting: list[Step], *, finished: bool) -> CheckReport:
         options = {key: str(value) if isinstance(value, Path) else value for key, value in vars(self.args).items()}
-        report = Report(options, tuple(self.outcomes), tuple(step.name for step in waiting), finished)
+        report = CheckReport(options, tuple(self.outcomes), tuple(step.name for step in waiting), finished)
         write_report(self.args.out, report)
         return report
 

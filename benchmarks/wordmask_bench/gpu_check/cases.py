@@ -6,7 +6,7 @@ outputs come from rows fed alone, so that a batch that mixes its rows shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Photo
-from wordmask.backends import Graph
+from wordmask.backends import Graph, run_to_host
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.engines import ROWS
-from wordmask.bundle.manifest import Graph as GraphEntry
-from wordmask.bundle.opening import Bundle
+from wordmask.bundle.manifest import GraphEntry
+from wordmask.bundle.opening import PipelineBundle
 from wordmask.dense.loftup import window_inputs
 from wordmask.dense.windows import cut_windows, resize_for_clip
 from wordmask.objects.sam2 import resize_for_sam2
-from wordmask.pipeline import Segmenter
 from wordmask.text.tokenizer import Tokenizer
 from wordmask_bench.torch_baseline.case import Arrays, Case
 from wordmask_export.parity.pipeline import batch_error, relative_error, worst_iou
@@ -43,7 +42,7 @@ def batched_inputs(entry: GraphEntry) -> tuple[str, ...]:
 
 
 def make_cases(
-    bundle: Bundle, photos: Sequence[Photo], words: Sequence[str], log: Callable[[str], None]
+    bundle: PipelineBundle, photos: Sequence[Photo], words: Sequence[str], log: Callable[[str], None]
 ) -> dict[str, Case]:
     """The case of every graph but loftup_features and loftup_cpu.
 
@@ -77,20 +76,20 @@ def make_cases(
 
 def _alone(graph: OrtGraph, inputs: Arrays, batched: tuple[str, ...]) -> Case:
     rows = [
-        graph.run({name: value[row : row + 1] if name in batched else value for name, value in inputs.items()})
+        run_to_host(graph, {name: value[row : row + 1] if name in batched else value for name, value in inputs.items()})
         for row in range(len(inputs[batched[0]]))
     ]
     return Case(inputs, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}, batched)
 
 
-def _windows(photos: Sequence[Photo], bundle: Bundle) -> Photo:
+def _windows(photos: Sequence[Photo], bundle: PipelineBundle) -> Photo:
     """WINDOWS windows, taken in turn from all photos: u8 (WINDOWS, S, S, 3)."""
     constants = bundle.manifest.clip
     cut = [cut_windows(resize_for_clip(photo, constants), constants)[0] for photo in photos]
     return np.stack([cut[i % len(cut)][(i // len(cut)) % len(cut[i % len(cut)])] for i in range(WINDOWS)])
 
 
-def _tokens(bundle: Bundle, words: Sequence[str]) -> NDArray[np.int32]:
+def _tokens(bundle: PipelineBundle, words: Sequence[str]) -> NDArray[np.int32]:
     """TEXTS prompts, cut to the longest; first each word in the first template."""
     clip = bundle.manifest.clip
     prompts = [template.replace("{}", word) for template in clip.templates for word in words][:TEXTS]
@@ -110,11 +109,6 @@ def _prompts(side: int) -> Arrays:
     }
 
 
-def graphs_of(segmenter: Segmenter) -> Mapping[str, Graph]:
-    """The graphs that a segmenter has loaded, by name."""
-    return segmenter._graphs
-
-
 def compare(name: str, graph: Graph, case: Case) -> dict[str, float]:
     """How far a graph's answers are from the case's.
 
@@ -123,7 +117,7 @@ def compare(name: str, graph: Graph, case: Case) -> dict[str, float]:
         built for (so that rows are padded) and the same input alone, both on this device; and where outputs are
         decisions, how far those agree: `class_map_agreement` of pixels, `worst_mask_iou` of masks.
     """
-    found = graph.run(case.inputs)
+    found = run_to_host(graph, case.inputs)
     figures = {output: relative_error(found[output], value) for output, value in case.expected.items()}
     part = case.take(min(ODD[name], case.rows))
     figures["rows"] = batch_error(cast(OrtGraph, graph), part.inputs, case.batched)
@@ -146,7 +140,7 @@ def save_cases(path: Path, cases: dict[str, Case]) -> None:
     np.savez(path, **cast(dict[str, Any], arrays))
 
 
-def load_cases(path: Path, bundle: Bundle) -> dict[str, Case]:
+def load_cases(path: Path, bundle: PipelineBundle) -> dict[str, Case]:
     """Reads what save_cases wrote."""
     parts: dict[str, dict[str, Arrays]] = {}
     with np.load(path, allow_pickle=False) as stored:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.quality.metrics import Confusion, mean
-from wordmask_bench.quality.scenes import WORDS, Report, to_dict
+from wordmask_bench.quality.scenes import WORDS, SceneReport, to_dict
 from wordmask_bench.scenes import generate
 
 Labels = NDArray[np.integer]
@@ -22,7 +21,7 @@ MAPS = 8  # scenes that are compared pixel by pixel
 AGREEMENT_LIMIT = 0.8  # gross faults alone are under it
 
 
-def quality(report: Report) -> dict[str, Any]:
+def quality(report: SceneReport) -> dict[str, Any]:
     """The figures of quality.scenes that tell a device's fault."""
     full = to_dict(report)
     return {
@@ -49,7 +48,7 @@ def scene_maps(segmenter: Segmenter, seeds: Sequence[int], *, workers: int = 1) 
     def segment(seed: int) -> dict[str, Labels]:
         scene = generate(seed, combinations="test")
         queries = segmenter.embed(Vocabulary.parse(scene.words))
-        found = segmenter.segment(scene.image, queries, Options(use_loftup=True, upsample="full"), Clock())
+        found = segmenter.segment(scene.image, queries, Options(use_loftup=True, upsample="full"))
         names = np.array([0, *(1 + WORDS.index(word) for word in scene.words)], np.uint8)
         return {f"dense/{seed}": names[found.dense], f"masks/{seed}": names[found.semantic]}
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wordmask.backends import Values, to_host
 from wordmask.backends.onnxruntime.graph import import_onnxruntime, session_options
-from wordmask.bundle.opening import Bundle, open_bundle
+from wordmask.bundle.opening import PipelineBundle, open_bundle
 from wordmask.dense import device_classmap
 from wordmask.dense.device_classmap import band_inputs
 from wordmask.dense.loftup import window_inputs
@@ -45,7 +45,7 @@ def options_device(settings: Settings, variant: Variant) -> Figures:
             yield f"{choice}.{name}", attempt(functools.partial(measure, path, inputs, options, profile=not options))
 
 
-def inputs_of(bundle: Bundle) -> Iterator[tuple[str, tuple[str, Values]]]:
+def inputs_of(bundle: PipelineBundle) -> Iterator[tuple[str, tuple[str, Values]]]:
     """The file of each graph and random inputs of a photo of eight windows: times do not depend on values."""
     random, manifest = np.random.default_rng(0), bundle.manifest
     clip, sam2, loftup = manifest.clip, manifest.sam2, manifest.loftup

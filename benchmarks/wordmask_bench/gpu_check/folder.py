@@ -7,22 +7,21 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wordmask.backends.onnxruntime.graph import default_threads
-from wordmask.photo.job import Job, stamp
-from wordmask.run.local import run_folder
 from wordmask.text.word_lists import default_background
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.gpu_check.plan import Settings, Variant
 from wordmask_bench.gpu_check.steps import Figures, attempt, build, full_folder
+from wordmask_bench.speed.folder_run import copies, run_photos
 from wordmask_bench.speed.side import Setup
-from wordmask_bench.speed.wordmask_side import Engine
+from wordmask_bench.speed.wordmask_side import WordmaskSide
 
 IN_FLIGHT = (2, 4, 8, 1)  # photos under way at once, most telling first
 WORDS = 20
@@ -48,42 +47,22 @@ def folder_device(settings: Settings, variant: Variant) -> Figures:
         points=settings.max_prompts,
         tensorrt_precision=variant.precision or "fp16",
     )
-    engine = Engine(setup)
+    side = WordmaskSide(setup)
     with tempfile.TemporaryDirectory(prefix="wordmask-folder-") as work:
-        engine.words(Path(work) / "words.npy")
+        side.words(Path(work) / "words.npy")
         photos = copies(settings.photo, settings.photos, Path(work) / "photos")
-        run(engine, photos[:2], Path(work) / "first", 2)  # chooses convolutions, allocates
+        run(side, photos[:2], Path(work) / "first", 2)  # chooses convolutions, allocates
         yield "photos", len(photos)
         for in_flight in IN_FLIGHT:
             out = Path(work) / f"out{in_flight}"
-            yield f"in_flight.{in_flight}", attempt(functools.partial(run, engine, photos, out, in_flight))
+            yield f"in_flight.{in_flight}", attempt(functools.partial(run, side, photos, out, in_flight))
 
 
-def copies(photo: Path, count: int, folder: Path) -> list[Path]:
-    """As many files with the photo's content."""
-    folder.mkdir()
-    made = [folder / f"{number}{photo.suffix}" for number in range(count)]
-    for path in made:
-        shutil.copyfile(photo, path)
-    return made
-
-
-def run(engine: Engine, photos: Sequence[Path], out: Path, in_flight: int) -> dict[str, Any]:
-    """One run over a folder: its speed, what the GPU did meanwhile, and seconds a photo and stage."""
-    jobs = [Job(path, str(number), number + 1, stamp(path)) for number, path in enumerate(photos)]
-    processor = time.process_time()
+def run(side: WordmaskSide, photos: Sequence[Path], out: Path, in_flight: int) -> dict[str, Any]:
+    """Figures of a run over a folder, and the GPU's load meanwhile."""
     with GpuWatch() as watch:
-        start = time.perf_counter()
-        totals = run_folder(
-            engine.segmenter, jobs, engine.queries, engine.setup.options, out, restart=True, in_flight=in_flight
-        )
-        seconds = time.perf_counter() - start
-    return {
-        "photos_per_second": len(photos) / seconds,
-        "cpu_ms_per_photo": (time.process_time() - processor) * 1000 / len(photos),
-        "stages_ms": {stage: round(float(np.median(row)) * 1000, 2) for stage, row in totals.seconds.items()},
-        **watch.figures(),
-    }
+        found = run_photos(side.segmenter, side.queries, side.setup.options, photos, out, in_flight=in_flight)
+    return {**asdict(found), **watch.figures()}
 
 
 class GpuWatch:

@@ -8,18 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wordmask.backends import Values
+from wordmask.backends import Values, run_to_host
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
-from wordmask_bench.gpu_check.cases import graphs_of, load_cases
+from wordmask_bench.gpu_check.cases import load_cases
 from wordmask_bench.gpu_check.plan import Settings, Variant
 from wordmask_bench.gpu_check.steps import (
     EXAMPLE_WORDS,
-    HALF_LIMIT,
-    SINGLE_LIMIT,
     CheckError,
     Figures,
     attempt,
@@ -28,9 +25,11 @@ from wordmask_bench.gpu_check.steps import (
     full_folder,
     need,
     open_on,
+    with_limit,
 )
-from wordmask_bench.machine.gpu_timing import gpu_used, measure
-from wordmask_bench.machine.timing import Effort, Times
+from wordmask_bench.machine.facts import gpu_megabytes_used
+from wordmask_bench.machine.timing import Effort, Times, measure
+from wordmask_bench.speed.report import ratios
 from wordmask_bench.torch_baseline.case import Arrays, Case
 from wordmask_bench.torch_baseline.stages import Eager, Tensors, choice_of, load_chain
 from wordmask_export.parity.pipeline import relative_error
@@ -57,15 +56,16 @@ def full_device(settings: Settings, variant: Variant) -> Figures:
     folder = full_folder(settings)
     yield "engines", build(settings, folder, variant)
     cuda = variant.torch_device == "cuda"
-    before = gpu_used() if cuda else 0
+    before = gpu_megabytes_used() if cuda else None
     segmenter = open_on(folder, variant)
     cases = load_cases(cases_file, segmenter.bundle)
     for name in TIMED:
         if name in cases:
             case = cases[name]
             yield f"against_cpu.{name}", attempt(functools.partial(checked, name, segmenter, case, variant))
-    if cuda:
-        yield "memory.engine_mb", round((gpu_used() - before) / 1e6)
+    after = gpu_megabytes_used() if cuda else None
+    if before is not None and after is not None:
+        yield "memory.engine_mb", round(after - before)
     choice = choice_of(segmenter.manifest, clip=_configuration(settings.clip), sam2=_configuration(settings.sam2))
     chain = load_chain(choice, segmenter.manifest, variant.torch_device)
     eager, half = Eager(chain), Eager(chain, half=True)
@@ -95,12 +95,9 @@ def _configuration(name: str) -> str | None:
 def against_pytorch(name: str, segmenter: Segmenter, eager: Eager, case: Case, variant: Variant) -> dict[str, Any]:
     """Relative error of each output against PyTorch in fp32, whose rows are fed alone."""
     expected = eager.alone(name, case)
-    found = graphs_of(segmenter)[name].run(case.inputs)
+    found = run_to_host(segmenter.graphs[name], case.inputs)
     figures: dict[str, Any] = {key: relative_error(found[key], value) for key, value in expected.items()}
-    worst, limit = max(figures.values()), HALF_LIMIT if variant.half else SINGLE_LIMIT
-    if not worst <= limit:
-        figures["error"] = f"{name}: relative error {worst:.3g}, more than {limit:g}: that is no rounding"
-    return figures
+    return with_limit(name, figures, variant)
 
 
 def time_stage(
@@ -114,7 +111,7 @@ def time_stage(
     if cases[name].rows < rows:
         raise CheckError(f"{name}: the case has {cases[name].rows} rows, {rows} are to be timed")
     case = cases[name].take(rows)
-    graph, kept = graphs_of(segmenter)[name], tuple(key for key in case.expected if key in MAPS)
+    graph, kept = segmenter.graphs[name], tuple(key for key in case.expected if key in MAPS)
     fed = _resident(segmenter, cases, case)
     contenders: dict[str, Callable[[], object]] = {"engine": lambda: graph.run(fed, keep=kept)}
     for label, side in zip(("pytorch_fp32", "pytorch_autocast"), sides, strict=True):
@@ -130,7 +127,7 @@ def _resident(segmenter: Segmenter, cases: Mapping[str, Case], case: Case) -> Va
     for producer in dict.fromkeys(MAPS[key] for key in fed if key in MAPS):
         names = [key for key in fed if MAPS.get(key) == producer]
         source = cases[producer].take(len(case.inputs[names[0]]))
-        kept = graphs_of(segmenter)[producer].run(source.inputs, keep=tuple(names))
+        kept = segmenter.graphs[producer].run(source.inputs, keep=tuple(names))
         fed |= {key: kept[key] for key in names}
     return fed
 
@@ -145,10 +142,7 @@ def _eager_stage(side: Eager, name: str, maps: Tensors, rest: Arrays) -> None:
 def with_ratios(times: dict[str, Times]) -> dict[str, Any]:
     """The times, and how many times faster than PyTorch the engine is by the medians."""
     figures: dict[str, Any] = {label: asdict(value) for label, value in times.items()}
-    for label, value in times.items():
-        if label != "engine":
-            figures[f"{label}_over_engine"] = value.median_ms / times["engine"].median_ms
-    return figures
+    return figures | {f"{label}_over_engine": ratio for label, ratio in ratios(times, ["engine"])["engine"].items()}
 
 
 def time_photo(path: Path, segmenter: Segmenter, sides: tuple[Eager, Eager], effort: Effort) -> dict[str, Any]:
@@ -157,10 +151,10 @@ def time_photo(path: Path, segmenter: Segmenter, sides: tuple[Eager, Eager], eff
     queries = segmenter.embed(Vocabulary.parse(words))
     options = prompting(path, segmenter, words)
     text = sides[0].chain.embed(words)
-    result = segmenter.segment(decode(path), queries, options, Clock())
+    result = segmenter.segment(decode(path), queries, options)
     eager = sides[0].photo(path, text, options)
     contenders: dict[str, Callable[[], object]] = {
-        "engine": lambda: segmenter.segment(decode(path), queries, options, Clock()),
+        "engine": lambda: segmenter.segment(decode(path), queries, options),
         "pytorch_fp32": lambda: sides[0].photo(path, text, options),
         "pytorch_autocast": lambda: sides[1].photo(path, text, options),
     }
@@ -177,7 +171,7 @@ def prompting(path: Path, segmenter: Segmenter, words: list[str]) -> Options:
     """Options that give the photo some prompts also with random weights: all confidences, the largest regions."""
     photo = decode(path)
     queries = segmenter.embed(Vocabulary.parse(words))
-    dense = segmenter.class_map(photo, queries, Options(upsample="full"), Clock())
+    dense = segmenter.class_map(photo, queries, Options(upsample="full"))
     for size in SIZES:
         options = Options(min_confidence=0.0, min_region_size=size)
         if len(extract_prompts(dense.index, dense.confidence, len(words), options)) >= FEWEST:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from wordmask_bench.machine.markdown import markdown_table
+
 JSON, MARKDOWN = "gpu_check.json", "gpu_check.md"
 SCHEMA = 1
 STAGE_COLUMNS = ("engine", "pytorch_fp32", "pytorch_autocast")
@@ -32,7 +34,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """All of a check.
 
     Attributes:
@@ -53,7 +55,7 @@ class Report:
         return any(outcome.status == "failed" for outcome in self.outcomes)
 
 
-def write_report(folder: Path, report: Report) -> None:
+def write_report(folder: Path, report: CheckReport) -> None:
     """Writes both files, each whole."""
     save_json(folder / JSON, {"schema": SCHEMA, **asdict(report)})
     save_text(folder / MARKDOWN, markdown(report))
@@ -90,10 +92,11 @@ def errors_in(result: Any, where: str = "") -> Iterator[str]:
             yield from errors_in(value, f"{where} {key}".strip())
 
 
-def markdown(report: Report) -> str:
+def markdown(report: CheckReport) -> str:
     """The report for people."""
-    lines = ["# Check on a GPU", "", *_head(report), "", "| step | status | seconds | |", "|---|---|---|---|"]
-    lines += [f"| {o.name} | {o.status} | {o.seconds:.1f} | {_cell(o.why)} |" for o in report.outcomes]
+    steps = [(o.name, o.status, f"{o.seconds:.1f}", _one_line(o.why)) for o in report.outcomes]
+    table = markdown_table(("step", "status", "seconds", ""), steps)
+    lines = ["# Check on a GPU", "", *_head(report), "", *table]
     if report.waiting:
         named = ", ".join(report.waiting)
         lines += ["", f"Not started{' for lack of time' if report.finished else ' yet'}: {named}"]
@@ -103,7 +106,7 @@ def markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _head(report: Report) -> list[str]:
+def _head(report: CheckReport) -> list[str]:
     facts = next((outcome.result for outcome in report.outcomes if outcome.name == "facts"), {})
     torch = facts.get("torch") or {}
     gpu = torch.get("gpu") or "no GPU"
@@ -121,12 +124,16 @@ def _figures(result: Mapping[str, Any]) -> list[str]:
 
 
 def _times(times: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    columns = "".join(f" {name} ms (p95) |" for name in STAGE_COLUMNS)
-    lines = [f"| stage, rows |{columns} fp32 / engine | autocast / engine |", "|---|---|---|---|---|---|"]
-    for name, row in times.items():
-        cells = [f"{row[side]['median_ms']:.2f} ({row[side]['p95_ms']:.2f})" for side in STAGE_COLUMNS]
-        ratios = [f"{row[f'{side}_over_engine']:.2f}" for side in STAGE_COLUMNS[1:]]
-        lines.append(f"| {name.removeprefix('times.')} | {' | '.join(cells + ratios)} |")
+    head = ("stage, rows", *(f"{name} ms (p95)" for name in STAGE_COLUMNS), "fp32 / engine", "autocast / engine")
+    rows = [
+        (
+            name.removeprefix("times."),
+            *(f"{row[side]['median_ms']:.2f} ({row[side]['p95_ms']:.2f})" for side in STAGE_COLUMNS),
+            *(f"{row[f'{side}_over_engine']:.2f}" for side in STAGE_COLUMNS[1:]),
+        )
+        for name, row in times.items()
+    ]
+    lines = markdown_table(head, rows)
     notes = [f"- {name} {key}: {_show(row[key])}" for name, row in times.items() for key in row if _is_note(key)]
     return [*lines, "", *notes] if notes else lines
 
@@ -142,9 +149,8 @@ def _show(value: Any) -> str:
         return ", ".join(f"{key} {_show(part)}" for key, part in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_show, value))
-    return _cell(str(value))
+    return _one_line(str(value))
 
 
-def _cell(text: str) -> str:
-    """Fits into a table's cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

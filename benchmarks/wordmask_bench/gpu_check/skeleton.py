@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from wordmask.bundle.manifest import Graph
+from wordmask.bundle.manifest import GraphEntry
 from wordmask.bundle.manifest_reading import FILE_NAME, read_manifest
 from wordmask_export.graphs.onnx_export import describe
 
@@ -57,7 +57,7 @@ def fill(skeleton: Path, bundle: Path) -> None:
     bundle.mkdir(parents=True)
     shutil.copyfile(skeleton / manifest.clip.merges.file, bundle / manifest.clip.merges.file)
 
-    def filled(item: tuple[str, Graph]) -> tuple[str, Graph]:
+    def filled(item: tuple[str, GraphEntry]) -> tuple[str, GraphEntry]:
         name, entry = item
         model = onnx.load(skeleton / entry.file)
         for tensor in model.graph.initializer:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wordmask_bench.gpu_check.report import Outcome, errors_in
+from wordmask_bench.machine.child_process import kill_session, start_module
 
 SKIPPED = 3  # exit status of a step that this machine cannot do
 LAST_LINES, LONGEST = 12, 2000  # of a failed step's log
@@ -30,13 +28,6 @@ class Running:
     result: Path
     log: Path
 
-    def stop(self) -> None:
-        """Ends the step and all it started."""
-        if self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
 
 def start(name: str, arguments: list[str], out: Path, limit: float, *, hide_gpu: bool) -> Running:
     """Starts a step.
@@ -52,14 +43,10 @@ def start(name: str, arguments: list[str], out: Path, limit: float, *, hide_gpu:
     folder.mkdir(parents=True, exist_ok=True)
     result, log = folder / f"{name}.json", folder / f"{name}.log"
     result.unlink(missing_ok=True)
-    environment = {**os.environ, "WORDMASK_CACHE": str(out / "work" / "cache" / name), "PYTHONFAULTHANDLER": "1"}
-    if hide_gpu:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    command = [sys.executable, "-m", "wordmask_bench.gpu_check", *arguments, "--step", name]
+    environment = {"PYTHONFAULTHANDLER": "1", **({"CUDA_VISIBLE_DEVICES": ""} if hide_gpu else {})}
+    command, cache = ["wordmask_bench.gpu_check", *arguments, "--step", name], out / "work" / "cache" / name
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment, start_new_session=True
-        )
+        process = start_module(command, environment, cache, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
     now = time.monotonic()
     return Running(name, process, now, now + limit, result, log)
 
@@ -72,7 +59,7 @@ def finish(running: Running, deadline: float) -> Outcome:
     except subprocess.TimeoutExpired:
         timed_out = True
     finally:
-        running.stop()
+        kill_session(running.process)
     seconds = round(time.monotonic() - running.started, 1)
     result = _read(running.result)
     if timed_out:

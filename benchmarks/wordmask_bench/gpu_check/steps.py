@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,7 @@ from wordmask.bundle.opening import open_bundle
 from wordmask.bundle.search import find_bundle
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask_bench.gpu_check.cases import compare, graphs_of, load_cases, make_cases, save_cases
+from wordmask_bench.gpu_check.cases import compare, load_cases, make_cases, save_cases
 from wordmask_bench.gpu_check.chain import agreement, quality, scene_maps
 from wordmask_bench.gpu_check.plan import Settings, Variant
 from wordmask_bench.quality.scenes import evaluate
@@ -113,13 +113,17 @@ def open_on(folder: Path, variant: Variant) -> Segmenter:
 
 
 def checked(name: str, segmenter: Segmenter, case: Case, variant: Variant) -> dict[str, Any]:
-    """compare's figures, and an error where they show more than rounding."""
-    figures: dict[str, Any] = dict(compare(name, graphs_of(segmenter)[name], case))
+    """The figures of `compare`, with_limit."""
+    return with_limit(name, compare(name, segmenter.graphs[name], case), variant)
+
+
+def with_limit(name: str, figures: Mapping[str, float], variant: Variant) -> dict[str, Any]:
+    """Figures of a graph, and an error where a relative error is more than rounding."""
     limit = HALF_LIMIT if variant.half else SINGLE_LIMIT
     worst = max(value for key, value in figures.items() if key not in ("class_map_agreement", "worst_mask_iou"))
-    if not worst <= limit:
-        figures["error"] = f"{name}: relative error {worst:.3g}, more than {limit:g}: that is no rounding"
-    return figures
+    if worst <= limit:
+        return {**figures}
+    return {**figures, "error": f"{name}: relative error {worst:.3g}, more than {limit:g}: that is no rounding"}
 
 
 def full_reference(settings: Settings) -> Figures:

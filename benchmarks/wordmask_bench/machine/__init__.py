@@ -1,1 +1,1 @@
-"""What was measured on, and by which clock."""
+"""What was measured on, how it was timed, and in which processes and tables."""

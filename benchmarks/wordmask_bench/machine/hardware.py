@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wordmask_bench.machine.facts import installed_version, nvidia_smi
-from wordmask_bench.machine.gpu_timing import milliseconds
+from wordmask_bench.machine.timing import milliseconds
 
 PACKAGES = (
     "numpy",
@@ -106,5 +106,5 @@ def _fastest(call: Callable[[], object], seconds: float, *, cuda: bool) -> float
     """Seconds of the fastest of the runs that so many seconds allow."""
     end, least = time.perf_counter() + seconds, math.inf
     while least == math.inf or time.perf_counter() < end:
-        least = min(least, milliseconds(call, cuda) / 1000)
+        least = min(least, milliseconds(call, cuda=cuda) / 1000)
     return least

@@ -1,9 +1,11 @@
-"""Times of several contenders that take turns, so that all see the same clocks and the same heat."""
+"""Times of several contenders that take turns, so that all see the same clock rates and the same heat."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -70,3 +72,24 @@ def alternate(contenders: Mapping[str, Callable[[], float]], effort: Effort) -> 
         for name, call in contenders.items():
             runs[name].append(call())
     return {name: times_of(past) for name, past in runs.items()}
+
+
+def measure(contenders: Mapping[str, Callable[[], object]], effort: Effort, *, cuda: bool) -> dict[str, Times]:
+    """Times of contenders in this process, which run in turn; see `alternate` and `milliseconds`."""
+    return alternate({name: partial(milliseconds, call, cuda=cuda) for name, call in contenders.items()}, effort)
+
+
+def milliseconds(call: Callable[[], object], *, cuda: bool) -> float:
+    """Milliseconds of one run; on a GPU that torch sees, until all its streams are done, the engines' among them."""
+    _synchronize(cuda)
+    start = time.perf_counter()
+    call()
+    _synchronize(cuda)
+    return (time.perf_counter() - start) * 1000
+
+
+def _synchronize(cuda: bool) -> None:
+    if cuda:
+        import torch  # noqa: PLC0415
+
+        torch.cuda.synchronize()

@@ -24,7 +24,7 @@ from wordmask_bench.quality.tally import Figures
 
 
 @dataclass(frozen=True)
-class Report:
+class DatasetReport:
     """What was measured.
 
     Attributes:
@@ -71,7 +71,7 @@ def evaluate(
     workers: int = 1,
     options: Options | None = None,
     progress: Callable[[], None] = lambda: None,
-) -> Report:
+) -> DatasetReport:
     """Measures a dataset found in its published folders; `folder` needs ROOT/words.txt. See `measure`.
 
     Raises:
@@ -90,7 +90,7 @@ def measure(
     workers: int = 1,
     options: Options | None = None,
     progress: Callable[[], None] = lambda: None,
-) -> Report:
+) -> DatasetReport:
     """Segments every photo of a dataset and compares it with its labels.
 
     Args:
@@ -134,7 +134,7 @@ def measure(
     with ThreadPoolExecutor(workers, "eval") as pool:
         for _ in pool.map(count, dataset.pairs):
             pass
-    return Report(
+    return DatasetReport(
         dataset=dataset.name,
         bundle=segmenter.manifest.bundle_id,
         photos=len(seconds),

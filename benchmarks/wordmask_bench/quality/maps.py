@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from wordmask.dense.classmap import ClassMap
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
-from wordmask.timing import Clock
 from wordmask.types import Options
 from wordmask_bench.datasets.dataset import Dataset
 from wordmask_bench.quality.sclip_protocol import Prediction, predict, vocabulary
@@ -105,7 +104,7 @@ class Maps:
 
     def _predict(self, photo: NDArray[np.uint8], options: Options) -> Prediction:
         side = self.settings.short_side
-        similarities = self.segmenter.similarities(photo, self.queries, options, Clock(), short_side=side)
+        similarities = self.segmenter.similarities(photo, self.queries, options, short_side=side)
         size = (photo.shape[0], photo.shape[1])
         return predict(similarities, self.queries, size, self.dataset.protocol, self.settings.logit_scale)
 
@@ -114,6 +113,6 @@ class Maps:
         count, shift = len(self.dataset.classes), int(self.dataset.protocol.background)
         index = (dense.index - shift) % count  # the runtime's background is the last
         known = ClassMap(index.astype(np.int32), dense.confidence, np.roll(dense.best, -shift))
-        found = self.segmenter.segment(photo, self.queries, self.options, Clock(), dense=known)
+        found = self.segmenter.segment(photo, self.queries, self.options, dense=known)
         semantic = found.semantic.astype(np.int32)
         return semantic if shift else np.where(semantic == 0, count, semantic - 1)

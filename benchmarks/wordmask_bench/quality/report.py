@@ -7,7 +7,8 @@ import math
 from typing import Any
 
 from wordmask_bench.datasets.protocol import SCLIP_STRIDE, SCLIP_WINDOW
-from wordmask_bench.quality.dataset import Report
+from wordmask_bench.machine.markdown import markdown_table
+from wordmask_bench.quality.dataset import DatasetReport
 from wordmask_bench.quality.tally import Figures
 
 TITLES = {
@@ -25,18 +26,15 @@ ROWS = {
 }
 
 
-def table(report: Report) -> str:
+def table(report: DatasetReport) -> str:
     """The figures as Markdown: all classes together, then the IoU of each that occurs or was found."""
     kinds = list(report.maps)
-    head = " | ".join(TITLES[kind] for kind in kinds)
-    lines = [f"| {report.dataset}, {report.photos} photos | {head} |", "|---" * (len(kinds) + 1) + "|"]
-    for key, name in ROWS.items():
-        lines.append(_row(name, [getattr(report.maps[kind], key) for kind in kinds]))
-    lines += ["", f"| IoU of | {head} |", "|---" * (len(kinds) + 1) + "|"]
-    for name in report.per_class:
-        values = [report.maps[kind].per_class[name] for kind in kinds]
-        if not all(map(math.isnan, values)):
-            lines.append(_row(name, values))
+    titles = [TITLES[kind] for kind in kinds]
+    rows = [(name, *(_figure(getattr(report.maps[kind], key)) for kind in kinds)) for key, name in ROWS.items()]
+    lines = markdown_table((f"{report.dataset}, {report.photos} photos", *titles), rows)
+    classes = {name: [report.maps[kind].per_class[name] for kind in kinds] for name in report.per_class}
+    occurring = [(name, *map(_figure, values)) for name, values in classes.items() if not all(map(math.isnan, values))]
+    lines += ["", *markdown_table(("IoU of", *titles), occurring)]
     settings = report.settings
     lines += ["", f"Median time of a photo: {report.seconds:.2f} s", f"Protocol: {_protocol(report)}"]
     if (settings.window, settings.stride) != (SCLIP_WINDOW, SCLIP_STRIDE):
@@ -44,19 +42,18 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def to_dict(report: Report) -> dict[str, Any]:
+def to_dict(report: DatasetReport) -> dict[str, Any]:
     """For JSON: figures that do not exist are null."""
     row = dataclasses.asdict(report)
     row["maps"] = {kind: _figures(figures) for kind, figures in report.maps.items()}
     return row
 
 
-def _row(name: str, values: list[float]) -> str:
-    cells = " | ".join("-" if math.isnan(value) else f"{value:.3f}" for value in values)
-    return f"| {name} | {cells} |"
+def _figure(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def _protocol(report: Report) -> str:
+def _protocol(report: DatasetReport) -> str:
     settings = report.settings
     parts = [
         f"short side {settings.short_side}",

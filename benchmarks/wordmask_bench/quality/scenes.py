@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from wordmask.objects.masks import upsample
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
 from wordmask.types import Options, Prompt, Segmentation, Vocabulary
+from wordmask_bench.machine.markdown import markdown_table
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
 from wordmask_bench.quality.objects import OBJECT_ROWS, ObjectTally
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
@@ -73,7 +73,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Report:
+class SceneReport:
     """What was measured.
 
     Attributes:
@@ -115,7 +115,7 @@ def evaluate(
     all_words: bool = False,
     workers: int = 1,
     progress: Callable[[], None] = lambda: None,
-) -> Report:
+) -> SceneReport:
     """Segments a scene a seed, each asked for its own words and 12 others, without background words.
 
     Args:
@@ -140,7 +140,7 @@ def evaluate(
             prompts.append(found.result.prompt_count)
             seconds.append(found.seconds)
             progress()
-    return Report(
+    return SceneReport(
         maps={name: tally.figures() for name, tally in tallies.items()},
         objects=objects.figures(),
         click=float(np.mean([value for _, value in clicks])),
@@ -164,9 +164,9 @@ def _segment(segmenter: Segmenter, seed: int, options: Options, all_words: bool)
     words = list(WORDS) if all_words else scene_words(scene, seed)
     queries = segmenter.embed(Vocabulary.parse(words))
     start = time.perf_counter()
-    full = segmenter.segment(scene.image, queries, options, Clock())
+    full = segmenter.segment(scene.image, queries, options)
     seconds = time.perf_counter() - start
-    plain = segmenter.class_map(scene.image, queries, replace(options, use_loftup=False), Clock())
+    plain = segmenter.class_map(scene.image, queries, replace(options, use_loftup=False))
     names = np.array([len(WORDS), *(WORDS.index(word) for word in words)])  # of 0 none, 1 the first word, ...
     maps = {
         "bilinear": names[plain.index + 1],
@@ -202,7 +202,7 @@ def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
     return ious
 
 
-def to_dict(report: Report) -> dict[str, Any]:
+def to_dict(report: SceneReport) -> dict[str, Any]:
     """For JSON: figures that do not exist are null."""
     row = dataclasses.asdict(report)
     for figures in (*row["maps"].values(), row["objects"], row["click_by_area"]):
@@ -216,14 +216,12 @@ def _by_area(clicks: list[tuple[int, float]]) -> dict[str, float]:
     return {name: mean(values[chosen]) for name, chosen in bins.items()}
 
 
-def table(report: Report) -> str:
+def table(report: SceneReport) -> str:
     """The figures as Markdown."""
-    lines = [f"| {report.scenes} scenes | {' | '.join(TITLES)} |", "|---|---|---|---|---|"]
-    for key, name in ROWS.items():
-        cells = " | ".join(f"{report.maps[kind][key]:.3f}" for kind in MAPS)
-        lines.append(f"| {name} | {cells} |")
-    lines += ["", "| objects | |", "|---|---|"]
-    lines += [f"| {name} | {report.objects[key]:.3g} |" for key, name in OBJECT_ROWS.items()]
+    rows = [(name, *(f"{report.maps[kind][key]:.3f}" for kind in MAPS)) for key, name in ROWS.items()]
+    lines = markdown_table((f"{report.scenes} scenes", *TITLES), rows)
+    found = [(name, f"{report.objects[key]:.3g}") for key, name in OBJECT_ROWS.items()]
+    lines = [*lines, "", *markdown_table(("objects", ""), found)]
     by_area = ", ".join(f"{name} {value:.3f}" for name, value in report.click_by_area.items())
     lines += [
         "",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wordmask.bundle.strict_json import parse_as
 from wordmask.outputs.layout import JOURNAL, SHARDS
+from wordmask.outputs.rows import DoneRow, parse_row
 from wordmask.run.find_photos import find_photos
 
 LISTED = 20_000  # photos, of which the list's memory is measured
@@ -50,14 +51,15 @@ def measure(out: Path) -> Bytes:
     Raises:
         ValueError: a photo failed, or the run is not finished.
     """
-    rows = [json.loads(line) for line in (out / JOURNAL).read_text(encoding="utf-8").splitlines()]
-    if not rows or any(row.get("status") != "ok" for row in rows):
+    lines = [parse_row(line) for line in (out / JOURNAL).read_bytes().splitlines()]
+    rows = [row for row in lines if isinstance(row, DoneRow)]
+    if not rows or len(rows) < len(lines):
         raise ValueError(f"{out}: not a finished run of photos that all succeeded")
     return Bytes(
         photos=len(rows),
-        masks=sum(row["instances"] for row in rows),
-        pixels=sum(row["height"] * row["width"] for row in rows),
-        read=sum(row["bytes"] for row in rows),
+        masks=sum(row.instances for row in rows),
+        pixels=sum(row.height * row.width for row in rows),
+        read=sum(row.bytes or 0 for row in rows),
         semantic=_size(out / "semantic"),
         annotations=_size(out / SHARDS),
         journal=(out / JOURNAL).stat().st_size,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wordmask_bench.scale.bytes import Bytes, read_bytes
 from wordmask_bench.speed.readme_table import RESULTS
-from wordmask_bench.speed.report import Measurement, Report, read_report
+from wordmask_bench.speed.report import BenchReport, Measurement, read_report
 
 DAY, HOUR = 86400.0, 3600.0
 AROUND = ("decode", "prompts", "masks", "write")  # stages on one core each, beside the graphs
@@ -108,7 +108,7 @@ class Facts:
         ragged, clean: bytes of runs on photos that the model knows nothing of, and on scenes that it knows.
     """
 
-    report: Report
+    report: BenchReport
     photo: Measurement
     gpus: dict[str, float]
     ragged: Bytes

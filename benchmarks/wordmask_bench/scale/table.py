@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from wordmask_bench.machine.markdown import markdown_table
+
 BEGIN, END = "<!-- scale: begin -->", "<!-- scale: end -->"
 _SIZES = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 _AMOUNTS = ((1e9, " billion"), (1e6, " million"))
@@ -11,12 +13,7 @@ _AMOUNTS = ((1e9, " billion"), (1e6, " million"))
 
 def table(heading: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table under a heading of the third level."""
-    lines = [f"### {heading}", "", _row(head), f"|{'---|' * len(head)}", *map(_row, rows)]
-    return "\n".join(lines)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return "\n".join([f"### {heading}", "", *markdown_table(head, rows)])
 
 
 def size(count: float) -> str:

@@ -38,7 +38,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured: by side its start and its peak memory, then as in speed.report.Report."""
+    """What was measured: by side its start and its peak memory, then as in speed.report.BenchReport."""
 
     starts: dict[str, Start]
     peaks_mb: dict[str, float]

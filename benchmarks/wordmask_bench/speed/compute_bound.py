@@ -6,8 +6,8 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from wordmask.bundle.opening import Bundle
-from wordmask.dense.loftup import HALO
+from wordmask.bundle.manifest import HALO
+from wordmask.bundle.opening import PipelineBundle
 from wordmask_bench.machine.flops import count_flops
 from wordmask_bench.speed.report import Measurement
 
@@ -16,7 +16,7 @@ from wordmask_bench.speed.report import Measurement
 class Work:
     """The work of a bundle's graphs, for so many words, in GFLOP; each size is counted once."""
 
-    bundle: Bundle
+    bundle: PipelineBundle
     words: int
 
     def gflop(self, row: Measurement, *, loftup: bool) -> float | None:

@@ -9,10 +9,10 @@ from wordmask_bench.machine.hardware import machine
 from wordmask_bench.speed.benchmark import Findings
 from wordmask_bench.speed.compute_bound import Work, with_share
 from wordmask_bench.speed.plan import Plan, precision_of
-from wordmask_bench.speed.report import KIND, SCHEMA, Report, SideFacts, Subject
+from wordmask_bench.speed.report import KIND, SCHEMA, BenchReport, SideFacts, Subject
 
 
-def make_report(plan: Plan, found: Findings) -> Report:
+def make_report(plan: Plan, found: Findings) -> BenchReport:
     """The findings with all that is needed to read them."""
     manifest = plan.bundle.manifest
     first = next(iter(plan.sides.values()))
@@ -22,7 +22,7 @@ def make_report(plan: Plan, found: Findings) -> Report:
     limits = {name: found.rates[precisions[name]] for name in plan.engines}
     loftup = manifest.loftup is not None and first.options.use_loftup is not False
     default = asdict(type(first.options)())
-    return Report(
+    return BenchReport(
         schema=SCHEMA,
         kind=KIND,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),

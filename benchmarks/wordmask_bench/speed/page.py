@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from wordmask.report.charts import Bar, bars, legend
 from wordmask.report.page import bullets, cards, masthead, section, table
 from wordmask.report.page import page as shell
-from wordmask_bench.speed.report import Measurement, Report
+from wordmask_bench.speed.report import BenchReport, Measurement
 from wordmask_bench.speed.table import about, agreement_line, label
 
 PHASES = ("start", "import", "load", "first_photo")
 STATISTICS = ("min_ms", "mean_ms", "median_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms")
 
 
-def page(report: Report) -> bytes:
+def page(report: BenchReport) -> bytes:
     """The report as HTML."""
     photos = [row for row in report.measurements if row.name == "photo"]
     stages = [row for row in report.measurements if row.name != "photo"]
@@ -37,7 +37,7 @@ def page(report: Report) -> bytes:
     return shell("wordmask bench", "".join(body))
 
 
-def _ratios(photos: Sequence[Measurement], report: Report) -> Iterator[tuple[str, str, Sequence[str]]]:
+def _ratios(photos: Sequence[Measurement], report: BenchReport) -> Iterator[tuple[str, str, Sequence[str]]]:
     """How whole photos compare with the first baseline, each with what it costs."""
     baseline = report.baselines[0]
     for row in photos:
@@ -46,7 +46,7 @@ def _ratios(photos: Sequence[Measurement], report: Report) -> Iterator[tuple[str
             yield f"{found[baseline]:.2f}×", text, (label(row), _cost(row, engine, report))
 
 
-def _cost(row: Measurement, engine: str, report: Report) -> str:
+def _cost(row: Measurement, engine: str, report: BenchReport) -> str:
     wanted = engine, report.baselines[0], row.photo, row.windows
     for agreed in report.agreement:
         if (agreed.side, agreed.baseline, agreed.photo, agreed.windows) == wanted:
@@ -55,7 +55,7 @@ def _cost(row: Measurement, engine: str, report: Report) -> str:
     return ""
 
 
-def _measurement(row: Measurement, report: Report) -> str:
+def _measurement(row: Measurement, report: BenchReport) -> str:
     medians = {name: times.median_ms for name, times in row.times.items()}
     notes = {name: f"{share:.0%} of the machine's rate" for name, share in row.share_of_limit.items()}
     for engine, found in row.ratios.items():
@@ -66,7 +66,7 @@ def _measurement(row: Measurement, report: Report) -> str:
 
 
 def _bars(
-    title: str, values: Mapping[str, float], unit: str, report: Report, notes: Mapping[str, str] | None = None
+    title: str, values: Mapping[str, float], unit: str, report: BenchReport, notes: Mapping[str, str] | None = None
 ) -> str:
     """A bar a side, as long as its value."""
     rows = []
@@ -77,23 +77,23 @@ def _bars(
     return bars(rows, caption=title)
 
 
-def _throughput(report: Report) -> list[str]:
+def _throughput(report: BenchReport) -> list[str]:
     return [
         _bars(f"{row.photos} photos, {row.windows} windows", row.images_per_second, "images/s", report)
         for row in report.throughput
     ]
 
 
-def _peaks(report: Report) -> dict[str, float]:
+def _peaks(report: BenchReport) -> dict[str, float]:
     return {side.name: side.peak_mb for side in report.sides}
 
 
-def _gpu(report: Report) -> list[str]:
+def _gpu(report: BenchReport) -> list[str]:
     found = {side.name: side.gpu_mb for side in report.sides if side.gpu_mb is not None}
     return [_bars("memory of the GPU", found, "MB", report)] if found else []
 
 
-def _cold_start(report: Report) -> str:
+def _cold_start(report: BenchReport) -> str:
     """A bar a side, its phases one after another."""
     rows = [
         Bar(
@@ -107,13 +107,13 @@ def _cold_start(report: Report) -> str:
     return legend(names) + bars(rows, most=max(side.cold_start["total"] for side in report.sides))
 
 
-def _packages(report: Report) -> list[str]:
+def _packages(report: BenchReport) -> list[str]:
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
     return [f"{machine.system}, Python {machine.python}, {versions}"]
 
 
-def _statistics(report: Report) -> str:
+def _statistics(report: BenchReport) -> str:
     rows = [
         (label(row), name, f"{times.runs}", *(f"{getattr(times, key):.2f}" for key in STATISTICS))
         for row in report.measurements

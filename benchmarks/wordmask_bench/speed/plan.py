@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
-from wordmask.bundle.opening import Bundle
+from wordmask.bundle.opening import PipelineBundle
 from wordmask.bundle.strict_json import parse_as
 from wordmask.errors import ManifestError
 from wordmask.run.find_photos import find_photos
@@ -38,7 +38,7 @@ class Plan:
     """
 
     sides: dict[str, Setup]
-    bundle: Bundle
+    bundle: PipelineBundle
     photos: tuple[Path, ...]
     limit: int
     windows: tuple[Windows, ...]
@@ -58,7 +58,7 @@ class Plan:
         return [name for name, setup in self.sides.items() if setup.variant != "wordmask"]
 
 
-def make_plan(args: argparse.Namespace, bundle: Bundle) -> Plan:
+def make_plan(args: argparse.Namespace, bundle: PipelineBundle) -> Plan:
     """What the command line asks for.
 
     Raises:
@@ -90,7 +90,7 @@ def make_plan(args: argparse.Namespace, bundle: Bundle) -> Plan:
     )
 
 
-def make_sides(args: argparse.Namespace, bundle: Bundle, options: Options) -> dict[str, Setup]:
+def make_sides(args: argparse.Namespace, bundle: PipelineBundle, options: Options) -> dict[str, Setup]:
     """The contenders by name, wordmask's first."""
 
     torch_device = baseline_device(args.device)

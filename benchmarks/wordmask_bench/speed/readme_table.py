@@ -10,18 +10,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wordmask_bench.speed.report import Agreement, Measurement, Report, read_report
+from wordmask_bench.machine.markdown import markdown_table
+from wordmask_bench.speed.report import Agreement, BenchReport, Measurement, read_report
 
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 RESULTS, PATTERN = Path("benchmarks") / "results", "bench-*.json"
-HEAD = (
-    "| photo | windows, prompts | device | wordmask, s | PyTorch eager | fastest form | same class | mask IoU, worst |",
-    "|---|---|---|---|---|---|---|---|",
-)
+HEAD = ("photo", "windows, prompts", "device", "wordmask, s", "PyTorch eager", "fastest form", "same class",
+        "mask IoU, worst")  # fmt: skip
 NONE = "No figures stand here yet; `wordmask bench` measures them."
 
 
-def speed_table(reports: Sequence[Report]) -> str:
+def speed_table(reports: Sequence[BenchReport]) -> str:
     """The table as Markdown, with what it was measured on."""
     if not reports:
         return NONE
@@ -33,14 +32,14 @@ def speed_table(reports: Sequence[Report]) -> str:
         for engine in report.engines
     ]
     notes = dict.fromkeys(_note(report) for report in reports)
-    return "\n".join([*HEAD, *rows, "", "\n\n".join(notes)])
+    return "\n".join([*markdown_table(HEAD, rows), "", "\n\n".join(notes)])
 
 
-def _row(row: Measurement, engine: str, report: Report) -> str:
+def _row(row: Measurement, engine: str, report: BenchReport) -> list[str]:
     seconds = {name: times.median_ms / 1000 for name, times in row.times.items()}
     forms = {name: seconds[name] for name in report.baselines if name != "eager"}
     fastest = min(forms, key=lambda name: forms[name], default=None)
-    cells = [
+    return [
         row.photo,
         f"{row.windows}, {row.prompts}",
         engine.removeprefix("wordmask "),
@@ -49,14 +48,13 @@ def _row(row: Measurement, engine: str, report: Report) -> str:
         f"{fastest}: {_other(seconds, fastest, engine)}" if fastest else "",
         *_agreement(row, engine, report),
     ]
-    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
 def _other(seconds: dict[str, float], name: str, engine: str) -> str:
     return f"{seconds[name]:.2f} ({seconds[name] / seconds[engine]:.2f}x)"
 
 
-def _agreement(row: Measurement, engine: str, report: Report) -> tuple[str, str]:
+def _agreement(row: Measurement, engine: str, report: BenchReport) -> tuple[str, str]:
     """With PyTorch eager, or the first other form."""
     baseline = "eager" if "eager" in report.baselines else report.baselines[0]
     wanted = engine, baseline, row.photo, row.windows
@@ -69,7 +67,7 @@ def _agreement(row: Measurement, engine: str, report: Report) -> tuple[str, str]
     return f"{found.class_map:.2%}", masks
 
 
-def _note(report: Report) -> str:
+def _note(report: BenchReport) -> str:
     machine, subject, effort = report.machine, report.subject, report.effort
     weights = " with random weights" if subject.domain == "random" else ""
     peaks = ", ".join(f"{side.name} {side.peak_mb / 1024:.1f} GiB" for side in report.sides)
@@ -80,10 +78,6 @@ def _note(report: Report) -> str:
         f"medians of {min(runs)} runs or more after {effort.warm_up:g} s of warm-up, the sides in turn. "
         f"In brackets, how many times wordmask's time. Peak memory: {peaks}."
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def renewed(text: str, table: str, begin_mark: str = BEGIN, end_mark: str = END) -> str:
@@ -99,7 +93,7 @@ def renewed(text: str, table: str, begin_mark: str = BEGIN, end_mark: str = END)
     return f"{before}{begin_mark}\n{table}\n{end_mark}{after}"
 
 
-def committed(root: Path) -> list[Report]:
+def committed(root: Path) -> list[BenchReport]:
     """The reports in a checkout, by file name."""
     return [read_report(path) for path in sorted((root / RESULTS).glob(PATTERN))]
 

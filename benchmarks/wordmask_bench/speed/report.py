@@ -126,7 +126,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """All of a benchmark. `rates` are GFLOP/s of matrix products, measured, by precision."""
 
     schema: int
@@ -167,7 +167,7 @@ def ratios(times: Mapping[str, Times], engines: Sequence[str]) -> dict[str, dict
     }
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> BenchReport:
     """Reads what to_json gave.
 
     Raises:
@@ -177,7 +177,7 @@ def read_report(path: Path) -> Report:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(raw, dict) or (raw.get("kind"), raw.get("schema")) != (KIND, SCHEMA):
             raise ValueError(f"expected kind {KIND!r} of schema {SCHEMA}")
-        report: Report = parse_as(Report, raw, "report")
+        report: BenchReport = parse_as(BenchReport, raw, "report")
     except (ValueError, WordmaskError) as error:
         raise ValueError(f"{path.name}: no report of this version of `wordmask bench`: {error}") from error
     return report

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from wordmask.errors import WordmaskError
+from wordmask_bench.machine.child_process import kill_session, start_module
 
 
 class BenchError(WordmaskError, RuntimeError):
@@ -32,16 +30,8 @@ class SideProcess:
         """
         self.name = name
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-        command = [sys.executable, "-m", "wordmask_bench.speed.side_worker", str(threads)]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **counts, "WORDMASK_CACHE": str(cache)},
-            start_new_session=True,  # an interruption of the terminal is the benchmark's business, not theirs
-            text=True,
-            encoding="utf-8",
-        )
+        command = ["wordmask_bench.speed.side_worker", str(threads)]
+        self.process = start_module(command, counts, cache, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         """Sends a command and waits for its answer.
@@ -52,7 +42,7 @@ class SideProcess:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
-            self.process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
+            self.process.stdin.write(json.dumps({"do": command, **arguments}).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # the answer will be missing
@@ -66,9 +56,7 @@ class SideProcess:
 
     def close(self) -> None:
         """Ends the process and what it started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        kill_session(self.process)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):

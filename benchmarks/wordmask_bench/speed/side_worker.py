@@ -32,9 +32,9 @@ class Worker:
         parsed: Setup = parse_as(Setup, setup, "setup")
         start = time.perf_counter()
         if parsed.variant == "wordmask":
-            from wordmask_bench.speed.wordmask_side import Engine  # noqa: PLC0415
+            from wordmask_bench.speed.wordmask_side import WordmaskSide  # noqa: PLC0415
 
-            make: Callable[[Setup], object] = Engine
+            make: Callable[[Setup], object] = WordmaskSide
         else:
             from wordmask_bench.speed.torch_side import EagerSide  # noqa: PLC0415
 

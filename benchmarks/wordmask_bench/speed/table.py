@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wordmask_bench.speed.report import Agreement, Measurement, Report
+from wordmask_bench.machine.markdown import markdown_table
+from wordmask_bench.speed.report import Agreement, BenchReport, Measurement
 
 STAGES = {
     "photo": "photo",
@@ -17,11 +18,11 @@ STAGES = {
 }
 
 
-def table(report: Report) -> str:
+def table(report: BenchReport) -> str:
     """The figures as Markdown."""
     sides = [side.name for side in report.sides]
-    lines = [f"| median ms (p95) | {' | '.join(sides)} |", "|---" * (len(sides) + 1) + "|"]
-    lines += [f"| {label(row)} | {' | '.join(_cell(row, name) for name in sides)} |" for row in report.measurements]
+    rows = [(label(row), *(_cell(row, name) for name in sides)) for row in report.measurements]
+    lines = markdown_table(("median ms (p95)", *sides), rows)
     legend = ["%: share of the machine's rate of matrix products; x: times wordmask's median (of each of its devices)"]
     agreed = [agreement_line(row) for row in report.agreement]
     return "\n".join([*lines, *legend, "", *_sides(report), "", *agreed, "", *about(report)])
@@ -46,7 +47,7 @@ def label(row: Measurement) -> str:
     return ", ".join(parts)
 
 
-def _sides(report: Report) -> list[str]:
+def _sides(report: BenchReport) -> list[str]:
     lines = []
     for side in report.sides:
         cold = side.cold_start
@@ -72,7 +73,7 @@ def agreement_line(row: Agreement) -> str:
     return f"{text}, mask IoU mean {row.mask_iou_mean:.4f}, worst {row.mask_iou_worst:.4f} of {row.prompts}"
 
 
-def about(report: Report) -> list[str]:
+def about(report: BenchReport) -> list[str]:
     """Where and how it was measured, and what on."""
     subject, machine, effort = report.subject, report.machine, report.effort
     rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in report.rates.items())

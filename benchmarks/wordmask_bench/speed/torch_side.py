@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.files import write_bytes, write_files
 from wordmask.formats import pictures
 from wordmask.formats.coco import coco_annotation, coco_document, coco_image
 from wordmask.objects.prompts import extract_prompts
-from wordmask.outputs.files import write_bytes, write_files
 from wordmask.photo.reading import decode
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import Prompt
 from wordmask_bench.speed.side import Photo, Setup, Stage, Windows, grid_prompts, one_window, random_tiles, repeated
 from wordmask_bench.speed.smooth import smooth_class_map, smooth_logits, smooth_masks
@@ -72,29 +72,29 @@ class EagerSide:
         for number, (path, given) in enumerate(zip(paths, prompts, strict=True)):
             self._photo(path, given, out, str(number))
 
-    def _photo(self, path: Path, prompts: Sequence[Prompt], out: Path, name: str) -> Clock:
-        clock, words, options = Clock(), self.setup.vocabulary.names, self.setup.options
-        with clock.measure("decode"):
+    def _photo(self, path: Path, prompts: Sequence[Prompt], out: Path, name: str) -> StageTimer:
+        timer, words, options = StageTimer(), self.setup.vocabulary.names, self.setup.options
+        with timer.measure("decode"):
             photo = decode(path).copy()
-        with clock.measure("class_map"):
+        with timer.measure("class_map"):
             index, confidence = self._class_map(photo)
         size, grid = (photo.shape[0], photo.shape[1]), self.setup.grid
         if grid is not None:
             index, confidence = smooth_class_map(size, grid, len(words))
-        with clock.measure("prompts"):
+        with timer.measure("prompts"):
             extract_prompts(index, confidence, len(words), options)
-        with clock.measure("sam2"):
+        with timer.measure("sam2"):
             masks = self._masks(photo, prompts)
         if grid is not None:
             masks = replace(masks, masks=smooth_masks(size, grid, *self._mask_form))
-        with clock.measure("masks"):
+        with timer.measure("masks"):
             semantic, instances = keep_masks(masks, prompts, words, options.iou_threshold)
-        with clock.measure("write"):
+        with timer.measure("write"):
             write_bytes(out / "semantic" / f"{name}.png", pictures.label_png(semantic, len(words)))
             image = coco_image(1, str(path), (photo.shape[0], photo.shape[1]))
             annotations = [coco_annotation(instance) for instance in instances]
             write_files({out / f"{name}.json": coco_document(words, [(image, annotations)])})
-        return clock
+        return timer
 
     def _class_map(self, photo: Photo) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Class of every pixel, len(classes) for the background, and its probability."""
@@ -162,7 +162,7 @@ class EagerSide:
     def _encode(self, photo: Photo) -> Tensors:
         """SAM2's maps as its decoder takes them."""
         self.chain.predictor.set_image(photo)
-        features = self.chain.predictor._features
+        features = self.chain.predictor._features  # noqa: SLF001  (sam2 has no public name for it)
         high = dict(zip(("high_res_0", "high_res_1"), features["high_res_feats"], strict=True))
         return {"image_embed": features["image_embed"], **high}
 

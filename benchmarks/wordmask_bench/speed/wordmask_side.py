@@ -12,56 +12,60 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask import pipeline
 from wordmask.arrays import Floats
 from wordmask.backends import Graph, to_host
-from wordmask.bundle.manifest import Sam2
+from wordmask.bundle.manifest import Clip, Sam2
 from wordmask.bundle.opening import open_bundle
 from wordmask.dense.classmap import classify
 from wordmask.dense.encoder import encode_windows
 from wordmask.dense.loftup import upsample_logits
 from wordmask.dense.stitching import stitch
 from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.loading import load_graphs
 from wordmask.objects.instances import make_instances
 from wordmask.objects.masks import paint, upsample
-from wordmask.objects.prompts import extract_prompts
-from wordmask.objects.sam2 import decode_prompts
-from wordmask.photo.job import Job, stamp
+from wordmask.objects.prompts import PromptSource, extract_prompts
+from wordmask.objects.sam2 import MaskSource, decode_prompts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask.run.local import run_folder
-from wordmask.timing import Clock
 from wordmask.types import EncodedPhoto, Options, Prompt
+from wordmask_bench.speed.folder_run import run_photos
 from wordmask_bench.speed.side import Photo, Setup, Stage, Windows, grid_prompts, one_window, random_tiles, repeated
 from wordmask_bench.speed.smooth import smooth_class_map, smooth_logits
 
 
-class Engine:
-    """A Segmenter and what it is asked."""
+class WordmaskSide:
+    """Segmenters of both protocols over the same graphs, and what they are asked."""
 
     def __init__(self, setup: Setup) -> None:
         """Loads the bundle."""
         self.setup = setup
         cv2.setNumThreads(setup.threads)
         bundle = open_bundle(setup.bundle)
-        self.protocols = {
-            "default": bundle,
-            "one": replace(bundle, manifest=replace(bundle.manifest, clip=one_window(bundle.manifest.clip))),
-        }
-        self.segmenter = Segmenter(
+        loaded = load_graphs(
             bundle,
             device=setup.device,
             upsampler_device=setup.upsampler_device,
             threads=setup.threads,
             tensorrt_precision=setup.tensorrt_precision,
         )
-        if setup.grid is not None:  # the chain is else the product's own, unchanged
-            vars(pipeline)["extract_prompts"] = functools.partial(extract_then_grid, setup.grid)
-            vars(pipeline)["decode_prompts"] = functools.partial(decode_then_smooth, setup.grid)
+        prompts, masks = sources(setup.grid)
+        clips: dict[Windows, Clip] = {"default": bundle.manifest.clip, "one": one_window(bundle.manifest.clip)}
+        self.protocols = {
+            choice: Segmenter(
+                replace(bundle, manifest=replace(bundle.manifest, clip=clip)),
+                loaded=loaded,
+                threads=setup.threads,
+                prompt_source=prompts,
+                mask_source=masks,
+            )
+            for choice, clip in clips.items()
+        }
+        self.segmenter = self.protocols["default"]
 
     def windows(self, choice: Windows) -> None:
         """See Side."""
-        self.segmenter.bundle = self.protocols[choice]
+        self.segmenter = self.protocols[choice]
 
     def words(self, file: Path) -> None:
         """See Side."""
@@ -70,30 +74,26 @@ class Engine:
 
     def photo(self, path: Path, prompts: Sequence[Prompt], out: Path) -> dict[str, float]:
         """See Side; the prompts were made here, so they need no replacing."""
-        return self._run([path], out)
+        figures = run_photos(self.segmenter, self.queries, self.setup.options, [path], out)
+        return {stage: milliseconds / 1000 for stage, milliseconds in figures.stages_ms.items()}
 
     def folder(self, paths: Sequence[Path], prompts: Sequence[Sequence[Prompt]], out: Path) -> None:
         """See Side."""
-        self._run(paths, out)
-
-    def _run(self, paths: Sequence[Path], out: Path) -> dict[str, float]:
-        jobs = [Job(path, str(number), number + 1, stamp(path)) for number, path in enumerate(paths)]
-        totals = run_folder(self.segmenter, jobs, self.queries, self.setup.options, out, restart=True)
-        return {stage: sum(seconds) for stage, seconds in totals.seconds.items()}
+        run_photos(self.segmenter, self.queries, self.setup.options, paths, out)
 
     def prompts(self, path: Path) -> list[Prompt]:
-        """What the chain asks SAM2 about a photo, whoever chose it."""
+        """The prompts that the chain gives SAM2 for a photo."""
         photo, count = decode(path), len(self.queries.vocabulary.classes)
         if self.setup.grid is not None:
             return grid_prompts((photo.shape[0], photo.shape[1]), self.setup.grid, count)
-        dense = self.segmenter.class_map(photo, self.queries, self.setup.options, Clock())
+        dense = self.segmenter.class_map(photo, self.queries, self.setup.options)
         return extract_prompts(dense.index, dense.confidence, count, self.setup.options)
 
     def answers(self, path: Path, prompts: Sequence[Prompt]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """See Side."""
         photo = decode(path)
-        dense = self.segmenter.class_map(photo, self.queries, self.setup.options, Clock()).index
-        graph, constants = self.segmenter._graphs["sam2_decoder"], self.segmenter.manifest.sam2
+        dense = self.segmenter.class_map(photo, self.queries, self.setup.options)
+        graph, constants = self.segmenter.graphs["sam2_decoder"], self.segmenter.manifest.sam2
         low_res, _ = decode_prompts(graph, self.segmenter.encode(photo), prompts, constants)
         masks = np.zeros((len(prompts), *photo.shape[:2]), np.bool_)
         for mask, logits in zip(masks, low_res, strict=True):
@@ -101,8 +101,7 @@ class Engine:
             if placed is not None:
                 inside, (x0, y0, x1, y1) = placed
                 mask[y0:y1, x0:x1] = inside
-        count = len(self.queries.vocabulary.classes)
-        return np.where(dense < count, dense + 1, 0).astype(np.uint16), masks
+        return dense.labels(len(self.queries.vocabulary.classes)), masks
 
     def stage(self, name: Stage, path: Path, rows: int) -> Callable[[], object]:
         """See Side."""
@@ -110,13 +109,13 @@ class Engine:
         if name in ("clip", "loftup", "class_map"):
             return self._dense_stage(name, photo, rows)
         if name == "words":
-            return functools.partial(self.segmenter._embedder._embed, self.setup.vocabulary.names[:1])
+            return functools.partial(self.segmenter.embedder.compute, self.setup.vocabulary.names[:1])
         if name == "sam2_encoder":
             return lambda: to_host(self.segmenter.encode(photo).maps["image_embed"])
         return self._prompted_stage(name, photo)
 
     def _dense_stage(self, name: Stage, photo: Photo, rows: int) -> Callable[[], object]:
-        constants, graphs = self.segmenter.manifest.clip, self.segmenter._graphs
+        constants, graphs = self.segmenter.manifest.clip, self.segmenter.graphs
         resized = resize_for_clip(photo, constants)
         cut, corners = cut_windows(resized, constants)
         windows = repeated(cut, rows)
@@ -124,14 +123,13 @@ class Engine:
             return lambda: encode_windows(graphs["clip_image"], windows)
         text = self.queries.embeddings
         if name == "loftup":
-            upsampler = self.segmenter._loftup(replace(self.setup.options, upsample="full"), rows)
+            upsampler = self.segmenter.loaded.upsampler("loftup", self.segmenter.manifest.loftup, rows)
             features = encode_windows(graphs["clip_image"], windows)
-            graph, loftup, tiling = upsampler.graph, upsampler.constants, upsampler.tiling
-            return lambda: upsample_logits(graph, features, windows, text, loftup, tiling)
+            return lambda: upsample_logits(upsampler, features, windows, text)
         tiles = random_tiles(len(corners), len(text), constants.window)
 
         def class_map() -> object:
-            threads = self.segmenter._threads
+            threads = self.segmenter.threads
             logits = stitch(tiles, corners, (resized.shape[0], resized.shape[1]), threads=threads)
             size = (photo.shape[0], photo.shape[1])
             return classify(logits, self.queries.class_starts, size, constants.logit_scale, threads=threads)
@@ -141,7 +139,7 @@ class Engine:
     def _prompted_stage(self, name: Stage, photo: Photo) -> Callable[[], object]:
         vocabulary, options = self.queries.vocabulary, self.setup.options
         if name == "prompts":
-            dense = self.segmenter.class_map(photo, self.queries, options, Clock())
+            dense = self.segmenter.class_map(photo, self.queries, options)
             return lambda: extract_prompts(dense.index, dense.confidence, len(vocabulary.classes), options)
         size = (photo.shape[0], photo.shape[1])
         prompts = grid_prompts(size, self.setup.points, len(vocabulary.classes))
@@ -149,12 +147,17 @@ class Engine:
         if name == "sam2_decoder":
             return lambda: self.segmenter.decode(encoded, prompts)
         low_res, iou = self.segmenter.decode(encoded, prompts)
-        objects = functools.partial(
-            make_instances,
-            iou_threshold=options.iou_threshold,
-            mask_threshold=self.segmenter.manifest.sam2.mask_threshold,
-        )
-        return lambda: paint(objects(prompts, low_res, iou, vocabulary.names, size), size)
+        index, confidence = smooth_class_map(size, self.setup.points, len(vocabulary.classes))
+        threshold = self.segmenter.manifest.sam2.mask_threshold
+        known = (prompts, low_res, iou, vocabulary.names, index, confidence, options)
+        return lambda: paint(make_instances(*known, mask_threshold=threshold), size)
+
+
+def sources(grid: int | None) -> tuple[PromptSource, MaskSource]:
+    """The product's own prompts and masks; those of a grid of so many points where the weights are random."""
+    if grid is None:
+        return extract_prompts, decode_prompts
+    return functools.partial(extract_then_grid, grid), functools.partial(decode_then_smooth, grid)
 
 
 def extract_then_grid(
@@ -172,8 +175,8 @@ def decode_then_smooth(
     encoded: EncodedPhoto,
     prompts: Sequence[Prompt],
     constants: Sam2,
-    rows: int | None = None,
+    batch_size: int,
 ) -> tuple[Floats, Floats]:
     """Decodes the grid's prompts, and gives smooth masks in place of those of random weights."""
-    _, iou = decode_prompts(graph, encoded, prompts, constants, rows)
+    _, iou = decode_prompts(graph, encoded, prompts, constants, batch_size)
     return smooth_logits(encoded.size, points, constants.mask_size), iou

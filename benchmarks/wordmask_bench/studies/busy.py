@@ -8,39 +8,42 @@ Everything else a run does (decoding, class map, prompts, masks, writing) should
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import resource
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from wordmask.backends import Graph, Value, Values
 from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import find_photos
-from wordmask.run.local import IN_FLIGHT, run_folder
+from wordmask.run.local import run_folder
+from wordmask.run.request import IN_FLIGHT, RunControl, RunRequest
 from wordmask.text.word_lists import class_lines
-from wordmask.types import Options, Vocabulary
+from wordmask.types import Vocabulary
 
 
-class Clocked:
-    """Notes when each of a segmenter's graphs runs."""
+class TimedGraph:
+    """A graph that notes the start and the end of each of its runs."""
 
-    def __init__(self, segmenter: Segmenter) -> None:
-        self.spans: list[tuple[float, float]] = []
-        self._lock = threading.Lock()
-        for graph in segmenter._graphs.values():
-            vars(graph)["run"] = functools.partial(self._run, graph.run)
+    def __init__(self, graph: Graph, spans: list[tuple[float, float]]) -> None:
+        self._graph, self._spans = graph, spans
+        self.cancel = graph.cancel
 
-    def _run(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    @property
+    def preferred_batch_size(self) -> int | None:
+        """See wordmask.backends.Graph."""
+        return self._graph.preferred_batch_size
+
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
+        """See wordmask.backends.Graph."""
         start = time.perf_counter()
         try:
-            return run(*args, **kwargs)
+            return self._graph.run(inputs, keep)
         finally:
-            with self._lock:
-                self.spans.append((start, time.perf_counter()))
+            self._spans.append((start, time.perf_counter()))
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:
@@ -55,20 +58,16 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
 def measure(segmenter: Segmenter, images: Sequence[Path], lines: Sequence[str], in_flight: int) -> dict[str, float]:
     """Runs over the photos into a folder that is thrown away; words are embedded before."""
     jobs, queries = find_photos(images), segmenter.embed(Vocabulary.parse(lines))
-    clocked, memory = Clocked(segmenter), []
+    spans: list[tuple[float, float]] = []
+    graphs = {name: TimedGraph(graph, spans) for name, graph in segmenter.graphs.items()}
+    timed = Segmenter(segmenter.bundle, loaded=replace(segmenter.loaded, graphs=graphs), threads=segmenter.threads)
+    memory: list[float] = []
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        totals = run_folder(
-            segmenter,
-            jobs,
-            queries,
-            Options(),
-            Path(out),
-            in_flight=in_flight,
-            progress=lambda done: memory.append(_megabytes()),
-        )
+        request = RunRequest(jobs, queries, Path(out), in_flight=in_flight)
+        totals = run_folder(timed, request, RunControl(progress=lambda done: memory.append(_megabytes())))
         wall = time.perf_counter() - start
-    busy = covered(clocked.spans)
+    busy = covered(spans)
     return {
         "photos": len(jobs),
         "ok": totals.statuses["ok"],

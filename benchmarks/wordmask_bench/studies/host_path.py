@@ -2,7 +2,7 @@
 
     python -m wordmask_bench.studies.host_path [--photo FILE] [--json FILE]
 
-The graphs of the full-size models are replaced by players that answer at once with arrays of the right shapes. Regions
+The graphs of the full-size models are replaced by stand-ins that return arrays of the right shapes at once. Regions
 and masks are smooth, as those of trained weights are. Everything else is the product's own code. So the figures are the
 host's share of a photo on a GPU, whichever GPU that is.
 """
@@ -12,11 +12,10 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import shutil
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask import pipeline
+from wordmask.arrays import Floats
 from wordmask.backends import Value, Values
-from wordmask.bundle.manifest import Clip, Loftup, Sam2
-from wordmask.bundle.opening import Bundle, open_bundle
-from wordmask.loading import LoadedGraphs
+from wordmask.bundle.manifest import HALO, Clip, Loftup, Sam2
+from wordmask.bundle.opening import PipelineBundle, open_bundle
+from wordmask.loading import STAGES, LoadedGraphs
 from wordmask.objects.prompts import extract_prompts
-from wordmask.photo.job import Job, stamp
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Queries, Segmenter
-from wordmask.run.local import run_folder
-from wordmask.timing import Clock
-from wordmask.types import Options, Vocabulary
+from wordmask.types import Options, Prompt, Vocabulary
+from wordmask_bench.speed.folder_run import copies, run_photos
 from wordmask_bench.speed.side import grid_prompts
 from wordmask_bench.speed.smooth import smooth_class_map, smooth_logits
 
@@ -61,32 +58,33 @@ class OnDevice:
         raise AssertionError("the host fetches a tensor that should stay on the device")
 
 
-class Player:
-    """Answers for a graph at once."""
+class InstantGraph:
+    """A graph that returns at once."""
 
-    rows = None
+    preferred_batch_size = None
 
     def __init__(self, name: str, size: Size, sam2: Sam2) -> None:
         """Args: name of the graph, height and width of the photo, SAM2's constants."""
         self.name, self.size, self.sam2 = name, size, sam2
 
-    def run(self, inputs: Values, keep: Collection[str] = ()) -> Any:
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
         """See wordmask.backends.Graph."""
         del keep
-        return getattr(self, f"_{self.name}")(inputs)
+        outputs: dict[str, Value] = getattr(self, f"_{self.name}")(inputs)
+        return outputs
 
     def cancel(self) -> None:
         """Nothing is under way."""
 
-    def _clip_image(self, inputs: Values) -> Mapping[str, Value]:
+    def _clip_image(self, inputs: Values) -> dict[str, Value]:
         windows, side = inputs["image"].shape[:2]
         return {"features": OnDevice(windows, DIM, side // 16, side // 16)}
 
-    def _loftup(self, inputs: Values) -> Mapping[str, Value]:
+    def _loftup(self, inputs: Values) -> dict[str, Value]:
         windows, height, width = inputs["inside"].shape
-        return {"logits": OnDevice(windows, inputs["text"].shape[0], height - 4, width - 4)}
+        return {"logits": OnDevice(windows, inputs["text"].shape[0], height - 2 * HALO, width - 2 * HALO)}
 
-    def _class_map(self, inputs: Values) -> Mapping[str, Value]:
+    def _class_map(self, inputs: Values) -> dict[str, Value]:
         _, confidence = smooth_class_map(self.size, PROMPTS, WORDS)
         logits, rows = inputs["logits"], inputs["above"].shape[0]
         assert isinstance(logits, OnDevice)
@@ -95,12 +93,12 @@ class Player:
         best = np.ones(logits.shape[1], np.float32)
         return {"index": _bytes_of(self.size)[band].copy(), "confidence": confidence[band].copy(), "best": best}
 
-    def _sam2_encoder(self, inputs: Values) -> Mapping[str, Value]:
+    def _sam2_encoder(self, inputs: Values) -> dict[str, Value]:
         side = inputs["image"].shape[1]
         channels = {"image_embed": (256, 16), "high_res_0": (32, 4), "high_res_1": (64, 8)}
         return {name: OnDevice(1, count, side // step, side // step) for name, (count, step) in channels.items()}
 
-    def _sam2_decoder(self, inputs: Values) -> Mapping[str, Value]:
+    def _sam2_decoder(self, inputs: Values) -> dict[str, Value]:
         prompts = inputs["point_coords"].shape[0]
         masks = smooth_logits(self.size, PROMPTS, self.sam2.mask_size)[:prompts].copy()
         return {"masks": masks, "iou": np.full(prompts, 0.9, np.float32)}
@@ -119,18 +117,16 @@ def made_photo(size: Size) -> NDArray[np.uint8]:
     return np.clip(smooth + random.normal(0, 6, (*size, 3)), 0, 255).astype(np.uint8)
 
 
-def played_segmenter(size: Size) -> Segmenter:
-    """A Segmenter with the full-size models' protocol whose graphs are players."""
+def instant_segmenter(size: Size) -> Segmenter:
+    """A Segmenter with the full-size models' protocol whose graphs return at once."""
     bundle = full_size(open_bundle("tiny"))
     sam2 = bundle.manifest.sam2
-    graphs = {name: Player(name, size, sam2) for name in ("clip_image", "clip_text", "loftup")}
-    graphs |= {name: Player(name, size, sam2) for name in ("sam2_encoder", "sam2_decoder")}
-    segmenter = Segmenter.from_graphs(bundle, graphs, on_cpu=False)
-    segmenter._loaded = LoadedGraphs(graphs, False, False, ("features",), Player("class_map", size, sam2))
-    return segmenter
+    graphs = {name: InstantGraph(name, size, sam2) for name in STAGES}
+    loaded = LoadedGraphs(graphs, False, False, ("features",), InstantGraph("class_map", size, sam2))
+    return Segmenter(bundle, loaded=loaded, prompt_source=extract_then_count)
 
 
-def full_size(bundle: Bundle) -> Bundle:
+def full_size(bundle: PipelineBundle) -> PipelineBundle:
     """The bundle with the constants of ViT-B/16, the published LoftUp and SAM2."""
     manifest = bundle.manifest
     clip: Clip = replace(manifest.clip, dim=DIM, patch=16, window=224, stride=112, short_side=336, long_side=2048)
@@ -159,12 +155,11 @@ def measure(photo: Path, photos: int) -> dict[str, Any]:
     """
     pixels = decode(photo)
     size = (pixels.shape[0], pixels.shape[1])
-    segmenter, asked, options = played_segmenter(size), queries(), Options(upsample="full")
-    vars(pipeline)["extract_prompts"] = functools.partial(_exactly, extract_prompts)
+    segmenter, asked, options = instant_segmenter(size), queries(), Options(upsample="full")
     latency = []
     for _ in range(LATENCY_RUNS + 2):
         start = time.perf_counter()
-        segmenter.segment(decode(photo), asked, options, Clock())
+        segmenter.segment(decode(photo), asked, options)
         latency.append((time.perf_counter() - start) * 1000)
     figures: dict[str, Any] = {
         "photo": f"{size[1]}x{size[0]}",
@@ -173,29 +168,20 @@ def measure(photo: Path, photos: int) -> dict[str, Any]:
         "latency_ms": float(np.median(latency[2:])),
     }
     with tempfile.TemporaryDirectory(prefix="wordmask-host-") as work:
-        paths = [Path(shutil.copyfile(photo, Path(work) / f"{number}{photo.suffix}")) for number in range(photos)]
+        paths = copies(photo, photos, Path(work) / "photos")
         for in_flight in IN_FLIGHT:
-            figures[f"in_flight_{in_flight}"] = _run(segmenter, paths, asked, Path(work) / f"out{in_flight}", in_flight)
+            out = Path(work) / f"out{in_flight}"
+            found = run_photos(segmenter, asked, options, paths, out, in_flight=in_flight)
+            figures[f"in_flight_{in_flight}"] = asdict(found)
     figures["cpu_ms_per_photo"] = min(figures[f"in_flight_{n}"]["cpu_ms_per_photo"] for n in IN_FLIGHT)
     return figures
 
 
-def _run(segmenter: Segmenter, paths: Sequence[Path], asked: Queries, out: Path, in_flight: int) -> dict[str, Any]:
-    jobs = [Job(path, str(number), number + 1, stamp(path)) for number, path in enumerate(paths)]
-    processor, start = time.process_time(), time.perf_counter()
-    totals = run_folder(segmenter, jobs, asked, Options(upsample="full"), out, restart=True, in_flight=in_flight)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    assert totals.statuses["ok"] == len(paths), totals.statuses
-    return {
-        "photos_per_second": len(paths) / seconds,
-        "cpu_ms_per_photo": processor * 1000 / len(paths),
-        "stages_ms": {stage: float(np.median(values)) * 1000 for stage, values in totals.seconds.items()},
-    }
-
-
-def _exactly(extract: Any, index: NDArray[Any], confidence: NDArray[Any], classes: int, options: Options) -> Any:
+def extract_then_count(
+    index: NDArray[np.integer[Any]], confidence: Floats, classes: int, options: Options
+) -> list[Prompt]:
     """Extracts prompts, for the time it takes, and gives those of the grid, so that their number is known."""
-    extract(index, confidence, classes, options)
+    extract_prompts(index, confidence, classes, options)
     return grid_prompts((index.shape[0], index.shape[1]), PROMPTS, classes)
 
 

@@ -25,7 +25,6 @@ from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import find_photos
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import class_lines
-from wordmask.timing import Clock
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.quality.scenes import FIRST_SEED, WORDS, Tally, scene_words
 from wordmask_bench.scenes import Scene, generate
@@ -57,7 +56,7 @@ def compare(
         full: NDArray[np.int32] | None = None
         for kind, options in KINDS.items():
             start = time.process_time()
-            index = segmenter.class_map(image, queries, options, Clock()).index
+            index = segmenter.class_map(image, queries, options).index
             sums[kind].seconds.append(time.process_time() - start)
             full = index if full is None else full
             sums[kind].agreement.append(float((index == full).mean()))

@@ -231,8 +231,8 @@ class EagerChain:
         for count in {len(prompt.points) for prompt in prompts}:
             members = [i for i, prompt in enumerate(prompts) if len(prompt.points) == count]
             points, labels = (np.stack([getattr(prompts[i], key) for i in members]) for key in ("points", "labels"))
-            _, coordinates, kinds, _ = self.predictor._prep_prompts(points, labels, None, None, True)
-            found, iou, _ = self.predictor._predict(coordinates, kinds, multimask_output=count == 1)
+            _, coordinates, kinds, _ = self.predictor._prep_prompts(points, labels, None, None, True)  # noqa: SLF001  (sam2 has no public name for it)
+            found, iou, _ = self.predictor._predict(coordinates, kinds, multimask_output=count == 1)  # noqa: SLF001  (sam2 has no public name for it)
             best, rows = iou.argmax(1), torch.arange(len(members), device=iou.device)
             masks[members] = found[rows, best].cpu().numpy()
             ious[members] = iou[rows, best].float().cpu().numpy()

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wordmask.bundle.manifest import Manifest
-from wordmask.dense.loftup import HALO
+from wordmask.bundle.manifest import HALO, Manifest
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.types import Options
@@ -131,7 +130,7 @@ def _sam2_encoder(chain: EagerChain, inputs: Tensors) -> Tensors:
     model = chain.models.sam2
     mean, std = (torch.tensor(x, device=chain.device) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     image = (inputs["image"] / 255 - mean).div(std).permute(0, 3, 1, 2)
-    _, flat, _, sizes = model._prepare_backbone_features(model.forward_image(image))
+    _, flat, _, sizes = model._prepare_backbone_features(model.forward_image(image))  # noqa: SLF001  (sam2 has no public name for it)
     if model.directly_add_no_mem_embed:
         flat[-1] = flat[-1] + model.no_mem_embed
     maps = [level.permute(1, 2, 0).reshape(len(image), -1, *size) for level, size in zip(flat, sizes, strict=True)]

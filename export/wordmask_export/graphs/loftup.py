@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wordmask.bundle.manifest import HALO
 from wordmask_export.graphs.winograd import Winograd
 from wordmask_export.models.loftup import HEADS, SCALARS, CrossAttention, FeedForward, LoftUp
 
-HALO = 2  # pixels that two 3x3 convolutions see beyond a tile
 MULTIPLE = 16  # matrix and vector units want channel counts that this divides
 HEAD_MULTIPLE = 8
 

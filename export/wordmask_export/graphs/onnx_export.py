@@ -15,7 +15,7 @@ import onnx
 import torch
 from torch import nn
 
-from wordmask.bundle.manifest import File, Graph, Tensor
+from wordmask.bundle.manifest import File, GraphEntry, Tensor
 
 OPSET = 20
 DTYPES = {torch.uint8: "uint8", torch.int32: "int32", torch.float32: "float32"}
@@ -40,7 +40,7 @@ class Spec:
     example: tuple[torch.Tensor, ...]
 
 
-def export(spec: Spec, folder: Path) -> Graph:
+def export(spec: Spec, folder: Path) -> GraphEntry:
     """Writes <folder>/<name>.onnx and returns its entry for the manifest.
 
     Raises:
@@ -69,7 +69,7 @@ def export(spec: Spec, folder: Path) -> Graph:
     name_dimensions(model.graph.output, spec.outputs)
     onnx.checker.check_model(model)
     onnx.save(model, path)
-    return Graph(**describe(path).__dict__, inputs=spec.inputs, outputs=spec.outputs)
+    return GraphEntry(**describe(path).__dict__, inputs=spec.inputs, outputs=spec.outputs)
 
 
 def tidy(model: onnx.ModelProto) -> None:

@@ -25,7 +25,7 @@ class Encoder(nn.Module):
         self.model = model
         side = model.image_size // model.image_encoder.trunk.patch_embed.proj.stride[0]
         with torch.no_grad():  # bicubic interpolation of the position embedding, once
-            positions = model.image_encoder.trunk._get_pos_embed((side, side))
+            positions = model.image_encoder.trunk._get_pos_embed((side, side))  # noqa: SLF001  (sam2 has no public name for it)
         self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,11 +38,11 @@ class Encoder(nn.Module):
             image_embed (B, D, S/16, S/16), high_res_0 (B, D/8, S/4, S/4), high_res_1 (B, D/4, S/8, S/8); f32.
         """
         trunk, model = self.model.image_encoder.trunk, self.model
-        trunk._get_pos_embed = lambda _: self.positions
+        trunk._get_pos_embed = lambda _: self.positions  # noqa: SLF001  (sam2 has no public name for it)
         try:
             maps = model.forward_image(self.normalise(image))["backbone_fpn"][-model.num_feature_levels :]
         finally:
-            del trunk._get_pos_embed
+            del trunk._get_pos_embed  # noqa: SLF001  (sam2 has no public name for it)
         high_res_0, high_res_1, embed = maps
         if model.directly_add_no_mem_embed:
             embed = embed + model.no_mem_embed.reshape(1, -1, 1, 1)

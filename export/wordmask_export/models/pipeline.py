@@ -255,7 +255,7 @@ def image_predictor(model: Any) -> Any:
     with warnings.catch_warnings():  # it compiles its transforms with torch.jit.script, which torch deprecates
         warnings.simplefilter("ignore", FutureWarning)
         predictor = SAM2ImagePredictor(model)
-    predictor._bb_feat_sizes = [(model.image_size // step, model.image_size // step) for step in (4, 8, 16)]
+    predictor._bb_feat_sizes = [(model.image_size // step, model.image_size // step) for step in (4, 8, 16)]  # noqa: SLF001  (sam2 has no public name for it)
     return predictor
 
 

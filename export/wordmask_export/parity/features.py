@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wordmask.backends import run_to_host
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import FeaturesManifest
 from wordmask_export.models.backbones import MEAN, STD, BackboneModels
@@ -55,13 +56,13 @@ class FeatureParity:
 
     def _backbone_image(self, graph: OrtGraph) -> Iterator[Figure]:
         inputs = {"image": self.windows}
-        error = relative_error(graph.run(inputs)["features"], self._features)
+        error = relative_error(run_to_host(graph, inputs)["features"], self._features)
         yield Figure("backbone_image.relative_error", error, self.limits.relative)
         yield Figure("backbone_image.batch_error", batch_error(graph, inputs, ("image",)), self.limits.relative)
 
     def _loftup_features(self, graph: OrtGraph) -> Iterator[Figure]:
         inputs = loftup_inputs(self.windows, self._features, self.manifest.loftup)
-        found, expected = graph.run(inputs)["features_out"], upsampled(self.models.loftup, inputs)
+        found, expected = run_to_host(graph, inputs)["features_out"], upsampled(self.models.loftup, inputs)
         yield Figure("loftup_features.relative_error", relative_error(found, expected), self.limits.loftup)
         batched = tuple(name for name in inputs if name != "key_table")
         yield Figure("loftup_features.batch_error", batch_error(graph, inputs, batched), self.limits.relative)

@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from wordmask.backends import run_to_host
 from wordmask.backends.onnxruntime.graph import OrtGraph
-from wordmask.bundle.manifest import AnyManifest, Loftup, Manifest
-from wordmask.dense.loftup import HALO, window_inputs
+from wordmask.bundle.manifest import HALO, AnyManifest, Loftup, Manifest
+from wordmask.dense.loftup import window_inputs
 from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
 from wordmask_export.graphs.specs import ClipImage, Protocol
@@ -86,8 +87,8 @@ def worst_iou(found: Array, expected: Array) -> float:
 def batch_error(graph: OrtGraph, inputs: dict[str, Array], batched: tuple[str, ...]) -> float:
     """Largest relative error between a row of a batch and the same input alone, over all outputs."""
     rows = range(len(inputs[batched[0]]))
-    alone = [graph.run({n: x[i : i + 1] if n in batched else x for n, x in inputs.items()}) for i in rows]
-    return rows_error(graph.run(inputs), alone)
+    alone = [run_to_host(graph, {n: x[i : i + 1] if n in batched else x for n, x in inputs.items()}) for i in rows]
+    return rows_error(run_to_host(graph, inputs), alone)
 
 
 def rows_error(together: dict[str, Array], alone: list[dict[str, Array]]) -> float:
@@ -135,7 +136,7 @@ class Parity:
     def _clip_image(self, graph: OrtGraph) -> Iterator[Figure]:
         windows = self.windows()
         expected = self.reference_clip(torch.from_numpy(windows)).numpy()
-        found = graph.run({"image": windows})["features"]
+        found = run_to_host(graph, {"image": windows})["features"]
         yield Figure("clip_image.open_clip_error", self._tower_error(), TOWER_LIMIT)
         yield Figure("clip_image.relative_error", relative_error(found, expected), self.limits.relative)
         yield Figure("clip_image.batch_error", batch_error(graph, {"image": windows}, ("image",)), self.limits.relative)
@@ -153,8 +154,8 @@ class Parity:
     def _clip_text(self, graph: OrtGraph) -> Iterator[Figure]:
         tokens, expected = self._tokens(), self.text()
         longest = int((tokens.argmax(1) + 1).max())
-        cut = graph.run({"tokens": np.ascontiguousarray(tokens[:, :longest])})["embeddings"]
-        whole = graph.run({"tokens": tokens})["embeddings"]
+        cut = run_to_host(graph, {"tokens": np.ascontiguousarray(tokens[:, :longest])})["embeddings"]
+        whole = run_to_host(graph, {"tokens": tokens})["embeddings"]
         error = max(relative_error(cut, expected), relative_error(whole, expected))
         yield Figure("clip_text.relative_error", error, self.limits.relative)
         rows = np.ascontiguousarray(tokens[:BATCH, :longest])
@@ -186,7 +187,7 @@ class Parity:
         inputs = {**inputs, "text": text}
         unit = features / np.linalg.norm(features, axis=1, keepdims=True)
         expected = np.einsum("bdhw,cd->bchw", unit, text, optimize=True)
-        found = graph.run(inputs)["logits"]
+        found = run_to_host(graph, inputs)["logits"]
         yield Figure(f"{name}.relative_error", relative_error(found, expected), self.limits.loftup)
         agreement = float((found.argmax(1) == expected.argmax(1)).mean())
         yield Figure(f"{name}.class_map_agreement", agreement, self.limits.agreement, at_least=True)
@@ -195,7 +196,7 @@ class Parity:
 
     def _loftup_features(self, graph: OrtGraph) -> Iterator[Figure]:
         inputs, expected = self._loftup_case
-        found = graph.run(inputs)["features_out"]
+        found = run_to_host(graph, inputs)["features_out"]
         yield Figure("loftup_features.relative_error", relative_error(found, expected), self.limits.loftup)
 
     def _squares(self) -> Array:
@@ -207,14 +208,16 @@ class Parity:
     def _sam2_encoder(self, graph: OrtGraph) -> Iterator[Figure]:
         squares = self._squares()
         predictor = image_predictor(self.models.sam2)
-        alone = [graph.run({"image": square[None]}) for square in squares]
+        alone = [run_to_host(graph, {"image": square[None]}) for square in squares]
         worst = 0.0
         for square, found in zip(squares, alone, strict=True):
             predictor.set_image(square)
             expected = encoder_maps(predictor)
             worst = max(worst, *(relative_error(found[name], expected[name]) for name in expected))
         yield Figure("sam2_encoder.relative_error", worst, self.limits.relative)
-        yield Figure("sam2_encoder.batch_error", rows_error(graph.run({"image": squares}), alone), self.limits.relative)
+        yield Figure(
+            "sam2_encoder.batch_error", rows_error(run_to_host(graph, {"image": squares}), alone), self.limits.relative
+        )
 
     def _sam2_decoder(self, graph: OrtGraph) -> Iterator[Figure]:
         entry = self.manifest.graphs["sam2_encoder"]
@@ -222,11 +225,11 @@ class Parity:
         predictor = image_predictor(self.models.sam2)
         square = self._squares()[0]
         predictor.set_image(square)
-        maps = encoder.run({"image": square[None]})
+        maps = run_to_host(encoder, {"image": square[None]})
         errors, ious = [], []
         for labels, multimask in (((1,), 1), ((1, 1, 0), 0), ((2, 3), 0)):
             prompts = self._prompts(labels, multimask)
-            found = graph.run({**maps, **prompts})
+            found = run_to_host(graph, {**maps, **prompts})
             masks, iou = predict(predictor, prompts)
             errors += [relative_error(found["masks"], masks), relative_error(found["iou"], iou)]
             ious.append(worst_iou(found["masks"], masks))
@@ -282,7 +285,7 @@ def real_photos() -> list[Array]:
 
 def encoder_maps(predictor: Any) -> dict[str, Array]:
     """What SAM2ImagePredictor keeps of an image, by our names."""
-    features = predictor._features
+    features = predictor._features  # noqa: SLF001  (sam2 has no public name for it)
     high_res_0, high_res_1 = features["high_res_feats"]
     maps = {"image_embed": features["image_embed"], "high_res_0": high_res_0, "high_res_1": high_res_1}
     return {name: value.numpy() for name, value in maps.items()}
@@ -298,13 +301,13 @@ def predict(predictor: Any, prompts: dict[str, Array]) -> tuple[Array, Array]:
         masks=None,
     )
     masks, iou, _, _ = model.sam_mask_decoder(
-        image_embeddings=predictor._features["image_embed"],
+        image_embeddings=predictor._features["image_embed"],  # noqa: SLF001  (sam2 has no public name for it)
         image_pe=model.sam_prompt_encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
         multimask_output=multimask,
         repeat_image=True,
-        high_res_features=predictor._features["high_res_feats"],
+        high_res_features=predictor._features["high_res_feats"],  # noqa: SLF001  (sam2 has no public name for it)
     )
     best = iou.argmax(1)
     rows = torch.arange(len(iou))

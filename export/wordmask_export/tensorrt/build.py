@@ -13,10 +13,10 @@ from pathlib import Path
 from wordmask.backends.tensorrt.cuda import Gpu, target_of
 from wordmask.bundle.engines import PLAN, SCHEMA, Precision, Request, Sidecar, Target, read_plan
 from wordmask.bundle.file_checks import check_file
-from wordmask.bundle.manifest import File, Graph, Manifest
+from wordmask.bundle.manifest import File, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask_export.tensorrt.api import EngineBuildError, usable_tensorrt
-from wordmask_export.tensorrt.cache import Report, locked, read_timing, remove_stale, store, up_to_date, write_timing
+from wordmask_export.tensorrt.cache import Log, locked, read_timing, remove_stale, store, up_to_date, write_timing
 from wordmask_export.tensorrt.compiler import compile_network, verify
 from wordmask_export.tensorrt.profiles import profiles
 
@@ -65,7 +65,7 @@ class Built:
     kept: bool
 
 
-def build_engines(bundle: Path, choice: Choice, *, report: Report = print_progress) -> list[Built]:
+def build_engines(bundle: Path, choice: Choice, *, report: Log = print_progress) -> list[Built]:
     """Builds what is missing or out of date, one engine a graph; other processes wait.
 
     An engine appears whole or not at all. What was finished before a failure stays.
@@ -101,11 +101,11 @@ def build_engines(bundle: Path, choice: Choice, *, report: Report = print_progre
 def _keep_or_build(
     bundle: Path,
     engines: Path,
-    entry: Graph,
+    entry: GraphEntry,
     request: Request,
     gpu: str,
     choice: Choice,
-    report: Report,
+    report: Log,
 ) -> Built:
     stop = threading.Event()
     with ThreadPoolExecutor(1, "tensorrt") as pool:  # off the main thread, so that signals are answered
@@ -121,7 +121,7 @@ def _keep_or_build(
             stop.set()
 
 
-def _kept(engines: Path, entry: Graph, request: Request, choice: Choice, report: Report) -> Built | None:
+def _kept(engines: Path, entry: GraphEntry, request: Request, choice: Choice, report: Log) -> Built | None:
     """The engine that stands there, if it is up to date and TensorRT takes it: a driver may have changed since."""
     sidecar, folder = up_to_date(engines, request), engines / request.key
     if sidecar is None:
@@ -139,11 +139,11 @@ def _kept(engines: Path, entry: Graph, request: Request, choice: Choice, report:
 def _build(
     bundle: Path,
     engines: Path,
-    entry: Graph,
+    entry: GraphEntry,
     request: Request,
     gpu: str,
     choice: Choice,
-    report: Report,
+    report: Log,
     stop: threading.Event,
 ) -> Built:
     report(f"building {request.graph}")
@@ -171,7 +171,7 @@ def _build(
     return Built(folder, sidecar, kept=False)
 
 
-def typed_graph(bundle: Path, name: str, entry: Graph, precision: Precision) -> bytes:
+def typed_graph(bundle: Path, name: str, entry: GraphEntry, precision: Precision) -> bytes:
     """The strongly typed ONNX of a graph, from the file whose hash the manifest names.
 
     Raises:

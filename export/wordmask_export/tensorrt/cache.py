@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,15 +21,15 @@ from wordmask.bundle.engines import (
     sidecars,
 )
 from wordmask.errors import EngineError
+from wordmask.files import TEMPORARY, atomic_folder, remove_folder, write_bytes
 from wordmask_export.tensorrt.api import EngineBuildError
 
 LOCK, LOG, TIMING = ".lock", "build.log", "timing.cache"
-WORK = ".work_"  # prefix of folders that are being written or removed; no engine's name begins so
-Report = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def locked(bundle: Path, report: Report) -> Iterator[Path]:
+def locked(bundle: Path, report: Log) -> Iterator[Path]:
     """Holds the lock of a bundle's engines; gives their folder, made private, without what killed builds left.
 
     Args:
@@ -53,8 +52,11 @@ def locked(bundle: Path, report: Report) -> Iterator[Path]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        for leftover in folder.glob(f"{WORK}*"):  # nobody else writes now
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in folder.glob(f"{TEMPORARY}*"):  # nobody else writes now
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink()
         yield folder
     finally:
         os.close(descriptor)
@@ -82,31 +84,13 @@ def up_to_date(engines: Path, request: Request) -> Sidecar | None:
 
 
 def store(engines: Path, sidecar: Sidecar, plan: bytes, log: str) -> Path:
-    """Writes an engine: all of it in a temporary folder, on disk, then renamed. Gives its folder."""
-    work = Path(tempfile.mkdtemp(prefix=WORK, dir=engines))
+    """Writes an engine, whole or not at all, in place of an earlier one. Gives its folder."""
     target = engines / sidecar.request.key
-    try:
-        work.chmod(0o700)
-        _write(work / PLAN, plan)
-        _write(work / LOG, log.encode())
-        _write(work / SIDECAR, sidecar.to_json().encode())
-        _sync(work)
-        remove(target)
-        work.rename(target)
-        _sync(engines)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with atomic_folder(target, mode=0o700, durable=True, replace=True) as work:
+        for name, content in ((PLAN, plan), (LOG, log.encode()), (SIDECAR, sidecar.to_json().encode())):
+            (work / name).touch(mode=0o600)
+            (work / name).write_bytes(content)
     return target
-
-
-def remove(folder: Path) -> None:
-    """Removes an engine at once: whoever looks for it finds all or nothing of it."""
-    if folder.is_symlink():
-        folder.unlink()
-    elif folder.exists():
-        grave = Path(tempfile.mkdtemp(prefix=WORK, dir=folder.parent))
-        folder.rename(grave / folder.name)
-        shutil.rmtree(grave, ignore_errors=True)
 
 
 def remove_stale(bundle: Path, request: Request, *, prune: bool) -> list[str]:
@@ -128,7 +112,7 @@ def remove_stale(bundle: Path, request: Request, *, prune: bool) -> list[str]:
         replaced = (other.precision, other.target) == (request.precision, request.target)
         outdated = other.target != request.target and other.target.architecture == request.target.architecture
         if other.onnx_sha256 != request.onnx_sha256 or replaced or (prune and outdated):
-            remove(folder)
+            remove_folder(folder)
             gone.append(folder.name)
     return gone
 
@@ -145,26 +129,4 @@ def read_timing(engines: Path) -> bytes:
 
 def write_timing(engines: Path, content: bytes) -> None:
     """Replaces the timing cache at once."""
-    work = Path(tempfile.mkdtemp(prefix=WORK, dir=engines))
-    try:
-        _write(work / TIMING, content)
-        (work / TIMING).rename(engines / TIMING)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        os.fchmod(descriptor, 0o600)
-        stream.write(content)
-        stream.flush()
-        os.fsync(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_bytes(engines / TIMING, content, mode=0o600)

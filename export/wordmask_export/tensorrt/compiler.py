@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask.bundle.engines import Precision, Profile, shape_of
-from wordmask.bundle.manifest import Graph, Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask_export.tensorrt.api import (
     SHOWN,
     EngineBuildError,
@@ -49,7 +49,7 @@ class Compiled:
 
 def compile_network(
     model: bytes,
-    entry: Graph,
+    entry: GraphEntry,
     profiles: tuple[Profile, ...],
     *,
     timing_cache: bytes,
@@ -102,7 +102,7 @@ def compile_network(
     )
 
 
-def verify(plan: bytes, entry: Graph, profiles: tuple[Profile, ...], log: Callable[[str], None]) -> None:
+def verify(plan: bytes, entry: GraphEntry, profiles: tuple[Profile, ...], log: Callable[[str], None]) -> None:
     """Loads a plan as the runtime will, on this machine's GPU.
 
     Raises:
@@ -141,7 +141,7 @@ def _start(trt: Any, logger: Any) -> Any:
         ) from error
 
 
-def _parse(trt: Any, network: Any, logger: Any, model: bytes, entry: Graph) -> None:
+def _parse(trt: Any, network: Any, logger: Any, model: bytes, entry: GraphEntry) -> None:
     parser = trt.OnnxParser(network, logger)
     if parser.parse(model):
         return
@@ -153,7 +153,7 @@ def _parse(trt: Any, network: Any, logger: Any, model: bytes, entry: Graph) -> N
     )
 
 
-def _check_interface(network: Any, entry: Graph) -> None:
+def _check_interface(network: Any, entry: GraphEntry) -> None:
     found = [network.get_input(index) for index in range(network.num_inputs)]
     found += [network.get_output(index) for index in range(network.num_outputs)]
     actual = {(tensor.name, tensor.dtype.name, len(tensor.shape)) for tensor in found}
@@ -182,7 +182,7 @@ def _type(layer: Any) -> str:
     return name
 
 
-def _check_precision(layers: list[Any], entry: Graph, precision: Precision) -> None:
+def _check_precision(layers: list[Any], entry: GraphEntry, precision: Precision) -> None:
     """Products must be in half precision: there is the time. Changes of coordinates are none of that."""
     single = [
         layer.name
@@ -197,7 +197,7 @@ def _check_precision(layers: list[Any], entry: Graph, precision: Precision) -> N
         )
 
 
-def _add_profile(builder: Any, config: Any, entry: Graph, sizes: Profile, number: int) -> None:
+def _add_profile(builder: Any, config: Any, entry: GraphEntry, sizes: Profile, number: int) -> None:
     profile = builder.create_optimization_profile()
     bounds = [{s: getattr(r, end) for s, r in sizes.items()} for end in ("minimum", "optimum", "maximum")]
     try:
@@ -219,7 +219,7 @@ def _use_timing_cache(config: Any, stored: bytes, log: Callable[[str], None]) ->
         log("info: the timing cache is of another GPU or version, or there can be none: not used")
 
 
-def _build_failure(entry: Graph, messages: list[str], layers: list[str], cancelled: bool) -> str:
+def _build_failure(entry: GraphEntry, messages: list[str], layers: list[str], cancelled: bool) -> str:
     if cancelled:
         return f"{entry.file}: cancelled"
     named = _named(messages, set(layers))

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from wordmask.bundle.engines import Precision, Profile, shape_of
-from wordmask.bundle.manifest import Graph
+from wordmask.bundle.manifest import GraphEntry
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.errors import MissingExtraError
 from wordmask_export.tensorrt.build import Choice, typed_graph
@@ -60,7 +60,7 @@ def write_debug(bundle: Path, folder: Path, choice: Choice) -> Path:
     return path
 
 
-def commands(name: str, entry: Graph, profile: Profile, number: int, precision: Precision) -> list[str]:
+def commands(name: str, entry: GraphEntry, profile: Profile, number: int, precision: Precision) -> list[str]:
     """The lines that compare a graph's engine with ONNX Runtime for one profile.
 
     ONNX Runtime has no bf16 on most devices: there it runs the bundle's graph and its outputs are kept for TensorRT.
@@ -77,7 +77,7 @@ def commands(name: str, entry: Graph, profile: Profile, number: int, precision: 
     return [shlex.join(first), shlex.join(then)]
 
 
-def _shapes(entry: Graph, profile: Profile) -> list[str]:
+def _shapes(entry: GraphEntry, profile: Profile) -> list[str]:
     """Polygraphy's options for one optimisation profile."""
     dynamic = [tensor for tensor in entry.inputs if any(isinstance(size, str) for size in tensor.shape)]
     options = []

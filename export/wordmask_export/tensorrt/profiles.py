@@ -6,13 +6,12 @@ from dataclasses import replace
 from itertools import product
 
 from wordmask.bundle.engines import ROWS, Profile, Range
-from wordmask.bundle.manifest import Graph, Manifest
+from wordmask.bundle.manifest import HALO, MIN_TILE, GraphEntry, Manifest
 
 PROMPTS = (8, 16, 32, 64)  # buckets of N
 TEXTS = 64  # prompts the runtime embeds in one run; see wordmask.text.embedder
 POINTS = Range(1, 1, 16)
 WORDS = Range(1, 32, 512)
-TILE, HALO = 32, 4  # pixels: the least side of a tile of LoftUp's guidance, and what its two convolutions see beyond it
 TOKENS = 16  # a template around a word of usual length
 
 
@@ -48,18 +47,18 @@ def profiles(manifest: Manifest, *, max_batch: int, max_prompts: int) -> dict[st
 def _ranges(manifest: Manifest) -> Profile:
     """The sizes of all symbols but the rows."""
     clip = manifest.clip
-    grid = clip.window // clip.patch
+    grid, side = clip.window // clip.patch, clip.window + 2 * HALO
     return {
         "L": Range(1, min(TOKENS, clip.context_length), clip.context_length),
         "P": POINTS,
-        "C": replace(WORDS, maximum=max(WORDS.maximum, clip.dim)),  # words, or axes: wordmask.dense.similarities
-        **dict.fromkeys(("H+4", "W+4"), Range(min(TILE, clip.window) + HALO, clip.window + HALO, clip.window + HALO)),
+        "C": replace(WORDS, maximum=max(WORDS.maximum, clip.dim)),  # words, or a basis: wordmask.dense.similarities
+        **dict.fromkeys(("H+4", "W+4"), Range(min(MIN_TILE, clip.window) + 2 * HALO, side, side)),
         **dict.fromkeys("hw", _fixed(grid)),
         "h*w": _fixed(grid * grid),
     }
 
 
-def _of_graph(name: str, entry: Graph, buckets: dict[str, list[int]], sizes: Profile) -> tuple[Profile, ...]:
+def _of_graph(name: str, entry: GraphEntry, buckets: dict[str, list[int]], sizes: Profile) -> tuple[Profile, ...]:
     symbols = {size for tensor in entry.inputs for size in tensor.shape if isinstance(size, str)}
     unknown = sorted(symbols - set(buckets) - set(sizes))
     if unknown:

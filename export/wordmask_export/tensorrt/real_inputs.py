@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wordmask.backends import run_to_host
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.engines import Profile
 from wordmask.bundle.manifest import Manifest
@@ -76,11 +77,11 @@ class RealInputs:
     @functools.cached_property
     def _text(self) -> NDArray[Any]:
         """f32 (len(WORDS), D): embeddings of the words."""
-        return self._graph("clip_text").run({"tokens": self._tokens(len(WORDS))})["embeddings"]
+        return run_to_host(self._graph("clip_text"), {"tokens": self._tokens(len(WORDS))})["embeddings"]
 
     def _loftup(self, count: int) -> Arrays:
         windows = self._windows(count)
-        features = self._graph("clip_image").run({"image": windows})["features"]
+        features = run_to_host(self._graph("clip_image"), {"image": windows})["features"]
         assert self._manifest.loftup is not None
         grid = (features.shape[2], features.shape[3])
         return {"features": features, **window_inputs(windows, grid, self._manifest.loftup)}
@@ -94,7 +95,7 @@ class RealInputs:
     @functools.cached_property
     def _maps(self) -> Arrays:
         """SAM2's encoding of the first photo."""
-        return dict(self._graph("sam2_encoder").run({"image": self._squares(1)}))
+        return run_to_host(self._graph("sam2_encoder"), {"image": self._squares(1)})
 
     def _prompts(self, count: int) -> Arrays:
         """Single points on a grid over the photo."""

@@ -137,11 +137,11 @@ class Sam2(nn.Module):
         top, left = offset[0] // 4, offset[1] // 4
         whole = trunk.pos_embed_window.tile(1, 1, grid // trunk.window_spec[0], grid // trunk.window_spec[0])
         whole = whole.permute(0, 2, 3, 1)  # (1, S/4, S/4, C); the coarse position embedding stays at zero
-        trunk._get_pos_embed = lambda _: whole[:, top : top + side, left : left + side]
+        trunk._get_pos_embed = lambda _: whole[:, top : top + side, left : left + side]  # noqa: SLF001  (sam2 has no public name for it)
         try:
             maps: list[Tensor] = model.forward_image(self.normalise(images))["backbone_fpn"]
         finally:
-            del trunk._get_pos_embed
+            del trunk._get_pos_embed  # noqa: SLF001  (sam2 has no public name for it)
         return [*maps[:2], maps[2] + model.no_mem_embed.reshape(1, -1, 1, 1)]
 
     def forward(
@@ -238,8 +238,8 @@ class Sam2Stage:
         losses = []
         for attention, q, k in self.module.seen:
             points = q[:, -1 - count : -1]  # the last token pads
-            queries = attention._separate_heads(attention.q_proj(points), attention.num_heads).float()
-            keys = attention._separate_heads(attention.k_proj(k), attention.num_heads).float()
+            queries = attention._separate_heads(attention.q_proj(points), attention.num_heads).float()  # noqa: SLF001  (sam2 has no public name for it)
+            keys = attention._separate_heads(attention.k_proj(k), attention.num_heads).float()  # noqa: SLF001  (sam2 has no public name for it)
             half = attention.num_heads // 2
             logits = queries[:, :half] @ keys[:, :half].transpose(2, 3) * queries.shape[-1] ** -0.5
             losses.append(-(target[:, None] * logits.log_softmax(-1)).sum(-1).mean())

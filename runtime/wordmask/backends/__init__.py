@@ -1,10 +1,10 @@
-"""What a stage needs of whoever runs the graphs. Tensors are fed and read by name."""
+"""The interface of a loaded graph, which the stages are written against. Tensors are fed and read by name."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,23 +38,19 @@ class Graph(Protocol):
     """One loaded graph."""
 
     @property
-    def rows(self) -> int | None:
-        """Rows of a batch that one run takes best; None if the caller may choose."""
+    def preferred_batch_size(self) -> int | None:
+        """The batch size that one run is fastest or limited to; None if any size will do."""
         ...
 
-    @overload
-    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
-
-    @overload
-    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
-
-    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
         """Computes all outputs. May be called from any thread.
 
         Args:
-            inputs: arrays, or what a graph of any backend kept; what this graph's own device holds is not copied to
-                the host.
-            keep: outputs to leave on the device. A backend without one returns arrays all the same.
+            inputs: arrays, or tensors that a graph of any backend kept; those on this graph's device are not copied.
+            keep: outputs to leave on the device; a backend without a device returns arrays.
+
+        Returns:
+            Arrays, but for what was kept: `to_host` makes an array of either.
 
         Raises:
             NumericError: an output that came back holds NaN or infinity.
@@ -69,6 +65,11 @@ class Graph(Protocol):
 def to_host(value: Value) -> NDArray[Any]:
     """The value as an array; copied only if it is on a device."""
     return value if isinstance(value, np.ndarray) else value.numpy()
+
+
+def run_to_host(graph: Graph, inputs: Values) -> dict[str, NDArray[Any]]:
+    """All outputs of a run as arrays."""
+    return {name: to_host(value) for name, value in graph.run(inputs).items()}
 
 
 def check_finite(graph: str, outputs: Values) -> None:

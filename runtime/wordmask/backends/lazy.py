@@ -5,16 +5,13 @@ The text tower is a quarter of a bundle, and words that are cached do not need i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from threading import Lock
-from typing import Any, overload
-
-from numpy.typing import NDArray
 
 from wordmask.backends import Graph, Value, Values
 
 
-class LateGraph:
+class LazyGraph:
     """Loads a graph once, at the first use, from whichever thread. Errors of loading come then."""
 
     def __init__(self, load: Callable[[], Graph]) -> None:
@@ -30,17 +27,11 @@ class LateGraph:
         return self._graph is not None
 
     @property
-    def rows(self) -> int | None:
+    def preferred_batch_size(self) -> int | None:
         """See wordmask.backends.Graph."""
-        return self._loaded().rows
+        return self._loaded().preferred_batch_size
 
-    @overload
-    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
-
-    @overload
-    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
-
-    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
         """See wordmask.backends.Graph."""
         return self._loaded().run(inputs, keep)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.onnxruntime.graph import default_threads
-from wordmask.bundle.manifest import Graph as GraphEntry
-from wordmask.bundle.manifest import Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -59,17 +57,11 @@ class OpenVinoGraph:
         self._running: set[Any] = set()
 
     @property
-    def rows(self) -> int | None:
+    def preferred_batch_size(self) -> int | None:
         """See wordmask.backends.Graph."""
         return None
 
-    @overload
-    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
-
-    @overload
-    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
-
-    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
         """See wordmask.backends.Graph."""
         request = self._model.create_infer_request()  # one a run: runs of several threads do not meet
         self._running.add(request)
@@ -79,7 +71,9 @@ class OpenVinoGraph:
             found = request.infer({name: np.ascontiguousarray(to_host(value)) for name, value in inputs.items()})
         finally:
             self._running.discard(request)
-        outputs = {name: np.array(found[name]) for name in self._outputs}  # copies: the request owns the others
+        outputs: dict[str, Value] = {
+            name: np.array(found[name]) for name in self._outputs
+        }  # copies: the request owns the others
         check_finite(self._name, outputs)
         return outputs
 

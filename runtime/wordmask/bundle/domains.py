@@ -6,4 +6,5 @@ DOMAINS = {
     "random": "this bundle has random weights: its masks mean nothing",
     "synthetic": "this bundle knows only synthetic scenes: on real photos its masks mean little",
 }
+TRAINED_ON = {"photos": "trained on photos", "synthetic": "trained on synthetic scenes", "random": "random weights"}
 WARNINGS = {domain: f"{text[0].upper()}{text[1:]}." for domain, text in DOMAINS.items()}  # as sentences, for pages

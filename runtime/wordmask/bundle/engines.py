@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from wordmask.bundle.manifest import File, Graph, Tensor
+from wordmask.bundle.manifest import File, GraphEntry, Tensor
 from wordmask.bundle.strict_json import parse_as, read_json
 from wordmask.errors import EngineError, ManifestError
 
@@ -130,7 +130,9 @@ def sidecars(bundle: Path) -> Iterator[tuple[Path, Sidecar]]:
             continue
 
 
-def find_engine(bundle: Path, name: str, entry: Graph, precision: Precision, target: Target) -> tuple[Path, Sidecar]:
+def find_engine(
+    bundle: Path, name: str, entry: GraphEntry, precision: Precision, target: Target
+) -> tuple[Path, Sidecar]:
     """The engine of a graph for this machine: its folder and sidecar.
 
     Raises:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wordmask.bundle.failed_downloads import what_is
-from wordmask.bundle.manifest import File, Graph
+from wordmask.bundle.manifest import File, GraphEntry
 from wordmask.errors import BundleError
 
 _CHUNK = 1 << 20
@@ -54,7 +54,7 @@ def check_file(path: Path, file: File) -> None:
         raise BundleError(f"{path}: {found}{what_is(path)}; build or copy the bundle again")
     if digest != file.sha256:
         raise BundleError(f"{path}: its sha256 is not the manifest's: damaged or exchanged; build or copy it again")
-    if danger and isinstance(file, Graph):
+    if danger and isinstance(file, GraphEntry):
         raise BundleError(f"{path}: {danger}; build the bundle again with `wordmask build`")
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 SCHEMA = 2
+HALO = 2  # pixels around a tile that LoftUp's two 3x3 convolutions see: its guidance is H + 2 * HALO high
+MIN_TILE = 32  # pixels: the least side of such a tile that engines are built for
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Graph(File):
+class GraphEntry(File):
     """An ONNX graph with its interface."""
 
     inputs: tuple[Tensor, ...]
@@ -114,7 +116,7 @@ class Manifest:
     bundle_id: str
     domain: Literal["photos", "synthetic", "random"]
     precision: Literal["fp32", "fp16"]
-    graphs: dict[str, Graph]
+    graphs: dict[str, GraphEntry]
     models: dict[str, Model]
     clip: Clip
     loftup: Loftup | None
@@ -181,7 +183,7 @@ class FeaturesManifest:
     bundle_id: str
     domain: Literal["photos", "synthetic", "random"]
     precision: Literal["fp32", "fp16"]
-    graphs: dict[str, Graph]
+    graphs: dict[str, GraphEntry]
     models: dict[str, Model]
     backbone: Backbone
     loftup: Loftup

@@ -13,7 +13,7 @@ from wordmask.bundle.strict_json import member, show
 from wordmask.errors import ManifestError
 
 if TYPE_CHECKING:
-    from wordmask.bundle.manifest import Clip, FeaturesManifest, File, Graph, Loftup, Manifest, Sam2, Tensor
+    from wordmask.bundle.manifest import Clip, FeaturesManifest, File, GraphEntry, Loftup, Manifest, Sam2, Tensor
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -92,7 +92,7 @@ def _check_sam2(sam2: Sam2) -> None:
     _expect_size("manifest.sam2.mask_size", sam2.mask_size)
 
 
-def _check_graphs(graphs: dict[str, Graph], interfaces: Mapping[str, Interface], optional: set[str]) -> None:
+def _check_graphs(graphs: dict[str, GraphEntry], interfaces: Mapping[str, Interface], optional: set[str]) -> None:
     for name in sorted(interfaces.keys() - optional - graphs.keys()):
         raise ManifestError(f"manifest.graphs.{name} is missing: the runtime needs this graph")
     for name, graph in graphs.items():
@@ -138,7 +138,7 @@ def _loftup_features(dim: int, loftup: Loftup) -> Interface:
     return inputs, {"features_out": (None, dim, None, None)}
 
 
-def _check_interface(where: str, graph: Graph, interface: Interface) -> None:
+def _check_interface(where: str, graph: GraphEntry, interface: Interface) -> None:
     for kind, tensors, expected in (("inputs", graph.inputs, interface[0]), ("outputs", graph.outputs, interface[1])):
         names = [tensor.name for tensor in tensors]
         _expect(f"{where}.{kind}", names, sorted(names) == sorted(expected), f"tensors named {', '.join(expected)}")

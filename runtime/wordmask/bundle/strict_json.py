@@ -132,5 +132,5 @@ def member(where: str, name: str) -> str:
 
 def show(value: Any) -> str:
     """A value for messages: short, and without characters that steer a terminal."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from wordmask.cli.arguments import UPSAMPLER, add_background, add_bundle, add_tensorrt_precision
+
 BASELINES = ("eager", "batched", "autocast", "compile")
 PHOTO_WORDS = ("person", "cat", "cup", "car", "wheel", "window", "rocket", "table")
 MODEL_FILES = ("clip", "sam2", "clip_weights", "loftup_weights", "sam2_weights")
@@ -13,39 +15,39 @@ MODEL_FILES = ("clip", "sam2", "clip_weights", "loftup_weights", "sam2_weights")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask bench`."""
-    add = parser.add_argument
-    add("--bundle", metavar="NAME_OR_PATH", help="the models, which PyTorch loads from where they were built from")
-    add("--images", required=True, type=Path, nargs="+", metavar="PHOTO_OR_FOLDER")
-    add(
-        "--vocabulary",
-        nargs="+",
-        default=list(PHOTO_WORDS),
-        metavar="WORD",
-        help="as run (default: some everyday words)",
-    )
-    add("--background", default="default", metavar="default|none|@FILE", help="as run (%(default)s)")
-    add("--device", nargs="+", default=["cpu"], metavar="DEVICE", help="one or several, as run (cpu)")
-    add("--upsampler-device", metavar="DEVICE", help="as run")
-    add("--tensorrt-precision", choices=("fp16", "bf16", "fp32"), default="fp16", help="as run (%(default)s)")
-    add("--baselines", nargs="+", choices=BASELINES, default=["eager"], help="forms of the PyTorch chain (eager)")
-    add(
-        "--options", nargs="+", default=[], metavar="NAME=VALUE", help="of wordmask.Options, such as min_confidence=0.5"
-    )
-    add("--windows", nargs="+", choices=("one", "default"), default=["one", "default"],
-        help="photos as one window, and as the bundle's protocol cuts them (both)")  # fmt: skip
-    add("--prompts", type=int, default=32, help="points the decoder is given (%(default)s)")
-    add("--batch", nargs="+", type=int, default=[1, 8], metavar="N", help="windows in a batch, of stages (1 8)")
-    add("--no-stages", action="store_true", help="whole photos alone")
+    add = (given := parser.add_argument_group("input")).add_argument
+    add("--images", required=True, type=Path, nargs="+", metavar="PHOTO_OR_FOLDER", help="photos, and folders")
+    text = "words to find, as `wordmask run` takes them (default: some everyday words)"
+    add("--vocabulary", nargs="+", default=list(PHOTO_WORDS), metavar="WORD", help=text)
+    add_background(given)
     add("--limit", type=int, default=1, metavar="N", help="photos timed one by one; throughput takes all (%(default)s)")
-    add("--threads", type=int, help="cores each side may use (default: all)")
-    add("--warm-up", type=float, default=0.2, metavar="SECONDS", help="of each side before what counts (%(default)s)")
-    add("--runs", type=int, default=10, help="of each side, at least (%(default)s)")
-    add("--seconds", type=float, default=3.0, help="of each side, at least (%(default)s)")
-    add("--json", type=Path, metavar="FILE", help="also write all figures here")
-    add("--report", type=Path, metavar="FILE.html", help="also draw them here")
+    models = parser.add_argument_group("models, which PyTorch loads from the files that the bundle was built from")
+    add_bundle(models)
+    add = models.add_argument
+    add("--baselines", nargs="+", choices=BASELINES, default=["eager"], help="forms of the PyTorch chain (eager)")
+    text = "fields of wordmask.Options, such as min_confidence=0.5"
+    add("--options", nargs="+", default=[], metavar="NAME=VALUE", help=text)
     add("--clip", metavar="FILE.json", help="the bundle's --clip if that was a file; likewise:")
     for name in MODEL_FILES[1:]:
         add(f"--{name.replace('_', '-')}", metavar="FILE")
+    add = (devices := parser.add_argument_group("devices")).add_argument
+    add("--device", nargs="+", default=["cpu"], metavar="DEVICE", help="one or several, as of `wordmask run` (cpu)")
+    add("--upsampler-device", metavar="DEVICE", help=UPSAMPLER)
+    add_tensorrt_precision(devices)
+    add("--threads", type=int, metavar="N", help="CPU threads of each side (default: all cores)")
+    add = parser.add_argument_group("measurement").add_argument
+    text = "photos as one window, and cut into the bundle's windows (both)"
+    add("--windows", nargs="+", choices=("one", "default"), default=["one", "default"], help=text)
+    add("--prompts", type=int, default=32, help="number of SAM2 prompts per photo (%(default)s)")
+    add("--batch", nargs="+", type=int, default=[1, 8], metavar="N", help="batch sizes at which stages are timed (1 8)")
+    add("--no-stages", action="store_true", help="time whole photos only")
+    text = "minimum of each side before the measured runs (%(default)s)"
+    add("--warm-up", type=float, default=0.2, metavar="SECONDS", help=text)
+    add("--runs", type=int, default=10, help="minimum of each side (%(default)s)")
+    add("--seconds", type=float, default=3.0, help="minimum of each side (%(default)s)")
+    add = parser.add_argument_group("output").add_argument
+    add("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
+    add("--report", type=Path, metavar="FILE.html", help="also draw them as a page")
 
 
 def run(args: argparse.Namespace) -> int:

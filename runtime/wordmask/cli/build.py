@@ -26,32 +26,28 @@ OF_CLIP = {  # options that only its bundles have, with their defaults
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask build`."""
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the new bundle, e.g. models_cache/default")
-    parser.add_argument(
-        "--backbone",
-        choices=("clip", *BACKBONES),
-        default="clip",
-        help="clip, or a backbone for `wordmask features` alone (%(default)s)",
-    )
-    parser.add_argument("--backbone-weights", default="hub", metavar="hub|PATH", help="of other backbones than clip")
-    parser.add_argument("--clip", default="ViT-B-16-quickgelu", help="open_clip model, or a JSON configuration of one")
-    parser.add_argument("--loftup", default="loftup_clip", help="LoftUp checkpoint, or none")
-    parser.add_argument("--sam2", default="sam2.1_hiera_large", help="SAM2 model, or a YAML configuration of one")
-    parser.add_argument(
-        "--clip-weights", default="openai", metavar="TAG|PATH", help="open_clip's weights tag or a file"
-    )
-    parser.add_argument("--loftup-weights", default="hub", metavar="hub|PATH", help="from the hub or a file")
-    parser.add_argument("--sam2-weights", default="hub", metavar="hub|PATH", help="from the hub or a file")
-    parser.add_argument(
-        "--weights", metavar="random:SEED", help="no checkpoints: seeded random weights, for speed tests"
-    )
-    parser.add_argument("--clip-attention", choices=("csa", "maskclip"), default="csa", help="of CLIP's last block")
-    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
-    parser.add_argument("--half-weights", action="store_true", help="half-precision weights, for half the size")
-    parser.add_argument("--window", type=int, default=224, help="side of the windows, pixels")
-    parser.add_argument("--stride", type=int, default=112, help="step of the windows, pixels")
-    parser.add_argument("--short-side", type=int, default=336, help="photos are resized to this short side")
-    parser.add_argument("--long-side", type=int, default=2048, help="unless their long side would exceed this")
-    parser.add_argument("--force", action="store_true", help="replace a bundle that stands there")
+    parser.add_argument("--force", action="store_true", help="replace an existing bundle")
+    add = parser.add_argument_group("models").add_argument
+    text = "clip, or a backbone for `wordmask features` only (%(default)s)"
+    add("--backbone", choices=("clip", *BACKBONES), default="clip", help=text)
+    add("--clip", default="ViT-B-16-quickgelu", help="open_clip model, or a JSON configuration (%(default)s)")
+    add("--loftup", default="loftup_clip", help="LoftUp checkpoint, or none (%(default)s)")
+    add("--sam2", default="sam2.1_hiera_large", help="SAM2 model, or a YAML configuration (%(default)s)")
+    text = "attention of CLIP's last block (%(default)s)"
+    add("--clip-attention", choices=("csa", "maskclip"), default="csa", help=text)
+    add = parser.add_argument_group("weights").add_argument
+    add("--backbone-weights", default="hub", metavar="hub|PATH", help="of a backbone other than clip (%(default)s)")
+    add("--clip-weights", default="openai", metavar="TAG|PATH", help="open_clip's tag, or a file (%(default)s)")
+    add("--loftup-weights", default="hub", metavar="hub|PATH", help="from the hub, or a file (%(default)s)")
+    add("--sam2-weights", default="hub", metavar="hub|PATH", help="from the hub, or a file (%(default)s)")
+    add("--weights", metavar="random:SEED", help="seeded random weights instead of checkpoints, for speed tests")
+    add = parser.add_argument_group("precision and windows").add_argument
+    add("--precision", choices=("fp32", "fp16"), default="fp32", help="of the graphs (%(default)s)")
+    add("--half-weights", action="store_true", help="store weights in half precision, for half the size")
+    add("--window", type=int, default=224, help="side of a sliding window, in pixels (%(default)s)")
+    add("--stride", type=int, default=112, help="step between windows, in pixels (%(default)s)")
+    add("--short-side", type=int, default=336, help="to which photos are resized, in pixels (%(default)s)")
+    add("--long-side", type=int, default=2048, help="limit of the resized long side, in pixels (%(default)s)")
     parser.add_argument("--tensorrt", action="store_true", help="then build TensorRT engines for this machine's GPU")
     add_tensorrt_arguments(parser)
 

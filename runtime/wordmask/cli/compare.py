@@ -6,29 +6,29 @@ import argparse
 import sys
 from pathlib import Path
 
+from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options
+
 PICTURES, PAGES = (".png", ".jpg", ".jpeg"), (".html", ".htm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask compare`."""
-    add = parser.add_argument
-    add("--image", required=True, type=Path, metavar="PHOTO")
-    add("--vocabulary", nargs="+", required=True, metavar="WORD", help="as run")
-    add("--output", required=True, type=Path, metavar="FILE", help="a .png or .jpg for a sheet, a .html for a page")
-    add("--background", default="default", metavar="default|none|@FILE", help="as run (%(default)s)")
-    add("--bundle", metavar="NAME_OR_PATH", help="as run")
-    add("--device", default="cpu", help="as run (%(default)s)")
-    add("--upsampler-device", metavar="DEVICE", help="as run")
-    add("--threads", type=int, help="CPU threads (default: all cores)")
-    add("--min-confidence", type=float, default=0.7, help="as run (%(default)s)")
-    add("--min-region-size", type=int, default=100, help="as run (%(default)s)")
-    add("--upsample", choices=("full", "selective"), help="as run")
-    add("--height", type=int, default=360, help="of a picture on the sheet, pixels (%(default)s)")
+    add = (given := parser.add_argument_group("input")).add_argument
+    add("--image", required=True, type=Path, metavar="PHOTO", help="the photo")
+    add("--vocabulary", nargs="+", required=True, metavar="WORD", help="words to find, as `wordmask run` takes them")
+    add_background(given)
+    models = parser.add_argument_group("models and masks")
+    add_bundle(models)
+    add_options(models, "upsample", "min_confidence", "min_region_size")
+    add = parser.add_argument_group("output").add_argument
+    add("--output", required=True, type=Path, metavar="FILE", help=".png or .jpg for a picture, .html for a page")
+    add("--height", type=int, default=360, help="of each panel of the picture, in pixels (%(default)s)")
+    add_device(parser.add_argument_group("devices"), upsampler=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs `wordmask compare`; gives the exit status."""
-    from wordmask.outputs.files import write_bytes
+    from wordmask.files import write_bytes
     from wordmask.photo.reading import decode
     from wordmask.pipeline import Segmenter
     from wordmask.text.word_lists import background_words, class_lines

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.cli.printing import printable
+from wordmask.formats.terminal import printable
 
 if TYPE_CHECKING:
     from wordmask.convert.photo_files import Placing
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             target,
             placing=placing,
             force=args.force,
-            tell=lambda text: tqdm.write(printable(text), file=sys.stderr),
+            log=lambda text: tqdm.write(printable(text), file=sys.stderr),
             progress=lambda done: bar.update(done - bar.n),
         )
     print(printable(f"{converted.photos} photos, {converted.objects} objects: {target}"), flush=True)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 
 from wordmask.bundle.domains import DOMAINS
+from wordmask.cli.arguments import add_background, add_bundle, add_device
 from wordmask.text.word_lists import background_words
 
 LOCAL = ("127.0.0.1", "localhost")
@@ -16,15 +17,11 @@ LOCAL = ("127.0.0.1", "localhost")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask demo`."""
-    add = parser.add_argument
-    add(
-        "--bundle", metavar="NAME_OR_PATH", help="the models (default: the bundle named default, else the shipped tiny)"
-    )
-    add(
-        "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
-    )
-    add("--threads", type=int, help="CPU threads (default: all cores)")
-    add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
+    models, server = parser.add_argument_group("models and words"), parser.add_argument_group("server")
+    add_bundle(models)
+    add_device(models)
+    add_background(models)
+    add = server.add_argument
     add("--host", default="127.0.0.1", help="address to listen at; anyone who reaches it can use it (%(default)s)")
     add("--port", type=int, help="port to listen at (default: the first free one from 7860 on)")
 
@@ -56,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
                 _announce(address, args.host)
                 threading.Event().wait()
         finally:
-            segmenter.cancel()  # what is under way answers nobody
+            segmenter.cancel()  # nobody waits for runs under way
     return 0
 
 
@@ -72,4 +69,4 @@ def _check_place(host: str, port: int | None) -> None:
 def _announce(address: str, host: str) -> None:
     print(f"wordmask demo: {address}  (Ctrl-C ends it)", flush=True)
     if host not in LOCAL:
-        print("WARNING: whoever reaches this address can use the page: it asks for no password", flush=True)
+        print("WARNING: anyone who reaches this address can use the page; it has no password", flush=True)

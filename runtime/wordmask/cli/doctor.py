@@ -18,11 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wordmask.bundle.domains import TRAINED_ON
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.opening import open_any_bundle
 from wordmask.bundle.search import search_path, user_cache
 from wordmask.cli.inspect import FITS, Machine, engines, find_machine
 from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
+from wordmask.formats.terminal import printable
 
 State = Literal["ok", "note", "warning", "problem"]
 
@@ -79,12 +81,8 @@ def examine() -> Iterator[Finding]:
 def table(findings: list[Finding], broken: bool) -> str:
     """Everything, for people: a line a finding."""
     width = max(len(finding.topic) for finding in findings)
-    lines = [f"{finding.state:<8} {finding.topic:<{width}}  {_one_line(finding.text)}" for finding in findings]
+    lines = [f"{finding.state:<8} {finding.topic:<{width}}  {printable(finding.text)}" for finding in findings]
     return "\n".join([*lines, "", "something is broken: see the problems above" if broken else "all is well"])
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def python() -> Iterator[Finding]:
@@ -198,7 +196,7 @@ def bundle(folder: Path, machine: Machine) -> Iterator[Finding]:
     except WordmaskError as error:
         yield Finding("bundle", "problem", str(error))
         return
-    about = f"bundle {manifest.bundle_id}, {manifest.precision}, knows {manifest.domain}; its files are whole"
+    about = f"bundle {manifest.bundle_id}, {manifest.precision}, {TRAINED_ON[manifest.domain]}; its files are whole"
     yield Finding("bundle", "ok", f"{folder}: {about}")
     for engine in engines(folder, manifest, machine):
         refused = engine.state.startswith(("refused", "unusable"))

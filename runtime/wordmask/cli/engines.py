@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wordmask.cli.arguments import add_tensorrt_precision
+
 if TYPE_CHECKING:
     from wordmask_export.tensorrt.build import Choice as EngineChoice
 
@@ -23,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of engines, which `wordmask build --tensorrt` has too."""
-    add = parser.add_argument_group("TensorRT").add_argument
-    add("--tensorrt-precision", choices=("fp16", "bf16", "fp32"), default="fp16", help="of the engines (%(default)s)")
+    add = (group := parser.add_argument_group("TensorRT")).add_argument
+    add_tensorrt_precision(group)
     add("--max-batch", type=int, default=8, help="windows or photos in the largest batch (%(default)s)")
     add("--max-prompts", type=int, default=64, help="SAM2 prompts in the largest batch (%(default)s)")
     add("--workspace", type=int, metavar="MIB", help="most GPU memory a layer may use (default: TensorRT's)")

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wordmask.cli.arguments import add_bundle, add_device, add_options
+
 if TYPE_CHECKING:
     from wordmask.pipeline import Segmenter
 
@@ -23,42 +25,30 @@ NOT_OF_SCENES = ("root", "loftup", "masks", "upsample", "classes", "first_label"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask eval`."""
-    add = parser.add_argument
-    add(
-        "--dataset",
-        choices=DATASETS,
-        required=True,
-        help="scenes are synthetic and held out from training; folder is any with labels; the others are published",
-    )
+    add = parser.add_argument_group("dataset").add_argument
+    text = "scenes: synthetic, held out from training; folder: any photos with label PNGs; the others are published"
+    add("--dataset", choices=DATASETS, required=True, help=text)
     add("--root", type=Path, metavar="DIR", help="the dataset's folder (all but scenes)")
-    add("--bundle", metavar="NAME_OR_PATH", help="the models (default: as run)")
-    add("--limit", type=int, metavar="N", help=f"the first pictures (default: all; {HELD_OUT_SCENES} scenes)")
-    add(
-        "--loftup",
-        action=argparse.BooleanOptionalAction,
-        help="the dense map with LoftUp alone, or bilinear alone (default: both, if the bundle has LoftUp)",
-    )
-    add("--masks", action="store_true", default=None, help="also SAM2's masks, prompted from the dense map")
-    add("--upsample", choices=("full", "selective"), help="where LoftUp is evaluated (default: as run)")
+    add("--limit", type=int, metavar="N", help=f"first N photos only (default: all; {HELD_OUT_SCENES} scenes)")
+    add("--classes", type=Path, metavar="FILE", help="of folder: one class per line (default: DIR/words.txt)")
+    text = "of folder: label of the first class in the PNGs (default: 1, and 0 is ignored)"
+    add("--first-label", type=int, choices=(0, 1), help=text)
     add("--all-words", action="store_true", help="of scenes: ask each for all 48 words, not its own and 12 others")
-    add("--first-seed", type=int, metavar="N", help="of scenes: the seed of the first (default: 1000000)")
-    add("--options", nargs="+", default=[], metavar="NAME=VALUE", help="of wordmask.Options, such as min_score=0")
-    add("--classes", type=Path, metavar="FILE", help="of folder: one class a line (default: DIR/words.txt)")
-    add(
-        "--first-label",
-        type=int,
-        choices=(0, 1),
-        help="of folder: the number of the first class in the label PNGs (default: 1, and 0 is ignored)",
-    )
-    add(
-        "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
-    )
-    add(
-        "--workers",
-        type=int,
-        help="pictures at the same time, on one CPU thread each (default: cores, fewer where memory is short)",
-    )
-    add("--json", type=Path, metavar="FILE", help="also write the figures here")
+    add("--first-seed", type=int, metavar="N", help="of scenes: seed of the first (default: 1000000)")
+    models = parser.add_argument_group("models and maps")
+    add_bundle(models)
+    text = "the class map with LoftUp only, or bilinear only (default: both, if the bundle has LoftUp)"
+    models.add_argument("--loftup", action=argparse.BooleanOptionalAction, help=text)
+    text = "also SAM2's masks, prompted from the class map"
+    models.add_argument("--masks", action="store_true", default=None, help=text)
+    add_options(models, "upsample")
+    text = "of wordmask.Options, such as min_score=0"
+    models.add_argument("--options", nargs="+", default=[], metavar="NAME=VALUE", help=text)
+    devices = parser.add_argument_group("devices")
+    add_device(devices, threads=False)
+    text = "photos at the same time, on one CPU thread each (default: cores, fewer if memory is short)"
+    devices.add_argument("--workers", type=int, help=text)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wordmask.cli.arguments import add_bundle, add_device
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.cli.printing import printable
+from wordmask.formats.terminal import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,26 +26,23 @@ SUFFIXES = (".npz", ".png")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask features`."""
-    add = parser.add_argument
-    add("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER")
-    add("--output", required=True, type=Path, metavar="F.npz|F.png|FOLDER", help="a folder gets both of each photo")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--backbone", choices=BACKBONES, help="the bundle of this name (of clip: as `run` finds it)")
-    source.add_argument("--bundle", metavar="NAME_OR_PATH", help="a bundle of either kind (default: as `run`)")
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument(
-        "--size",
-        type=parse_size,
-        metavar="N|HxW",
-        help="of the upsampled features of the whole photo as one square window (default: the window's)",
-    )
-    shape.add_argument(
-        "--windows", type=int, metavar="N", help="instead keep proportions at this short side, in overlapping windows"
-    )
+    add = parser.add_argument_group("input").add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="photos, and folders of photos")
+    add("--recursive", action="store_true", help="search folders recursively")
+    models = parser.add_argument_group("models and features")
+    source, shape = models.add_mutually_exclusive_group(), models.add_mutually_exclusive_group()
+    text = "the bundle of this name (clip: the default of --bundle)"
+    source.add_argument("--backbone", choices=BACKBONES, help=text)
+    add_bundle(source)
+    text = "size of the upsampled features, with the whole photo as one square window (default: the window's)"
+    shape.add_argument("--size", type=parse_size, metavar="N|HxW", help=text)
+    text = "short side of the photo in pixels, cut into overlapping windows; keeps proportions"
+    shape.add_argument("--windows", type=int, metavar="N", help=text)
+    add = parser.add_argument_group("output").add_argument
+    text = "features, a picture of them, or a folder for both of each photo"
+    add("--output", required=True, type=Path, metavar="F.npz|F.png|FOLDER", help=text)
     add("--dtype", choices=("float16", "float32"), default="float16", help="of features in .npz (%(default)s)")
-    add("--device", default="cpu", help="as of `run` (%(default)s)")
-    add("--threads", type=int, help="CPU threads (default: all cores)")
-    add("--recursive", action="store_true", help="descend into folders")
+    add_device(parser.add_argument_group("devices"))
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -91,7 +89,8 @@ def open_chosen(args: argparse.Namespace) -> AnyBundle:
     Raises:
         BundleError: there is none, or it is of another backbone.
     """
-    from wordmask.bundle.opening import FeaturesBundle, open_any_bundle
+    from wordmask.bundle.manifest import FeaturesManifest
+    from wordmask.bundle.opening import open_any_bundle
     from wordmask.bundle.search import find_bundle
     from wordmask.errors import BundleError
 
@@ -105,7 +104,8 @@ def open_chosen(args: argparse.Namespace) -> AnyBundle:
         advice = f"`wordmask build models_cache/{wanted} --backbone {wanted}` makes it, --bundle takes a folder"
         raise BundleError(f"there is no bundle named {wanted}: {advice}") from error
     bundle = open_any_bundle(folder)
-    found = bundle.manifest.backbone.name if isinstance(bundle, FeaturesBundle) else "clip"
+    manifest = bundle.manifest
+    found = manifest.backbone.name if isinstance(manifest, FeaturesManifest) else "clip"
     if wanted not in (None, found):
         raise BundleError(f"{folder} is a bundle of {found}, not of {wanted}: name one with --bundle")
     return bundle
@@ -119,7 +119,7 @@ def _features(featurizer: Featurizer, photo: NDArray[np.uint8], args: argparse.N
 
 def _write(output: Path, job: Job, maps: FeatureMaps, *, one_file: bool) -> None:
     """Writes the features, their picture, or in a folder both."""
-    from wordmask.outputs.files import write_files
+    from wordmask.files import write_files
 
     places = [output] if one_file else [output / f"{job.name}{suffix}" for suffix in SUFFIXES]
     write_files({place: [_npz(maps) if place.suffix == ".npz" else _png(maps)] for place in places})

@@ -9,6 +9,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+from wordmask.bundle.domains import TRAINED_ON
 from wordmask.bundle.engines import FOLDER, ROWS, Profile, Sidecar, Target, read_plan, read_sidecar
 from wordmask.bundle.manifest import AnyManifest
 from wordmask.bundle.manifest_reading import read_any_manifest
@@ -119,7 +120,7 @@ def as_json(folder: Path, manifest: AnyManifest, machine: Machine, found: list[E
 
 def as_table(folder: Path, manifest: AnyManifest, machine: Machine, found: list[Engine]) -> str:
     """Everything, for people."""
-    lines = [f"{folder}: bundle {manifest.bundle_id}, {manifest.precision}, knows {manifest.domain}", ""]
+    lines = [f"{folder}: bundle {manifest.bundle_id}, {manifest.precision}, {TRAINED_ON[manifest.domain]}", ""]
     graphs: list[tuple[str, ...]] = [("graph", "MB", "", "tensor", "type", "shape")]
     for name, entry in manifest.graphs.items():
         tensors = [("in", tensor) for tensor in entry.inputs] + [("out", tensor) for tensor in entry.outputs]

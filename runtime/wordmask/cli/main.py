@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         plain = args.command == "run" and args.ray is None and not one_picture(args)
         watched = arguments is None and plain and not is_worker()
-        status: int = supervise(sys.argv[1:], args.output) if watched else args.run(args)
+        status: int = supervise(sys.argv[1:], args.output, _log) if watched else args.run(args)
     except Interrupted as interruption:
         print(f"wordmask: interrupted by {interruption}", file=sys.stderr)
         status = interruption.status
@@ -63,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"wordmask: cannot write: {error}", file=sys.stderr)
         status = CANNOT_WRITE
     return status
+
+
+def _log(text: str) -> None:
+    print(f"wordmask: {text}", file=sys.stderr, flush=True)
 
 
 def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentParser:

@@ -6,116 +6,79 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wordmask.bundle.domains import DOMAINS
+from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_tensorrt_precision
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
-from wordmask.cli.printing import printable
-from wordmask.cli.run_on_ray import RAY_GRACE, add_ray_arguments, check_ray_arguments, ray_head, run_ray
+from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, RayCommand, add_ray_arguments, check_ray_arguments
 from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
+from wordmask.formats.terminal import printable
+from wordmask.options import OPTIONS
 from wordmask.outputs.layout import REPORT
 from wordmask.photo.url import parse_place
-from wordmask.run.supervisor import GRACE, Interrupted, is_successor, is_worker, obey
+from wordmask.run.supervisor import SHUTDOWN_TIMEOUT, Interrupted, is_restarted_worker, is_worker, listen_to_supervisor
 from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:
+    from wordmask.bundle.manifest import Manifest
     from wordmask.outputs.summary import Totals
     from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
+    from wordmask.run.request import RunControl, RunRequest
     from wordmask.text.queries import Queries
     from wordmask.types import Options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask run`."""
-    add = parser.add_argument
-    add("photos", nargs="*", type=parse_place, metavar="PHOTO_OR_FOLDER")
-    add("--image", action="append", type=parse_place, default=[], metavar="PHOTO", help="the same, as an option")
-    add(
-        "--vocabulary",
-        nargs="+",
-        required=True,
-        metavar="WORD",
-        help="words, or @FILE with one class a line; commas separate synonyms",
-    )
-    add(
-        "--output",
-        required=True,
-        type=parse_place,
-        metavar="OUT",
-        help="folder for the results; a name ending in .png takes one photo's masks drawn on it",
-    )
-    models = parser.add_mutually_exclusive_group()
-    models.add_argument(
-        "--bundle", metavar="NAME_OR_PATH", help="the models (default: the bundle named default, else the shipped tiny)"
-    )
-    models.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="a SAM2 checkpoint: built into a bundle once, which is kept"
-    )
-    add("--model-cfg", metavar="NAME_OR_FILE", help="the checkpoint's SAM2 configuration (default: by its name)")
-    loftup = parser.add_mutually_exclusive_group()
-    loftup.add_argument("--use-loftup", action="store_true", default=None, help="fail if the bundle has no LoftUp")
-    loftup.add_argument("--no-loftup", action="store_false", dest="use_loftup", help="upsample bilinearly")
-    add(
-        "--upsample",
-        choices=("full", "selective"),
-        help="LoftUp at every pixel, or only where the bilinear map is undecided (default: selective; full on a GPU)",
-    )
-    add(
-        "--upsample-scope",
-        choices=("window", "image"),
-        default="window",
-        help="LoftUp on every window, or once on the whole photo (%(default)s)",
-    )
-    add("--min-confidence", type=float, default=0.7, help="a region's pixels are more probable than this (%(default)s)")
-    add("--min-region-size", type=int, default=100, help="least pixels of a region (%(default)s)")
-    add("--iou-threshold", type=float, default=0.8, help="masks of a class that overlap more are one (%(default)s)")
-    add(
-        *("--points-per-region", "--points-per-cluster"),
-        type=int,
-        default=1,
-        metavar="N",
-        help="positive points a region (%(default)s)",
-    )
-    add(
-        *("--negative-points", "--negative-points-per-cluster"),
-        type=int,
-        default=0,
-        metavar="N",
-        help="points on other classes a region (%(default)s)",
-    )
-    add(
-        *("--negative-min-confidence", "--negative-confidence-threshold"),
-        type=float,
-        default=0.8,
-        metavar="P",
-        help="confidence of their pixels (%(default)s)",
-    )
-    add("--boxes", action="store_true", help="prompt with each region's box too")
-    add("--pamr", action="store_true", help="refine the class map by the photo's colours (SCLIP's PAMR); slow")
-    add("--background", default="default", metavar="default|none|@FILE", help="words that take pixels unseen")
-    add(
-        "--device", default="cpu", help="cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
-    )
-    add("--upsampler-device", metavar="DEVICE", help="for LoftUp alone, when memory is short")
-    add(
-        "--tensorrt-precision",
-        choices=("fp16", "bf16", "fp32"),
-        default="fp16",
-        help="of the engines that --device tensorrt takes (%(default)s)",
-    )
-    add("--threads", type=int, help="CPU threads (default: all cores)")
-    add("--overlay", action="store_true", help="also draw the masks on the photos")
-    add("--save-dense", action="store_true", help="also write the class map before SAM2 and its confidence")
-    add("--report", action="store_true", help="also write report.html, to look at the results in a browser")
-    add("--lenient", action="store_true", help="take garbled JPEGs as far as they can be decoded, with a warning")
-    add("--recursive", action="store_true", help="descend into folders")
-    add("--in-flight", type=int, metavar="N", help="photos under way at once (default: 2; 4 on a GPU)")
-    add("--restart", action="store_true", help="clear an earlier run's results in OUT instead of continuing it")
-    add("--retry-quarantined", action="store_true", help="try photos again that ended the process twice")
+    _add_input(parser.add_argument_group("input"))
+    models, prompts = parser.add_argument_group("models and class map"), parser.add_argument_group("prompts and masks")
+    bundle = models.add_mutually_exclusive_group()
+    add_bundle(bundle)
+    text = "a SAM2 checkpoint: built into a bundle at its first use, which is kept"
+    bundle.add_argument("--checkpoint", type=Path, metavar="FILE", help=text)
+    text = "the checkpoint's SAM2 configuration (default: by its file name)"
+    models.add_argument("--model-cfg", metavar="NAME_OR_FILE", help=text)
+    for name, (_, info) in OPTIONS.items():
+        add_options(models if info.class_map else prompts, name)
+    _add_outputs(parser.add_argument_group("outputs"))
+    _add_devices(parser.add_argument_group("devices"))
+    add = parser.add_argument_group("resuming").add_argument
+    add("--restart", action="store_true", help="remove an earlier run's results in OUT instead of continuing it")
+    add("--retry-quarantined", action="store_true", help="process photos again that crashed the process twice")
     add_ray_arguments(parser)
+
+
+def _add_input(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("photos", nargs="*", type=parse_place, metavar="PHOTO_OR_FOLDER", help="photos, and folders of photos")
+    add("--image", action="append", type=parse_place, default=[], metavar="PHOTO", help="the same, as an option")
+    text = "words to find, or @FILE with one class per line; commas separate synonyms of a class"
+    add("--vocabulary", nargs="+", required=True, metavar="WORD", help=text)
+    add_background(group)
+    add("--recursive", action="store_true", help="search folders recursively")
+    add("--lenient", action="store_true", help="decode garbled JPEGs as far as possible, with a warning")
+
+
+def _add_outputs(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    text = "folder for the results; or a name ending in .png, for one photo with its masks drawn on it"
+    add("--output", required=True, type=parse_place, metavar="OUT", help=text)
+    add("--overlay", action="store_true", help="also write each photo with its masks drawn on it")
+    add("--save-dense", action="store_true", help="also write the class map before SAM2, and its probabilities")
+    add("--report", action="store_true", help="also write report.html, which shows the results in a browser")
+
+
+def _add_devices(group: argparse._ArgumentGroup) -> None:
+    add_device(group, upsampler=True)
+    add_tensorrt_precision(group)
+    text = "photos processed at the same time (default: 2; 4 on a GPU)"
+    group.add_argument("--in-flight", type=int, metavar="N", help=text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -123,14 +86,14 @@ def run(args: argparse.Namespace) -> int:
     check_ray_arguments(args)
     stop = threading.Event()
     if is_worker():
-        obey(stop)
-    with ThreadPoolExecutor(1, "run") as pool:  # off the main thread, so that signals are answered at any moment
+        listen_to_supervisor(stop)
+    with ThreadPoolExecutor(1, "run") as pool:  # not the main thread, which handles signals
         working = pool.submit(_run, args, stop)
         try:
             return working.result()
         except Interrupted as interruption:
             stop.set()
-            ended = wait([working], GRACE if args.ray is None else RAY_GRACE).done
+            ended = wait([working], SHUTDOWN_TIMEOUT if args.ray is None else RAY_SHUTDOWN_TIMEOUT).done
             if not ended or args.ray is not None:  # leaving a cluster in order takes seconds
                 print(f"wordmask: interrupted by {interruption}", file=sys.stderr, flush=True)
                 os._exit(interruption.status)
@@ -139,26 +102,30 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     from wordmask.run.execution import StoppedError
-    from wordmask.run.local import default_in_flight
+    from wordmask.run.local import default_in_flight, run_folder
     from wordmask.types import Options, Vocabulary
 
     if args.in_flight is None:
         args.in_flight = default_in_flight(args.device)
-    options = Options(**{name: getattr(args, name) for name in Options.__dataclass_fields__})
+    options = Options(**{name: getattr(args, name) for name in OPTIONS})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
     jobs = _jobs(args)
     bundle = _bundle(args)
-    segmenter = ray_head(args, bundle) if args.ray is not None else _segmenter(args, bundle)
-    segmenter.uses_loftup(options)
-    domain = segmenter.manifest.domain
-    if domain != "photos":
-        print(f"WARNING: {DOMAINS[domain]}", file=sys.stderr)
-    if one_picture(args):
-        return run_picture(segmenter, jobs[0], segmenter.embed(vocabulary), options, args)
+    if args.ray is not None:
+        cluster = RayCommand.open(args, bundle, options)
+        _warn_of_domain(cluster.info.manifest)
+        queries, segment = cluster.embed(vocabulary), cluster.run
+    else:
+        segmenter = _segmenter(args, bundle)
+        segmenter.uses_loftup(options)
+        _warn_of_domain(segmenter.manifest)
+        queries, segment = segmenter.embed(vocabulary), partial(run_folder, segmenter)
+        if one_picture(args):
+            return run_picture(segmenter, jobs[0], queries, options, args)
     try:
-        totals = _run_folder(segmenter, jobs, segmenter.embed(vocabulary), options, args, stop)
+        totals = _with_progress(segment, _request(args, jobs, queries, options), stop)
     except StoppedError:
-        return FAILED  # whoever stopped it knows better
+        return FAILED  # the supervisor sets the exit status
     done, masks = totals.statuses["ok"], totals.instances
     print(printable(f"{done} of {len(jobs)} photos, {masks} masks: {args.output}"), flush=True)
     if args.report:
@@ -166,6 +133,11 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     if totals.statuses["INTERNAL"]:
         return FAILED
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
+
+
+def _warn_of_domain(manifest: Manifest) -> None:
+    if manifest.domain != "photos":
+        print(f"WARNING: {DOMAINS[manifest.domain]}", file=sys.stderr)
 
 
 def _segmenter(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:
@@ -205,65 +177,47 @@ def _bundle(args: argparse.Namespace) -> str | Path | None:
     return bundle_of_checkpoint(args.checkpoint, args.model_cfg)
 
 
-def _run_folder(
-    segmenter: Segmenter,
-    jobs: list[Job],
-    queries: Queries,
-    options: Options,
-    args: argparse.Namespace,
-    stop: threading.Event,
+def _request(args: argparse.Namespace, jobs: list[Job], queries: Queries, options: Options) -> RunRequest:
+    from wordmask.run.request import OutputOptions, RunRequest
+
+    return RunRequest(
+        jobs,
+        queries,
+        args.output,
+        options,
+        OutputOptions(overlay=args.overlay, save_dense=args.save_dense, report=args.report),
+        lenient=args.lenient,
+        in_flight=args.in_flight,
+        restart=args.restart and not is_restarted_worker(),
+        retry_quarantined=args.retry_quarantined and not is_restarted_worker(),
+        settings=run_settings(args, queries),
+    )
+
+
+def _with_progress(
+    segment: Callable[[RunRequest, RunControl], Totals], request: RunRequest, stop: threading.Event
 ) -> Totals:
     from tqdm import tqdm
 
-    from wordmask.run.local import run_folder
-    from wordmask.run.photo_work import Writing
+    from wordmask.run.request import RunControl
 
-    bar = tqdm(total=len(jobs), unit="photo", disable=not sys.stderr.isatty())
+    count = len(request.jobs)
+    bar = tqdm(total=count, unit="photo", disable=not sys.stderr.isatty())
 
     def progress(done: int) -> None:
         bar.update(done - bar.n)
         if bar.disable:
-            print(f"{done}/{len(jobs)}", file=sys.stderr, flush=True)
+            print(f"{done}/{count}", file=sys.stderr, flush=True)
 
-    def tell(text: str) -> None:
+    def log(text: str) -> None:
         tqdm.write(printable(text), file=sys.stderr)
 
-    writing = Writing(overlay=args.overlay, save_dense=args.save_dense, report=args.report)
-    settings = run_settings(args, queries)
     with bar:
-        if args.ray is not None:
-            return run_ray(
-                segmenter,
-                jobs,
-                queries,
-                options,
-                args,
-                writing=writing,
-                settings=settings,
-                stop=stop,
-                tell=tell,
-                progress=progress,
-            )
-        return run_folder(
-            segmenter,
-            jobs,
-            queries,
-            options,
-            args.output,
-            writing=writing,
-            lenient=args.lenient,
-            settings=settings,
-            restart=args.restart and not is_successor(),
-            retry_quarantined=args.retry_quarantined and not is_successor(),
-            in_flight=args.in_flight,
-            stop=stop,
-            tell=tell,
-            progress=progress,
-        )
+        return segment(request, RunControl(stop, log, progress))
 
 
 def run_settings(args: argparse.Namespace, queries: Queries) -> dict[str, Any]:
-    """What run.json notes of the command line beside the options."""
+    """What run.json records of the command line beside the options."""
     return {
         "photos": [str(path) for path in (*args.photos, *args.image)],
         "vocabulary": [list(synonyms) for synonyms in queries.vocabulary.classes],

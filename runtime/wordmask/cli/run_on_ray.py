@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wordmask.cli.run_one_picture import one_picture
 from wordmask.photo.url import Url
 
 if TYPE_CHECKING:
+    from wordmask.bundle.opening import PipelineBundle
     from wordmask.outputs.summary import Totals
-    from wordmask.photo.job import Job
-    from wordmask.pipeline import Segmenter
-    from wordmask.run.photo_work import Writing
+    from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
     from wordmask.text.queries import Queries
-    from wordmask.types import Options
+    from wordmask.types import Options, Vocabulary
 
-RAY_GRACE = 5.0  # seconds between a signal and the end of the process: what is done may have to be written far away
+RAY_SHUTDOWN_TIMEOUT = 5.0  # seconds between a signal and the end of the process: results may have to be uploaded
 
 
 def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a run on a cluster."""
-    add = parser.add_argument_group("on a cluster of Ray, or from and to URLs such as s3://bucket/folder").add_argument
-    add("--ray", nargs="?", const="local", metavar="ADDRESS", help="of a cluster; without, one of this machine alone")
-    add("--workers", type=int, default=1, metavar="N", help="processes with a segmenter each (%(default)s)")
-    add("--gpus-per-worker", type=float, default=0.0, metavar="F", help="such as 1, or 0.5 (%(default)s)")
+    add = parser.add_argument_group("cluster (Ray), and URLs such as s3://bucket/folder").add_argument
+    add(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="of a running cluster (default: a new one on this machine)",
+    )
+    add("--workers", type=int, default=1, metavar="N", help="processes, each with its own models (%(default)s)")
+    add(
+        "--gpus-per-worker",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="GPUs, or a fraction of one such as 0.5 (%(default)s)",
+    )
 
 
 def check_ray_arguments(args: argparse.Namespace) -> None:
@@ -54,56 +64,49 @@ def check_ray_arguments(args: argparse.Namespace) -> None:
     extras.need("wordmask run --ray", "ray", extras.RAY)
 
 
-def ray_head(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:
-    """What the driver needs of the bundle."""
-    from wordmask.distributed.driver_segmenter import open_head
+@dataclass(frozen=True)
+class RayCommand:
+    """A run on a cluster: what the driver knows of the bundle, and the command line."""
 
-    return open_head(bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
+    args: argparse.Namespace
+    bundle: PipelineBundle
+    info: SegmenterInfo
 
+    @classmethod
+    def open(cls, args: argparse.Namespace, name: str | Path | None, options: Options) -> RayCommand:
+        """Opens the bundle; raises BundleError or DeviceError if it does not fit what is asked for."""
+        from wordmask.backends.device import parse_device
+        from wordmask.bundle.opening import open_bundle
+        from wordmask.distributed.driver_bundle import describe_bundle
 
-def run_ray(
-    head: Segmenter,
-    jobs: list[Job],
-    queries: Queries,
-    options: Options,
-    args: argparse.Namespace,
-    *,
-    writing: Writing,
-    settings: dict[str, Any],
-    stop: Event,
-    tell: Callable[[str], None],
-    progress: Callable[[int], None],
-) -> Totals:
-    """Does what wordmask.run.local does, on a cluster."""
-    from wordmask.backends.onnxruntime.graph import default_threads
-    from wordmask.distributed.cluster import Crew, connected
-    from wordmask.run.execution import Run, all_settings, facts
+        bundle = open_bundle(name)
+        parse_device(args.device)
+        return cls(args, bundle, describe_bundle(bundle, options, args.upsampler_device or args.device))
 
-    run = Run(
-        jobs,
-        queries.vocabulary.names,
-        all_settings(head, options, writing, lenient=args.lenient, others=settings),
-        facts(head, options),
-        writing.kinds,
-        args.restart,
-        args.retry_quarantined,
-        tell,
-        progress,
-    )
-    crew = Crew(args.ray, args.workers, args.threads, args.gpus_per_worker)
-    with connected(crew, default_threads()) as nodes:
-        from wordmask.distributed.driver import run_on_cluster, store_at
-        from wordmask.distributed.worker import Engine, Errand
+    def embed(self, vocabulary: Vocabulary) -> Queries:
+        """Embeds the words on this machine."""
+        from wordmask.distributed.driver_bundle import embed_on_cpu
 
-        engine = Engine(
-            head.bundle.folder.absolute(),
-            args.bundle,
-            head.manifest.bundle_id,
-            args.device,
-            args.upsampler_device,
-            crew.placed(nodes),
-            args.tensorrt_precision,
-        )
-        out = store_at(args.output)
-        errand = Errand(engine, Path.cwd(), queries, options, out, writing, args.lenient, args.in_flight)
-        return run_on_cluster(run, errand, crew, stop)
+        return embed_on_cpu(self.bundle, vocabulary, threads=self.args.threads)
+
+    def run(self, request: RunRequest, control: RunControl) -> Totals:
+        """Does what wordmask.run.local.run_folder does, on a cluster."""
+        from wordmask.backends.onnxruntime.graph import default_threads
+        from wordmask.distributed.cluster import ClusterResources, connected
+
+        args = self.args
+        resources = ClusterResources(args.ray, args.workers, args.threads, args.gpus_per_worker)
+        with connected(resources, default_threads()) as nodes:
+            from wordmask.distributed.driver import run_on_cluster
+            from wordmask.distributed.worker import SegmenterLoader
+
+            loader = SegmenterLoader(
+                self.bundle.folder.absolute(),
+                args.bundle,
+                self.bundle.manifest.bundle_id,
+                args.device,
+                args.upsampler_device,
+                resources.threads_per_worker(nodes),
+                args.tensorrt_precision,
+            )
+            return run_on_cluster(request, self.info, loader, resources, control)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.cli.printing import printable
+from wordmask.formats.terminal import printable
 
 if TYPE_CHECKING:
     from wordmask.photo.job import Job
@@ -36,24 +36,23 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     from PIL import Image
 
     from wordmask.errors import PhotoError
+    from wordmask.files import write_bytes
     from wordmask.formats import pictures
     from wordmask.formats.explanation import nothing_found
     from wordmask.formats.overlay import draw
-    from wordmask.outputs.files import write_bytes
     from wordmask.run.find_photos import load_unchanged
-    from wordmask.timing import Clock
 
     try:
         photo = load_unchanged(job, lenient=args.lenient)
     except PhotoError as error:
         print(printable(f"{error.code}: {error}"), file=sys.stderr)
         return SOME_PHOTOS_FAILED
-    result = segmenter.segment(photo.pixels, queries, options, Clock())
+    result = segmenter.segment(photo.pixels, queries, options)
     write_bytes(args.output, pictures.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
-    said = list(photo.notes)
+    messages = list(photo.notes)
     if not result.instances:
-        said.append(nothing_found(result, options))
-    for text in said:
+        messages.append(nothing_found(result, options))
+    for text in messages:
         print(printable(f"{job.path}: {text}"), file=sys.stderr)
     print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)
     return OK

@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from wordmask.cli.arguments import add_tensorrt_precision
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask triton`."""
-    add = parser.add_argument
-    add("bundle", metavar="BUNDLE", help="name or folder")
-    add("out", type=Path, metavar="OUT", help="folder for the model repository")
-    add("--name", default="wordmask", help="of the model that clients call (%(default)s)")
-    add("--device", choices=("gpu", "cpu"), default="gpu", help="what runs the graphs (%(default)s)")
+    parser.add_argument("bundle", metavar="BUNDLE", help="name or folder of the models")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the model repository")
+    parser.add_argument("--name", default="wordmask", help="of the model that clients call (%(default)s)")
+    add = (graphs := parser.add_argument_group("graphs")).add_argument
+    add("--device", choices=("gpu", "cpu"), default="gpu", help="that runs the graphs (%(default)s)")
     add("--engines", action="store_true", help="serve the bundle's TensorRT engines for this machine, not its graphs")
-    add("--tensorrt-precision", choices=("fp16", "bf16", "fp32"), default="fp16", help="of the engines (%(default)s)")
-    add("--gpu", type=int, default=0, help="which GPU of this machine the engines are for (%(default)s)")
-    add("--max-batch", type=int, help="most windows or photos the server joins in a batch (8; 1 on a CPU)")
+    add_tensorrt_precision(graphs)
+    add("--gpu", type=int, default=0, help="the GPU of this machine that the engines are for (%(default)s)")
+    add("--max-batch", type=int, help="windows or photos in the server's largest batch (8; 1 on a CPU)")
     add("--instances", type=int, default=1, help="copies of each graph on every GPU (%(default)s)")
-    add("--workers", type=int, default=4, help="processes that decode, find prompts and draw masks (%(default)s)")
-    add("--in-flight", type=int, default=2, metavar="N", help="photos under way at once in each of them (%(default)s)")
+    add = parser.add_argument_group("Python model").add_argument
+    add("--workers", type=int, default=4, help="processes that decode photos and make prompts and masks (%(default)s)")
+    add("--in-flight", type=int, default=2, metavar="N", help="photos at the same time in each of them (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

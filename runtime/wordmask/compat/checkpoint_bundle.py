@@ -27,7 +27,7 @@ def bundle_of_checkpoint(checkpoint: Path, model_cfg: str | None = None) -> Path
     Args:
         checkpoint: SAM2's weights, such as checkpoints/sam2_hiera_large.pt.
         model_cfg: a YAML file, or a name of one of sam2's own (sam2_hiera_l.yaml, sam2.1_hiera_large, also with a
-            folder before it). By default it is told from the checkpoint's name.
+            folder before it). By default it follows from the checkpoint's name.
 
     Raises:
         BundleError: there is no such checkpoint or configuration, or the two cannot be made into a bundle.

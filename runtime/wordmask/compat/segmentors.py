@@ -17,7 +17,7 @@ from wordmask.dense.photo_features import enlarge
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.photo.reading import check_rgb
 from wordmask.text.queries import Queries
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import Options, Vocabulary
 
 LOFTUP = "loftup_clip"
@@ -125,26 +125,26 @@ class LoftUpSCLIPSegmentor:
             ValueError: the image is no RGB image.
             VocabularyError: no class names, an empty one, or the same one twice.
         """
-        photo, clock = check_rgb(image), Clock()
+        photo, timer = check_rgb(image), StageTimer()
         size = (photo.shape[0], photo.shape[1])
         queries = self._queries(class_names)
         return_features = return_features and self.use_loftup
         if not (return_logits or return_features):
-            dense = self.segmenter.class_map(photo, queries, self.options, clock)
-            self._say_seconds(clock)
+            dense = self.segmenter.class_map(photo, queries, self.options, timer)
+            self._say_seconds(timer)
             return dense.index.astype(np.int64), None, None
         features = None
         if return_features:
-            features = self.segmenter.features(photo, clock)
+            features = self.segmenter.features(photo, timer)
             similarities = np.tensordot(queries.embeddings, features, axes=1)  # (Q, D) x (D, h, w)
-            with clock.measure("resizing"):
+            with timer.measure("resizing"):
                 features = enlarge(features, size)
         else:
-            similarities = self.segmenter.similarities(photo, queries, self.options, clock)
-        with clock.measure("resizing"):
+            similarities = self.segmenter.similarities(photo, queries, self.options, timer)
+        with timer.measure("resizing"):
             logits = self._logits(similarities, queries, photo)
         seg_map = logits.argmax(axis=0)
-        self._say_seconds(clock)
+        self._say_seconds(timer)
         return seg_map, logits if return_logits else None, features
 
     def segment(self, image: NDArray[np.uint8], class_names: Sequence[str]) -> SegMap:
@@ -155,7 +155,7 @@ class LoftUpSCLIPSegmentor:
         """
         if not self.use_sam:
             return self.predict_dense(image, class_names, return_logits=False, return_features=False)[0]
-        found = self.segmenter.segment(check_rgb(image), self._queries(class_names), self.options, Clock())
+        found = self.segmenter.segment(check_rgb(image), self._queries(class_names), self.options)
         return np.where(found.semantic > 0, found.semantic, found.dense).astype(np.int64) - 1
 
     def _queries(self, class_names: Sequence[str]) -> Queries:
@@ -176,8 +176,8 @@ class LoftUpSCLIPSegmentor:
             return logits
         return np.maximum.reduceat(logits, queries.class_starts, axis=0)
 
-    def _say_seconds(self, clock: Clock) -> None:
-        self._say(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in clock.seconds.items()))
+    def _say_seconds(self, timer: StageTimer) -> None:
+        self._say(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in timer.seconds.items()))
 
     def _say(self, text: str) -> None:
         if self.verbose:

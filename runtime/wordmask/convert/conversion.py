@@ -1,9 +1,7 @@
-"""A whole conversion: read a run photo by photo, write, and give the folder its name when all is there."""
+"""Converts a run photo by photo, into a folder that gets its name when it is complete."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +16,8 @@ from wordmask.convert.photo_files import PhotoFiles, Placing
 from wordmask.convert.voc import CvatWriter, VocWriter
 from wordmask.convert.yolo import YoloWriter
 from wordmask.errors import ConversionError, OutputError
+from wordmask.files import atomic_folder
 from wordmask.formats.json import json_bytes
-from wordmask.outputs.files import TEMPORARY
 from wordmask.outputs.finished_run import FinishedRun, RunPhoto
 
 MARK = ".wordmask-convert.json"  # in every converted folder: what may be replaced with --force
@@ -63,7 +61,7 @@ def convert(
     *,
     placing: Placing = "none",
     force: bool = False,
-    tell: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Converted:
     """Converts a finished run. Memory does not grow with its photos.
@@ -74,11 +72,11 @@ def convert(
         target: the folder to make. Until all is written it has another name.
         placing: whether the photos come too.
         force: replace what an earlier conversion wrote there.
-        tell: takes a line about each photo that is left out.
+        log: takes a message about each photo that is left out.
         progress: takes the number of photos read, after each.
 
     Raises:
-        ConversionError: no finished run stands there, the target exists, or the format cannot hold the run.
+        ConversionError: the folder holds no finished run, the target exists, or the format cannot hold the run.
         OutputError: it cannot be written.
     """
     if placing != "none" and kind in WITHOUT_PHOTOS:
@@ -86,31 +84,26 @@ def convert(
     run = FinishedRun.open(out)
     _check_target(target, force=force)
     if run.failed:
-        tell(f"{run.failed} of {run.failed + run.photos} photos failed in the run and have nothing to convert")
+        log(f"{run.failed} of {run.failed + run.photos} photos failed in the run and have nothing to convert")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
-        try:
-            converted = _write(run, WRITERS[kind](folder, run.words, PhotoFiles(placing)), tell, progress)
+        with atomic_folder(target, replace=True) as folder:
+            converted = _write(run, WRITERS[kind](folder, run.words, PhotoFiles(placing)), log, progress)
             mark = {"format": kind, "photos": converted.photos, "objects": converted.objects}
             write(folder / MARK, json_bytes(mark))
-            folder.chmod(0o755)
-            _take_place(folder, target)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return converted
 
 
-def _write(run: FinishedRun, writer: Writer, tell: Callable[[str], None], progress: Callable[[int], None]) -> Converted:
+def _write(run: FinishedRun, writer: Writer, log: Callable[[str], None], progress: Callable[[int], None]) -> Converted:
     photos = objects = left_out = 0
-    for place in run.places():
+    for entry in run.entries():
         try:
-            photo = run.read(place)
+            photo = run.read(entry)
             writer.add(photo)
         except ConversionError as error:
-            tell(f"left out: {error}")
+            log(f"left out: {error}")
             left_out += 1
         else:
             photos += 1
@@ -127,13 +120,3 @@ def _check_target(target: Path, *, force: bool) -> None:
         raise ConversionError(f"{target} holds what wordmask convert did not write: give another --output")
     if not force:
         raise ConversionError(f"{target} exists: give another --output, or --force to replace it")
-
-
-def _take_place(folder: Path, target: Path) -> None:
-    if target.exists():
-        earlier = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
-        target.rename(earlier / target.name)
-        folder.rename(target)
-        shutil.rmtree(earlier)
-    else:
-        folder.rename(target)

@@ -1,13 +1,13 @@
-"""Writing into a folder that has its final name only once all is there; long JSON lists without holding them."""
+"""Files of a conversion; long JSON lists are written without holding them in memory."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wordmask.formats.json import json_bytes
+from wordmask.formats.coco import CocoDocument
 
 
 def write(path: Path, content: bytes) -> None:
@@ -17,33 +17,30 @@ def write(path: Path, content: bytes) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Adds to a file."""
+    """Appends to a file."""
     with path.open("ab") as file:
         file.write(content)
 
 
-class CocoDocument:
-    """A JSON file with two long lists, `annotations` and `images`; an entry a line."""
+class CocoFile:
+    """A COCO document on disk. The images' lines stand in a second file until the end."""
 
-    def __init__(self, path: Path, head: Mapping[str, Any]) -> None:
-        """Begins the file with what stands before the lists."""
+    def __init__(self, path: Path, categories: Sequence[Mapping[str, Any]], *, numbered: bool = True) -> None:
+        """Begins the file; see CocoDocument."""
         self._path, self._images = path, path.with_name(f".{path.name}-images")
-        self._annotations_written = self._images_written = False
-        write(path, json_bytes(head).removesuffix(b"}\n") + b',\n"annotations": [')
+        self._document = CocoDocument(categories, numbered=numbered)
+        write(path, self._document.head)
         write(self._images, b"")
 
     def add(self, image: Mapping[str, Any], annotations: Iterable[Mapping[str, Any]]) -> None:
-        """Adds a photo and what is known of it."""
-        lines = b"".join(b",\n" + json_bytes(annotation).rstrip() for annotation in annotations)
-        append(self._path, lines if self._annotations_written else lines[1:])
-        self._annotations_written = self._annotations_written or bool(lines)
-        append(self._images, (b",\n" if self._images_written else b"\n") + json_bytes(image).rstrip())
-        self._images_written = True
+        """Adds a photo and its annotations."""
+        append(self._path, b"".join(self._document.annotations(image, annotations)))
+        append(self._images, self._document.image(image))
 
     def finish(self) -> None:
         """Ends the file."""
         with self._path.open("ab") as file, self._images.open("rb") as images:
-            file.write(b'\n],\n"images": [')
+            file.write(self._document.MIDDLE)
             shutil.copyfileobj(images, file)
-            file.write(b"\n]}\n")
+            file.write(self._document.END)
         self._images.unlink()

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from wordmask.convert.files import write
+from wordmask.convert.object_map import mask_in_box
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.pixel_edge_polygons import Polygon, Ring, outlines
 from wordmask.formats.json import json_bytes
-from wordmask.outputs.finished_run import RunObject, RunPhoto
+from wordmask.outputs.finished_run import RunPhoto
+from wordmask.types import Instance
 
 
 class GeoJsonWriter:
@@ -36,6 +38,7 @@ class GeoJsonWriter:
                         "score": found.score,
                         "clip_confidence": found.clip_confidence,
                         "sam_iou": found.sam_iou,
+                        "agreement": found.agreement,
                         "area": found.area,
                     },
                 }
@@ -48,8 +51,8 @@ class GeoJsonWriter:
         """All is written."""
 
 
-def _geometry(found: RunObject) -> dict[str, Any]:
-    polygons = [_rings(polygon, found.box[:2]) for polygon in outlines(found.inside())]
+def _geometry(found: Instance) -> dict[str, Any]:
+    polygons = [_rings(polygon, found.box[:2]) for polygon in outlines(mask_in_box(found))]
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}

@@ -13,18 +13,20 @@ from typing import Any
 from PIL import Image
 
 from wordmask.convert.files import write
+from wordmask.convert.object_map import mask_in_box
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.pixel_centre_polygons import contours, simplified
 from wordmask.formats.json import json_bytes
 from wordmask.formats.pictures import encode
-from wordmask.outputs.finished_run import RunObject, RunPhoto
+from wordmask.outputs.finished_run import RunPhoto
+from wordmask.types import Instance
 
 _VERSION = "5.5.0"  # of the format; it has masks
 _FEWEST_POINTS = 3  # of a LabelMe polygon
 
 
 class LabelMeWriter:
-    """Writes the files; group_id tells which shapes are one object."""
+    """Writes the files; shapes of one object share a group_id."""
 
     def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
         """Notes where to write."""
@@ -54,8 +56,8 @@ class LabelMeWriter:
         """All is written."""
 
 
-def _shapes(found: RunObject) -> list[dict[str, Any]]:
-    mask = found.inside()
+def _shapes(found: Instance) -> list[dict[str, Any]]:
+    mask = mask_in_box(found)
     parts = contours(mask, found.box[:2])
     rings = [simplified(part.exterior) for part in parts]
     description = f"score {found.score:g}"

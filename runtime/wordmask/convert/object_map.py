@@ -5,7 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask import rle
+from wordmask.arrays import BoolMask
+from wordmask.errors import ConversionError
 from wordmask.outputs.finished_run import RunPhoto
+from wordmask.types import Instance
+
+
+def mask_in_box(found: Instance) -> BoolMask:
+    """The mask inside the box, bool (y1 - y0, x1 - x0).
+
+    Raises:
+        ConversionError: the box does not hold the whole mask.
+    """
+    inside = rle.decode_box(found.mask, found.box)
+    if np.count_nonzero(inside) != found.area:
+        raise ConversionError(f"the box {found.box} does not hold its mask of {found.area} pixels: run again")
+    return inside
 
 
 def object_map(photo: RunPhoto) -> NDArray[np.int32]:
@@ -18,7 +34,7 @@ def object_map(photo: RunPhoto) -> NDArray[np.int32]:
     order = sorted(range(len(photo.objects)), key=lambda i: -photo.objects[i].score)
     for i in reversed(order):
         x0, y0, x1, y1 = photo.objects[i].box
-        painted[y0:y1, x0:x1][photo.objects[i].inside()] = i + 1
+        painted[y0:y1, x0:x1][mask_in_box(photo.objects[i])] = i + 1
     return painted
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wordmask.convert.files import CocoDocument, write
+from wordmask.convert.files import CocoFile, write
 from wordmask.convert.object_map import object_map
 from wordmask.convert.photo_files import PhotoFiles
-from wordmask.formats.coco import coco_image
+from wordmask.formats.coco import coco_categories, coco_image
 from wordmask.formats.palette import voc_palette
 from wordmask.formats.pictures import encode
 from wordmask.outputs.finished_run import RunPhoto
@@ -27,11 +27,10 @@ class PanopticWriter:
         self._folder, self._photo_files = folder, photo_files
         colours = voc_palette()
         categories = [
-            {"id": i, "name": word, "supercategory": "", "isthing": 1, "color": colours[1 + (i - 1) % 255].tolist()}
-            for i, word in enumerate(words, start=1)
+            {**category, "isthing": 1, "color": colours[1 + i % 255].tolist()}
+            for i, category in enumerate(coco_categories(words))
         ]
-        head = {"info": {"description": "made by wordmask"}, "licenses": [], "categories": categories}
-        self._document = CocoDocument(folder / "panoptic.json", head)
+        self._document = CocoFile(folder / "panoptic.json", categories, numbered=False)
 
     def add(self, photo: RunPhoto) -> None:
         """Adds a photo. Objects that others hide altogether are left out."""
@@ -52,7 +51,7 @@ class PanopticWriter:
         colours = np.stack([objects >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)  # (H, W, 3)
         png = f"{photo.number:012d}.png"
         write(self._folder / "panoptic" / png, encode(Image.fromarray(colours), "PNG"))
-        annotation = {"image_id": photo.number, "file_name": png, "segments_info": segments}
+        annotation = {"file_name": png, "segments_info": segments}
         self._document.add(coco_image(photo.number, name, photo.size), [annotation])
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Masks as polygons along the edges of their pixels: exact, whoever fills them by the pixels' centres."""
+"""Masks as polygons along the edges of their pixels: exact for readers that fill by pixel centres."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class VocWriter:
             ConversionError: there are too many words.
         """
         if len(words) > _MOST:
-            raise ConversionError(f"the run has {len(words)} words, VOC's colours tell {_MOST}: use coco-panoptic")
+            raise ConversionError(f"the run has {len(words)} words, more than VOC's {_MOST} colours: use coco-panoptic")
         self._folder, self._photo_files = folder, photo_files
         self._list = folder / "ImageSets" / "Segmentation" / self.list_name
         write(self._list, b"")
@@ -55,7 +55,7 @@ class VocWriter:
         visible = np.union1d([0], painted)
         if len(visible) - 1 > _MOST:
             found = f"{photo.path!r} has {len(visible) - 1} objects"
-            raise ConversionError(f"{found}, VOC's colours tell {_MOST}: use coco-panoptic")
+            raise ConversionError(f"{found}, more than VOC's {_MOST} colours: use coco-panoptic")
         self._photo_files.place(photo, self._folder / "JPEGImages")
         name = plain_name(photo.name)
         maps: dict[str, NDArray[Any]] = {

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from wordmask.convert.files import write
+from wordmask.convert.object_map import mask_in_box
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.pixel_centre_polygons import contours, joined, simplified
-from wordmask.outputs.finished_run import RunObject, RunPhoto
+from wordmask.outputs.finished_run import RunPhoto
+from wordmask.types import Instance
 
 _FEWEST_POINTS = 3  # a line of five numbers is a box to ultralytics
 
@@ -38,8 +40,8 @@ class YoloWriter:
         """All is written."""
 
 
-def _polygon(found: RunObject, size: tuple[int, int]) -> str:
-    ring = simplified(joined(contours(found.inside(), found.box[:2])))
+def _polygon(found: Instance, size: tuple[int, int]) -> str:
+    ring = simplified(joined(contours(mask_in_box(found), found.box[:2])))
     ring = np.concatenate((ring, ring[:1].repeat(max(0, _FEWEST_POINTS - len(ring)), axis=0)))
     shares = (ring + 0.5) / (size[1], size[0])
     return " ".join(f"{share:.6g}" for share in shares.ravel().tolist())

@@ -1,4 +1,4 @@
-"""What the page says and hands out: pure functions between its controls and a segmentation."""
+"""Texts, pictures and files of the page: pure functions of its controls and a segmentation."""
 
 from __future__ import annotations
 

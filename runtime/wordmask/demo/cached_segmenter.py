@@ -1,4 +1,4 @@
-"""Segments one photo at a time, whoever asks, and repeats no stage whose inputs have not changed.
+"""Segments one photo at a time for all users of the page, and repeats no stage whose inputs have not changed.
 
 Moving a threshold asks SAM2's decoder alone; other words, or LoftUp on or off, need CLIP too; each photo is encoded for
 SAM2 once.
@@ -19,17 +19,14 @@ from numpy.typing import NDArray
 from wordmask.demo.bounded_cache import Recent
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import PhotoError
+from wordmask.options import OPTIONS
 from wordmask.photo.reading import Photo, load
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import EncodedPhoto, Options, Segmentation, Vocabulary
 
 MOST_BYTES = 1 << 30  # kept between requests: about five photos of 12 megapixels
 MOST_PIXELS = 32_000_000
-AFTER_THE_CLASS_MAP = (
-    *("min_confidence", "min_region_size", "iou_threshold", "points_per_region"),
-    *("negative_points", "negative_min_confidence", "boxes"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +36,8 @@ class Answer:
     Attributes:
         photo: u8 (H, W, 3).
         result: its segmentation.
-        seconds: what each stage took that ran for this answer; none if all was kept.
-        notes: what the decoder said of the file.
+        seconds: of each stage that ran for this answer; empty if all was cached.
+        notes: warnings of the decoder.
     """
 
     photo: NDArray[np.uint8]
@@ -53,7 +50,7 @@ class Workbench:
     """A segmenter for several people. May be called from any thread; they wait for each other."""
 
     def __init__(self, segmenter: Segmenter, background: Sequence[str], *, most_bytes: int = MOST_BYTES) -> None:
-        """Args: background is what takes pixels unseen (see Vocabulary); most_bytes may be kept between requests."""
+        """Args: background words (see Vocabulary); most_bytes is the memory kept between requests."""
         self.segmenter = segmenter
         self._background = tuple(background)
         self._kept = Recent(most_bytes)
@@ -80,16 +77,16 @@ class Workbench:
             PhotoError: as of `photo`.
             VocabularyError: no words.
         """
-        vocabulary, clock = Vocabulary.parse(words, self._background), Clock()
+        vocabulary, timer = Vocabulary.parse(words, self._background), StageTimer()
         with self._lock:
             photo_id = _hash(path)
             photo = self._photo(photo_id, path)
             result = self._kept.get(
                 ("result", photo_id, vocabulary, options),
-                lambda: self._segment(photo_id, photo, vocabulary, options, clock),
+                lambda: self._segment(photo_id, photo, vocabulary, options, timer),
                 lambda result: result.semantic.nbytes + result.dense.nbytes,
             )
-        return Answer(photo.pixels, result, clock.seconds, photo.notes)
+        return Answer(photo.pixels, result, timer.seconds, photo.notes)
 
     def _photo(self, photo_id: bytes, path: Path) -> Photo:
         return self._kept.get(
@@ -97,24 +94,23 @@ class Workbench:
         )
 
     def _segment(
-        self, photo_id: bytes, photo: Photo, vocabulary: Vocabulary, options: Options, clock: Clock
+        self, photo_id: bytes, photo: Photo, vocabulary: Vocabulary, options: Options, timer: StageTimer
     ) -> Segmentation:
         queries = self.segmenter.embed(vocabulary)
         encoded = self._kept.get(
-            ("encoded", photo_id), lambda: self.segmenter.encode(photo.pixels, clock), _encoded_bytes
+            ("encoded", photo_id), lambda: self.segmenter.encode(photo.pixels, timer), _encoded_bytes
         )
         class_map = self._kept.get(
             ("class map", photo_id, vocabulary, for_class_map(options)),
-            lambda: self.segmenter.class_map(photo.pixels, queries, options, clock),
+            lambda: self.segmenter.class_map(photo.pixels, queries, options, timer),
             _class_map_bytes,
         )
-        return self.segmenter.segment(photo.pixels, queries, options, clock, dense=class_map, encoded=encoded)
+        return self.segmenter.segment(photo.pixels, queries, options, timer, dense=class_map, encoded=encoded)
 
 
 def for_class_map(options: Options) -> Options:
-    """Equal for options that give the same class map: the prompts' and masks' stand at their defaults."""
-    defaults = Options()
-    return replace(options, **{name: getattr(defaults, name) for name in AFTER_THE_CLASS_MAP})
+    """Options with the defaults of those that do not change the class map, so that equal keys share one."""
+    return replace(options, **{name: value for name, (value, info) in OPTIONS.items() if not info.class_map})
 
 
 def _hash(path: Path) -> bytes:

@@ -77,15 +77,15 @@ class Reply:
 
 
 def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None = None) -> Reply:
-    """Answers.
+    """Answers a request.
 
     Args:
         workbench: segments.
-        asked: what the controls say.
+        asked: the controls' values.
         click: x and y in pixels of the reply's picture, where it was clicked.
 
     Returns:
-        What to show; a photo or words that cannot be used give a reply that says so.
+        What to show; if a photo or words cannot be used, a message.
     """
     if asked.photo is None:
         return Reply(None, HINT)
@@ -95,21 +95,21 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
             return Reply(_shown(workbench.photo(path)), HINT)
         answer = workbench.segment(path, words_of(asked.words), asked.options)
     except (WordmaskError, ValueError) as error:
-        text = str(error).replace(repr(str(path)), path.name)  # where the server keeps it is nobody's business
+        text = str(error).replace(repr(str(path)), path.name)  # the server's path is private
         return Reply(None, problem_html(text))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         return Reply(None, problem_html("there is not enough memory for this photo: take a smaller one"))
-    chosen, told = None, CLICK
+    chosen, details = None, CLICK
     if click is not None:
         x, y = _pixel(click, answer.photo.shape)
         chosen = topmost(answer.result, x, y)
-        told = chosen_html(answer.result, chosen, x, y)
+        details = chosen_html(answer.result, chosen, x, y)
     return Reply(
         _shown(picture(answer, asked.view, chosen)),
         summary_html(answer, asked.options),
-        told,
+        details,
         files(answer, path.name, path.stem),
     )
 

@@ -1,8 +1,8 @@
 """From the windows' similarities to one class map of the photo, by SCLIP's protocol.
 
 At the photo's size there are tens of millions of probabilities, and none is needed twice: they are made a few rows at a
-time and reduced while they are in the processor's cache, tiles of the photo on threads of their own. A tile is a strip
-of the photo; where there are many words, a part of one.
+time and reduced while they are in the processor's cache. The photo is classified in blocks, each on a thread of its
+own; a block is a strip of the photo or, where there are many words, a part of one.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.dense.similarities import PART_BYTES, Mixing, Similarities
+from wordmask.dense.similarities import PART_BYTES, BasisProjection, Similarities
 from wordmask.resize import source_positions
 
-TILE_ROWS = 96  # of the photo: the most that a thread takes at a time
-BLOCK_BYTES = 1 << 20  # of probabilities held at once by a thread: about its second-level cache
+BLOCK_ROWS = 96  # of the photo: the most that a thread takes at a time
+SCORE_BYTES = 1 << 20  # of probabilities held at once by a thread: about its second-level cache
 _ALIGNED = 64  # rows are padded to a multiple of this, whole vectors: all words round alike, equal ones stay equal
-Tile = tuple[slice, slice]  # rows and columns of the photo
+Block = tuple[slice, slice]  # rows and columns of the photo
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,10 @@ class ClassMap:
     confidence: Floats
     best: Floats
 
+    def labels(self, count: int) -> NDArray[np.uint16]:
+        """The map as labels u16 (H, W): the index + 1 of the first `count` classes, 0 for the background after them."""
+        return (self.index.astype(np.uint16) + np.uint16(1)) * (self.index < count)
+
 
 def classify(
     logits: Floats,
@@ -49,30 +53,30 @@ def classify(
     size: tuple[int, int],
     logit_scale: float,
     *,
-    mixing: Mixing | None = None,
+    projection: BasisProjection | None = None,
     threads: int = 1,
 ) -> ClassMap:
     """Similarities to the photo's resolution, softmax over all words, then the most probable class.
 
     Args:
-        logits: f32 (C, h, w), cosine similarity with each word; or, with `mixing`, what the words' are made of.
+        logits: f32 (C, h, w), cosine similarity with each word; or, with `projection`, what the words' are made of.
         class_starts: index of each class's first word; a class's probability is that of its likeliest synonym.
         size: height and width of the photo.
         logit_scale: multiplies the similarities.
-        mixing: see wordmask.dense.similarities.
-        threads: tiles worked on at the same time; the result does not depend on it.
+        projection: see wordmask.dense.similarities.
+        threads: blocks worked on at the same time; the result does not depend on it.
     """
     index, confidence = np.empty(size, np.int32), np.empty(size, np.float32)
     best = np.zeros(len(class_starts), np.float32)
-    found = Similarities(logits, mixing)
+    found = Similarities(logits, projection)
 
-    def work(tile: Tile) -> Floats:
-        resizing = _Resizing(found, size, tile, logit_scale)
-        return _classify_tile(resizing, class_starts, index[tile], confidence[tile])
+    def work(block: Block) -> Floats:
+        resizing = _Resizing(found, size, block, logit_scale)
+        return _classify_block(resizing, class_starts, index[block], confidence[block])
 
     with ThreadPoolExecutor(threads, "class_map") as pool:
-        for of_tile in pool.map(work, _tiles(found, size)):
-            np.maximum(best, of_tile, out=best)
+        for of_block in pool.map(work, _blocks(found, size)):
+            np.maximum(best, of_block, out=best)
     return ClassMap(index, confidence, best)
 
 
@@ -85,12 +89,12 @@ def join(bands: Sequence[ClassMap]) -> ClassMap:
     )
 
 
-def _tiles(found: Similarities, size: tuple[int, int]) -> Iterator[Tile]:
-    """The photo in tiles: a row's scores fit into the cache, the similarities they are resized from into PART_BYTES."""
+def _blocks(found: Similarities, size: tuple[int, int]) -> Iterator[Block]:
+    """Blocks of the photo: a row's scores fit into the cache, the similarities they come from into PART_BYTES."""
     of_column = 4 * found.words
-    columns = max(1, BLOCK_BYTES // (of_column * _ALIGNED)) * _ALIGNED
-    rows = TILE_ROWS
-    if found.mixing is not None:
+    columns = max(1, SCORE_BYTES // (of_column * _ALIGNED)) * _ALIGNED
+    rows = BLOCK_ROWS
+    if found.projection is not None:
         height, width = found.maps.shape[1:]
         affordable = PART_BYTES / (of_column * min(width, columns * width / size[1] + 2)) - 2  # rows of the source
         rows = max(1, min(rows, int(affordable * size[0] / height)))
@@ -99,10 +103,10 @@ def _tiles(found: Similarities, size: tuple[int, int]) -> Iterator[Tile]:
             yield slice(y, min(y + rows, size[0])), slice(x, min(x + columns, size[1]))
 
 
-def _classify_tile(
+def _classify_block(
     resizing: _Resizing, class_starts: Sequence[int], index: NDArray[np.int32], confidence: Floats
 ) -> Floats:
-    """Fills a tile of both maps; gives each class's highest probability there."""
+    """Fills a block of both maps; gives each class's highest probability there."""
     words, classes = resizing.shape[0], len(class_starts)
     synonyms = [slice(*ends) for ends in pairwise((*class_starts, words))]
     # One number a word: the largest among those of the likeliest words tells the first class.
@@ -111,7 +115,7 @@ def _classify_tile(
     best = np.zeros(classes, np.float32)
     resized_row = resizing.reader()
     height, width = index.shape
-    blocks = np.empty((max(1, BLOCK_BYTES // (4 * math.prod(resizing.shape))), *resizing.shape), np.float32)
+    blocks = np.empty((max(1, SCORE_BYTES // (4 * math.prod(resizing.shape))), *resizing.shape), np.float32)
     for y in range(0, height, len(blocks)):
         scores = blocks[: height - y]  # (rows, Q, padded width)
         for row, target in enumerate(scores, y):
@@ -132,12 +136,12 @@ def _classify_tile(
 
 
 class _Resizing:
-    """Scaled similarities of a tile of the photo, row by row; the numbers are those of wordmask.resize.bilinear."""
+    """Scaled similarities of a block of the photo, row by row; the numbers are those of wordmask.resize.bilinear."""
 
-    def __init__(self, found: Similarities, size: tuple[int, int], tile: Tile, logit_scale: float) -> None:
+    def __init__(self, found: Similarities, size: tuple[int, int], block: Block, logit_scale: float) -> None:
         height, width = found.maps.shape[1:]
-        above, below, weight = source_positions(height, size[0], tile[0])
-        left, right, weights = source_positions(width, size[1], tile[1])
+        above, below, weight = source_positions(height, size[0], block[0])
+        left, right, weights = source_positions(width, size[1], block[1])
         y, x = int(above[0]), int(left[0])
         self._logits = found.part(slice(y, int(below[-1]) + 1), slice(x, int(right[-1]) + 1))
         self._scale = np.float32(logit_scale)
@@ -150,7 +154,7 @@ class _Resizing:
         self._left_weight = np.float32(1) - self._right_weight
 
     def reader(self) -> Callable[[int, Floats], None]:
-        """A function for one thread that writes a row of the tile, f32 (Q, padded width)."""
+        """A function for one thread that writes a row of the block, f32 (Q, padded width)."""
         other = np.empty(self.shape, np.float32)
 
         @lru_cache(maxsize=2)  # of the source rows above and below

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.backends import Graph, Value, Values
+from wordmask.backends import Graph, Value, Values, run_to_host
 from wordmask.backends.device import Device
 from wordmask.backends.onnxruntime.graph import OrtGraph
-from wordmask.bundle.manifest import Graph as Entry
-from wordmask.bundle.manifest import Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.dense.classmap import ClassMap
 from wordmask.resize import source_positions
 
@@ -90,7 +89,7 @@ def load_class_map(device: Device) -> Graph:
     Raises:
         DeviceError: the device cannot be used.
     """
-    return OrtGraph(FILE, Entry(FILE.name, "", 0, INPUTS, OUTPUTS), device=str(device))
+    return OrtGraph(FILE, GraphEntry(FILE.name, "", 0, INPUTS, OUTPUTS), device=str(device))
 
 
 def classify_on_device(
@@ -123,7 +122,7 @@ def classify_on_device(
     index, confidence = np.empty(size, np.int32), np.empty(size, np.float32)
     best = np.zeros(logits.shape[1], np.float32)
     for band, inputs in band_inputs(logits, corners, resized, class_starts, size, logit_scale):
-        found = graph.run(inputs)
+        found = run_to_host(graph, inputs)
         index[band], confidence[band] = found["index"], found["confidence"]
         np.maximum(best, found["best"], out=best)
     return ClassMap(index, confidence, np.maximum.reduceat(best, class_starts))

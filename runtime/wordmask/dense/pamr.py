@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.backends import Graph
+from wordmask.backends import Graph, run_to_host
 from wordmask.backends.onnxruntime.graph import OrtGraph
-from wordmask.bundle.manifest import Graph as Entry
-from wordmask.bundle.manifest import Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.resize import bilinear
 
 FILE = Path(__file__).parent / "data" / "pamr.onnx"
@@ -34,7 +33,7 @@ WORDS_A_RUN = 4  # more share the weights' computation, and leave the processor'
 
 def load_pamr(threads: int | None = None) -> Graph:
     """The graph, on the processor."""
-    return OrtGraph(FILE, Entry(FILE.name, "", 0, INPUTS, OUTPUTS), device="cpu", threads=threads)
+    return OrtGraph(FILE, GraphEntry(FILE.name, "", 0, INPUTS, OUTPUTS), device="cpu", threads=threads)
 
 
 def refined_bands(graph: Graph, logits: Floats, resized: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[Floats]:
@@ -57,7 +56,7 @@ def refined_bands(graph: Graph, logits: Floats, resized: NDArray[np.uint8], size
         band = np.empty((len(logits), rows.stop - rows.start, size[1]), np.float32)
         for start in range(0, len(logits), WORDS_A_RUN):
             part = bilinear(logits[start : start + WORDS_A_RUN], size, around)
-            band[start : start + len(part)] = graph.run({GUIDANCE: guidance, LOGITS: part})[REFINED][:, inner]
+            band[start : start + len(part)] = run_to_host(graph, {GUIDANCE: guidance, LOGITS: part})[REFINED][:, inner]
         yield band
 
 

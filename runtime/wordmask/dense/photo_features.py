@@ -13,11 +13,10 @@ import tempfile
 import numpy as np
 
 from wordmask.arrays import Floats, Photo
-from wordmask.backends import Graph, to_host
+from wordmask.backends import Graph
 from wordmask.bundle.manifest import Clip
-from wordmask.dense.branch import Upsampler
 from wordmask.dense.encoder import encode_windows
-from wordmask.dense.loftup import Canvas
+from wordmask.dense.loftup import Upsampler, upsample_tiles
 from wordmask.dense.windows import cut_windows
 from wordmask.resize import bilinear
 
@@ -32,7 +31,7 @@ def upsampled_features(resized: Photo, clip: Graph, constants: Clip, loftup: Ups
         resized: u8 (H, W, 3), the photo as CLIP sees it.
         clip: the bundle's `clip_image`.
         constants: the bundle's.
-        loftup: the bundle's `loftup_features`; how it is fed does not change the results.
+        loftup: with the bundle's `loftup_features`.
         windows_a_run: windows that go through CLIP together.
 
     Returns:
@@ -43,22 +42,13 @@ def upsampled_features(resized: Photo, clip: Graph, constants: Clip, loftup: Ups
     total, count = allocate((constants.dim, height, width)), np.zeros((height, width), np.float32)
     for start in range(0, len(windows), windows_a_run):
         part = windows[start : start + windows_a_run]
-        features = to_host(encode_windows(clip, part))
-        canvas = Canvas.of(part, (features.shape[2], features.shape[3]), loftup.constants, loftup.tiling.side)
-        places = canvas.places()
-        for first in range(0, len(places), loftup.tiling.batch):
-            some = places[first : first + loftup.tiling.batch]
-            own = features[[place.window for place in some]]
-            found = loftup.graph.run({**canvas.cut(some), "features": own})["features_out"]  # (tiles, D, h, w)
-            found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-            for place, tile in zip(some, found, strict=True):
-                y, x = (a + b for a, b in zip(corners[start + place.window], (place.y, place.x), strict=True))
-                # beyond the window a tile holds nothing, beyond the photo the window does
-                rows = slice(y, min(y + canvas.height, y - place.y + constants.window, height))
-                columns = slice(x, min(x + canvas.width, x - place.x + constants.window, width))
-                if rows.start < rows.stop and columns.start < columns.stop:
-                    total[:, rows, columns] += tile[:, : rows.stop - y, : columns.stop - x]
-                    count[rows, columns] += 1
+        for tile, values in upsample_tiles(loftup, encode_windows(clip, part), part):
+            top, left = corners[start + tile.window]
+            y, x = top + tile.rows.start, left + tile.columns.start
+            inside = values[:, : max(height - y, 0), : max(width - x, 0)]  # a window may reach beyond the photo
+            span = slice(y, y + inside.shape[1]), slice(x, x + inside.shape[2])
+            total[:, *span] += inside / np.maximum(np.linalg.norm(inside, axis=0), 1e-12)
+            count[span] += 1
     total /= count
     return total
 

@@ -22,7 +22,7 @@ PART_BYTES = 32 << 20  # of similarities with all words that are made at once
 
 
 @dataclass(frozen=True, eq=False)
-class Mixing:
+class BasisProjection:
     """How the words' similarities are made of those with the axes of their space.
 
     Equal words are made once. A matrix product rounds them differently by their place (OpenBLAS with AVX2 does), and
@@ -37,7 +37,7 @@ class Mixing:
     places: NDArray[np.intp] | None
 
     @classmethod
-    def of(cls, embeddings: Floats) -> Mixing:
+    def of(cls, embeddings: Floats) -> BasisProjection:
         """Of all words, f32 (Q, C)."""
         distinct, places = np.unique(embeddings, axis=0, return_inverse=True)
         return cls(embeddings, None) if len(distinct) == len(embeddings) else cls(distinct, places.reshape(-1))
@@ -47,7 +47,7 @@ class Mixing:
         """Q."""
         return len(self.embeddings if self.places is None else self.places)
 
-    def of_axes(self, maps: Floats) -> Floats:
+    def project(self, maps: Floats) -> Floats:
         """From f32 (C, H, W) to (Q, H, W)."""
         made: Floats = (self.embeddings @ maps.reshape(len(maps), -1)).reshape(-1, *maps.shape[1:])
         return made if self.places is None else made[self.places]
@@ -66,14 +66,18 @@ class Words:
     class_starts: Sequence[int]
 
     @cached_property
-    def mixing(self) -> Mixing | None:
+    def projection(self) -> BasisProjection | None:
         """None where the maps kept are the words' own."""
-        return Mixing.of(self.embeddings) if len(self.embeddings) > max(MOST_WORDS, self.embeddings.shape[1]) else None
+        return (
+            BasisProjection.of(self.embeddings)
+            if len(self.embeddings) > max(MOST_WORDS, self.embeddings.shape[1])
+            else None
+        )
 
     @property
-    def probes(self) -> Floats:
+    def basis(self) -> Floats:
         """Those whose maps are computed and kept, f32 (C, D): the words, or the axes of their space."""
-        return self.embeddings if self.mixing is None else np.eye(self.embeddings.shape[1], dtype=np.float32)
+        return self.embeddings if self.projection is None else np.eye(self.embeddings.shape[1], dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,22 +85,22 @@ class Similarities:
     """Of the pixels of a picture with all words.
 
     Attributes:
-        maps: f32 (C, H, W), of the pixels with the probes.
-        mixing: None where the probes are the words.
+        maps: f32 (C, H, W), of the pixels with the basis.
+        projection: None where the basis are the words.
     """
 
     maps: Floats
-    mixing: Mixing | None = None
+    projection: BasisProjection | None = None
 
     @property
     def words(self) -> int:
         """Q."""
-        return len(self.maps) if self.mixing is None else self.mixing.words
+        return len(self.maps) if self.projection is None else self.projection.words
 
     def part(self, rows: slice, columns: slice) -> Floats:
         """Those of a part of the picture: f32 (Q, rows, columns), not to be written to."""
         maps = self.maps[:, rows, columns]
-        return maps if self.mixing is None else self.mixing.of_axes(maps)
+        return maps if self.projection is None else self.projection.project(maps)
 
     def bands(self) -> Iterator[slice]:
         """Rows of the picture, as many at once as PART_BYTES allow."""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from wordmask.arrays import BoolMask, Floats
-from wordmask.dense.similarities import Mixing, Similarities
+from wordmask.dense.similarities import BasisProjection, Similarities
 
 
 def undecided(
@@ -22,23 +22,23 @@ def undecided(
     *,
     margin: float,
     border: int,
-    mixing: Mixing | None = None,
+    projection: BasisProjection | None = None,
 ) -> BoolMask:
     """The pixels that a finer map may decide otherwise.
 
     Args:
-        logits: f32 (C, H, W), cosine similarity with each word, upsampled bilinearly; or, with `mixing`, what the
+        logits: f32 (C, H, W), cosine similarity with each word, upsampled bilinearly; or, with `projection`, what the
             words' are made of.
         class_starts: index of each class's first word.
         logit_scale: multiplies the similarities.
         margin: logits by which the best class must lead the second to count as decided.
         border: pixels around a border between classes that count as undecided.
-        mixing: see wordmask.dense.similarities.
+        projection: see wordmask.dense.similarities.
 
     Returns:
         bool (H, W).
     """
-    found = Similarities(logits, mixing)
+    found = Similarities(logits, projection)
     close = np.zeros(logits.shape[1:], np.bool_)
     if len(class_starts) == 1:
         return close

@@ -19,19 +19,19 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # else a plain run gets ten times its share of a busy machine
 }
-PATIENCE = 5.0  # seconds for a cluster to answer
-OBJECTS = 128 << 20  # bytes: rows are small, and photos and outputs do not pass through Ray
+CONNECT_TIMEOUT = 5.0  # seconds
+OBJECT_STORE = 128 << 20  # bytes: outcomes are small, and photos and outputs do not pass through Ray
 
 
 @dataclass(frozen=True)
-class Crew:
-    """Who works on the photos.
+class ClusterResources:
+    """Workers of a run and what each needs.
 
     Attributes:
-        address: of a cluster that runs, or LOCAL.
-        workers: how many, each with a segmenter of its own.
-        threads: CPU threads a worker; None takes as many as there is room for.
-        gpus: of a worker, which may be a part of one.
+        address: of a running cluster, or LOCAL.
+        workers: number of processes, each with its own segmenter.
+        threads: CPU threads per worker; None takes as many as the cluster has room for.
+        gpus: GPUs per worker; may be a fraction of one.
     """
 
     address: str = LOCAL
@@ -47,21 +47,21 @@ class Crew:
         if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
             raise ValueError(f"--gpus-per-worker is {self.gpus:g}, expected a part of one GPU, or whole ones")
 
-    def placed(self, nodes: list[dict[str, float]]) -> int:
-        """The threads of a worker.
+    def threads_per_worker(self, nodes: list[dict[str, float]]) -> int:
+        """The CPU threads of each worker.
 
         Args:
-            nodes: what each machine of the cluster has.
+            nodes: resources of each machine of the cluster.
 
         Raises:
-            ClusterError: there is no room for the workers.
+            ClusterError: the cluster has no room for the workers.
         """
         most = int(max((node.get("CPU", 0) for node in nodes), default=0))
-        wishes = [self.threads] if self.threads else range(most, 0, -1)
-        for threads in wishes:
+        candidates = [self.threads] if self.threads else range(most, 0, -1)
+        for threads in candidates:
             if sum(self._room(node, threads) for node in nodes) >= self.workers:
                 return threads
-        found = sum(self._room(node, wishes[-1]) for node in nodes) if wishes else 0
+        found = sum(self._room(node, candidates[-1]) for node in nodes) if candidates else 0
         wanted = f"{self.workers} of {self.threads or 1} cores and {self.gpus:g} GPUs each"
         raise ClusterError(
             f"the cluster has room for {found} workers, not for {wanted}: ask for less, or start more nodes"
@@ -73,20 +73,20 @@ class Crew:
 
 
 @contextlib.contextmanager
-def connected(crew: Crew, cores: int) -> Iterator[list[dict[str, float]]]:
-    """Joins the crew's cluster, or starts one here. Nothing is reported to anybody, and Ray says only what is an error.
+def connected(resources: ClusterResources, cores: int) -> Iterator[list[dict[str, float]]]:
+    """Joins the cluster, or starts one on this machine. Usage reports are off; Ray logs errors only.
 
     Args:
-        crew: names the cluster.
-        cores: of this machine, for a cluster of its own.
+        resources: address of the cluster and size of a new one.
+        cores: of this machine, for a new cluster.
 
     Returns:
-        What each machine of the cluster has, by Ray's names.
+        Resources of each machine of the cluster, by Ray's names.
 
     Raises:
         ClusterError: there is no such cluster.
     """
-    _check_reachable(crew.address)
+    _check_reachable(resources.address)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray  # noqa: PLC0415 - after its environment is set
@@ -94,15 +94,15 @@ def connected(crew: Crew, cores: int) -> Iterator[list[dict[str, float]]]:
 
     own = not ray.is_initialized()
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if crew.address == LOCAL:
-        wanted = crew.workers * crew.threads if crew.threads else max(cores, crew.workers)
-        settings |= {"num_cpus": wanted, "include_dashboard": False, "object_store_memory": OBJECTS}
+    if resources.address == LOCAL:
+        wanted = resources.workers * resources.threads if resources.threads else max(cores, resources.workers)
+        settings |= {"num_cpus": wanted, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     if own:
         try:
-            ray.init(address=crew.address, **settings)
+            ray.init(address=resources.address, **settings)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ClusterError(
-                f"no cluster of Ray at {crew.address!r} ({error}): start one with `ray start`"
+                f"no cluster of Ray at {resources.address!r} ({error}): start one with `ray start`"
             ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -111,11 +111,11 @@ def connected(crew: Crew, cores: int) -> Iterator[list[dict[str, float]]]:
 
 
 def _check_reachable(address: str) -> None:
-    """Raises ClusterError where nobody answers: Ray would go on asking for minutes."""
+    """Raises ClusterError if nothing listens at the address: Ray itself would retry for minutes."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdigit()):
         return
     try:
-        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT).close()
     except (OSError, OverflowError) as error:
         raise ClusterError(f"no cluster of Ray at {address!r} ({error}): start one with `ray start`") from error

@@ -1,4 +1,4 @@
-"""Segments many photos on a cluster: Ray Data hands paths to a pool of actors, and their rows are taken down here."""
+"""Segments many photos on a cluster: Ray Data passes paths to a pool of actors, whose outcomes are recorded here."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from wordmask.distributed.cluster import Crew
-from wordmask.distributed.crash_counts import Ledger
+from wordmask.distributed.cluster import ClusterResources
+from wordmask.distributed.crash_counts import CrashCounts
 from wordmask.distributed.journal_mirror import mirrored
-from wordmask.distributed.worker import Errand, Failure, Task, Worker, packed, unpacked
+from wordmask.distributed.worker import Failure, SegmenterLoader, Task, Worker, WorkerConfig, packed, unpacked
 from wordmask.errors import ClusterError, OutputError
 from wordmask.outputs.lock import run_lock
 from wordmask.outputs.remote_store import RemoteFolder
@@ -26,12 +25,14 @@ from wordmask.outputs.resume import Plan
 from wordmask.outputs.store import Folder
 from wordmask.outputs.summary import Totals
 from wordmask.photo.url import Place, Url
-from wordmask.run.execution import Outcome, Run, StoppedError, carry_out
+from wordmask.run.execution import StoppedError, execute
 from wordmask.run.local import HEARTBEAT
+from wordmask.run.photo_work import Outcome
+from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
 
-NOBODY = 0  # a process that no journal's reader watches: a photo's death is counted on the cluster
-PHOTOS_A_TASK = 4
-MOST_TASKS = 20_000  # each is an object of Ray's from the beginning
+NO_PROCESS = 0  # in `started` rows: no supervisor watches, crashes are counted on the cluster
+PHOTOS_PER_TASK = 4
+MAX_TASKS = 20_000  # each is an object in Ray's memory from the beginning
 
 
 def store_at(out: Place) -> Folder | RemoteFolder:
@@ -39,91 +40,103 @@ def store_at(out: Place) -> Folder | RemoteFolder:
     return RemoteFolder(out) if isinstance(out, Url) else Folder(Path(out).absolute())
 
 
-def run_on_cluster(run: Run, errand: Errand, crew: Crew, stop: threading.Event) -> Totals:
-    """Segments every photo, as run.local.run_folder does; what that raises is raised here too.
+def run_on_cluster(
+    request: RunRequest,
+    info: SegmenterInfo,
+    loader: SegmenterLoader,
+    resources: ClusterResources,
+    control: RunControl,
+) -> Totals:
+    """Segments every photo, as run.local.run_folder does, and raises the same errors.
 
     Args:
-        run: what it is about.
-        errand: for the workers.
-        crew: how many there are, and what each needs. The cluster is connected.
-        stop: when set, the run ends soon.
+        request: what to segment.
+        info: see driver_bundle.describe_bundle.
+        loader: loads the segmenter in each worker.
+        resources: number of workers and what each needs. The cluster is connected.
+        control: how to follow and end the run.
 
     Raises:
-        ClusterError: a worker cannot do its work.
+        ClusterError: a worker cannot process photos.
     """
-    if errand.in_flight < 1:
-        raise ValueError(f"in_flight is {errand.in_flight}: it must be at least 1")
-    out = errand.out
-    work_off = partial(_work_off, errand, crew, stop)
+    out = store_at(request.out)
+    config = WorkerConfig(loader, Path.cwd(), replace(request, jobs=()), out)
     with run_lock(out.home), contextlib.ExitStack() as stack:
         if isinstance(out, RemoteFolder):
             mirror = stack.enter_context(mirrored(out))
-            run = _and_then(run, mirror.touch)
-        return carry_out(run, out, work_off)
+            control = replace(control, progress=_both(control.progress, mirror.touch))
+        return execute(request, info, out, RayWorkers(config, resources, control.stop), control)
 
 
-def _and_then(run: Run, touch: Callable[[], None]) -> Run:
-    """The run that calls `touch` after each photo."""
-
-    def progress(done: int) -> None:
-        run.progress(done)
+def _both(progress: Callable[[int], None], touch: Callable[[], None]) -> Callable[[int], None]:
+    def called(done: int) -> None:
+        progress(done)
         touch()
 
-    return replace(run, progress=progress)
+    return called
 
 
-def _work_off(errand: Errand, crew: Crew, stop: threading.Event, plan: Plan) -> Generator[Outcome, None, None]:
-    """Does what is left to do, in whatever order the workers finish it."""
-    tasks = [*(Task(job, 1) for job in plan.suspects), *(Task(job, 0) for job in plan.rest)]
-    if not tasks:
-        return
-    for task in tasks:
-        plan.journal.start(task.job, process=NOBODY)
-    missing = len(tasks)
-    for answer in _until(stop, _answers(tasks, errand, crew)):
-        if isinstance(answer, Failure):
-            raise OutputError(answer.text) if answer.cannot_write else ClusterError(answer.text)
-        missing -= 1
-        yield answer
-    if missing:
-        raise ClusterError(f"{missing} photos did not come back from the cluster: run again to do them")
+@dataclass(frozen=True)
+class RayWorkers:
+    """A pool of Ray actors (see wordmask.run.execution.PhotoWorkers)."""
+
+    config: WorkerConfig
+    resources: ClusterResources
+    stop: threading.Event
+
+    def process_photos(self, plan: Plan) -> Generator[Outcome, None, None]:
+        """In whatever order the workers finish the photos."""
+        tasks = [*(Task(job, 1) for job in plan.suspects), *(Task(job, 0) for job in plan.rest)]
+        if not tasks:
+            return
+        for task in tasks:
+            plan.journal.start(task.job, process=NO_PROCESS)
+        missing = len(tasks)
+        for answer in _until(self.stop, _answers(tasks, self.config, self.resources)):
+            if isinstance(answer, Failure):
+                raise OutputError(answer.text) if answer.cannot_write else ClusterError(answer.text)
+            missing -= 1
+            yield answer
+        if missing:
+            raise ClusterError(f"{missing} photos did not come back from the cluster: run again to do them")
 
 
-def _answers(tasks: Sequence[Task], errand: Errand, crew: Crew) -> Iterator[Outcome | Failure]:
-    """The stream of rows. An actor that dies is started again, and what it was at work on is done again."""
-    size = photos_a_task(len(tasks), crew.workers * errand.in_flight)
+def _answers(tasks: Sequence[Task], config: WorkerConfig, resources: ClusterResources) -> Iterator[Outcome | Failure]:
+    """The workers' outcomes. Ray restarts an actor that dies and repeats its task."""
+    in_flight = config.request.in_flight
+    size = photos_per_task(len(tasks), resources.workers * in_flight)
     blocks = [packed("task", tasks[first : first + size]) for first in range(0, len(tasks), size)]
-    workers = min(crew.workers, len(blocks))
+    workers = min(resources.workers, len(blocks))
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote(workers)
+    crashes = ray.remote(CrashCounts).options(num_cpus=0, scheduling_strategy=here).remote(workers)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = workers
     rows = ray.data.from_arrow(blocks).map_batches(
         Worker,
-        fn_constructor_args=(errand, ledger),
+        fn_constructor_args=(config, crashes),
         batch_size=None,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(
             size=workers,
-            max_concurrent_calls_per_actor=errand.in_flight,
+            max_concurrent_calls_per_actor=in_flight,
             enable_true_multi_threading=True,
-            max_tasks_in_flight_per_actor=errand.in_flight + 1,  # one waits, so that no thread does
+            max_tasks_in_flight_per_actor=in_flight + 1,  # one more than threads, so that none waits
         ),
-        num_cpus=errand.engine.threads,
-        num_gpus=crew.gpus,
+        num_cpus=config.loader.threads,
+        num_gpus=resources.gpus,
     )
     for table in rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from unpacked(table, "outcome")
 
 
-def photos_a_task(photos: int, threads: int) -> int:
-    """Few, so that all threads end together, rows come soon and little is done again; more in a huge run."""
-    return max(1, min(PHOTOS_A_TASK, photos // (4 * threads)), photos // MOST_TASKS)
+def photos_per_task(photos: int, threads: int) -> int:
+    """Few, so that all threads end together, rows arrive soon and a crash repeats little; more in a huge run."""
+    return max(1, min(PHOTOS_PER_TASK, photos // (4 * threads)), photos // MAX_TASKS)
 
 
 def _until(stop: threading.Event, answers: Iterator[Any]) -> Iterator[Any]:
-    """The same, and StoppedError soon after `stop` is set: Ray's iterator cannot be interrupted."""
+    """Yields the answers; raises StoppedError soon after `stop` is set, as Ray's iterator cannot be interrupted."""
     arrived: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def take() -> None:

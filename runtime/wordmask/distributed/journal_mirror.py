@@ -1,4 +1,4 @@
-"""The journal of a run whose outputs stand elsewhere: written on this machine, and copied there every few seconds."""
+"""The journal of a run into an object store: written on this machine and copied to the store every few seconds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wordmask.outputs.files import write_bytes
+from wordmask.files import write_bytes
 from wordmask.outputs.layout import JOURNAL
 from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.photo.job import stamp
 
-PAUSE = 5.0  # seconds between copies, at least
-SHARE = 20  # of the time that a copy takes: a long journal is copied less often
+MIN_INTERVAL = 5.0  # seconds between copies
+INTERVAL_PER_COPY = 20  # a copy that takes 1 s is repeated after 20 s: a long journal is copied less often
 
 
 class Mirror:
@@ -23,15 +23,15 @@ class Mirror:
         """Args: journal is the file on this machine."""
         self.out, self.journal = out, journal
         self._copied = stamp(journal)
-        self._next = time.monotonic() + PAUSE
+        self._next = time.monotonic() + MIN_INTERVAL
 
     def touch(self) -> None:
-        """Copies the journal if it is time to."""
+        """Copies the journal if the interval has passed."""
         begin = time.monotonic()
         if begin >= self._next:
             self.copy()
             end = time.monotonic()
-            self._next = end + max(PAUSE, SHARE * (end - begin))
+            self._next = end + max(MIN_INTERVAL, INTERVAL_PER_COPY * (end - begin))
 
     def copy(self) -> None:
         """Copies the journal if it has changed.
@@ -47,7 +47,7 @@ class Mirror:
 
 @contextlib.contextmanager
 def mirrored(out: RemoteFolder) -> Iterator[Mirror]:
-    """Begins with what stands at the URL, whatever a run from this machine knew, and ends with a last copy.
+    """Begins with the journal at the URL, whatever is left on this machine, and ends with a last copy.
 
     Raises:
         OutputError: the journal cannot be read or written there.

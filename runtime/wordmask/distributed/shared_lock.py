@@ -1,4 +1,4 @@
-"""Lets photos be worked on side by side, and some of them alone."""
+"""A lock that many threads hold together, or one holds alone."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Iterator
 from threading import Condition
 
 
-class Gate:
-    """Any number of threads inside together, or one alone; who wants to be alone keeps newcomers out."""
+class SharedExclusiveLock:
+    """Readers-writer lock; a thread that waits for exclusive access keeps new shared holders out."""
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._inside = 0
-        self._alone = False
+        self._holders = 0
+        self._exclusive = False
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Beside others."""
+    def shared(self) -> Iterator[None]:
+        """Holds the lock together with other shared holders."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._inside += 1
+            self._changed.wait_for(lambda: not self._exclusive)
+            self._holders += 1
         try:
             yield
         finally:
             with self._changed:
-                self._inside -= 1
+                self._holders -= 1
                 self._changed.notify_all()
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """With nobody else inside."""
+    def exclusive(self) -> Iterator[None]:
+        """Holds the lock alone."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._alone = True  # nobody else comes in
-            self._changed.wait_for(lambda: self._inside == 0)
+            self._changed.wait_for(lambda: not self._exclusive)
+            self._exclusive = True  # no new holders
+            self._changed.wait_for(lambda: self._holders == 0)
         try:
             yield
         finally:
             with self._changed:
-                self._alone = False
+                self._exclusive = False
                 self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What runs in Ray's processes: a segmenter each, photos in, rows out. No photo and no bundle raises anything there."""
+"""What runs in Ray's processes: a segmenter each, photos in, outcomes out. Errors come back as values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import pickle
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -18,26 +18,24 @@ import ray
 
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.search import find_bundle
-from wordmask.distributed.shared_lock import Gate
+from wordmask.distributed.shared_lock import SharedExclusiveLock
 from wordmask.errors import BundleError, OutputError, WordmaskError
 from wordmask.outputs.resume import QUARANTINE
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
 from wordmask.pipeline import Segmenter
-from wordmask.run.execution import Outcome
-from wordmask.run.photo_work import Work, Writing, quarantine
-from wordmask.text.queries import Queries
-from wordmask.types import Options
+from wordmask.run.photo_work import Outcome, PhotoProcessor, quarantined
+from wordmask.run.request import RunRequest
 
 
 @dataclass(frozen=True)
-class Engine:
+class SegmenterLoader:
     """How a worker loads its segmenter.
 
     Attributes:
-        folder: of the bundle on the driver's machine; taken where it stands on the worker's too.
-        name: what it is looked up by elsewhere; see wordmask.bundle.find_bundle.
-        bundle_id: what the worker must find.
+        folder: of the bundle on the driver's machine; used if it exists on the worker's too.
+        name: by which the bundle is found elsewhere; see wordmask.bundle.find_bundle.
+        bundle_id: the id that the worker's bundle must have.
         device, upsampler_device, threads, tensorrt_precision: see Segmenter.
     """
 
@@ -53,7 +51,7 @@ class Engine:
         """The segmenter.
 
         Raises:
-            WordmaskError: it cannot be loaded here, or is not the driver's.
+            WordmaskError: it cannot be loaded here, or differs from the driver's.
         """
         name = self.folder if (self.folder / FILE_NAME).is_file() else find_bundle(self.name)
         segmenter = Segmenter(
@@ -73,29 +71,25 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Errand:
+class WorkerConfig:
     """What is the same for all workers of a run.
 
     Attributes:
-        engine: loads the segmenter.
-        place: the driver's working folder, which photos' paths may start from.
-        queries, options, out, writing, lenient: see Work.
-        in_flight: photos under way at once in each.
+        loader: loads the segmenter.
+        working_folder: the driver's, which photos' paths may start from.
+        request: the run, without its photos.
+        out: store of the outputs.
     """
 
-    engine: Engine
-    place: Path
-    queries: Queries
-    options: Options
+    loader: SegmenterLoader
+    working_folder: Path
+    request: RunRequest
     out: Store
-    writing: Writing
-    lenient: bool
-    in_flight: int
 
 
 @dataclass(frozen=True)
 class Task:
-    """A photo to do, and how often a process died at work on it before this run."""
+    """A photo to process, and the number of processes that died at it before this run."""
 
     job: Job
     deaths: int
@@ -103,35 +97,33 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """What every photo would meet."""
+    """An error that every photo would meet."""
 
     text: str
     cannot_write: bool
 
 
 class Worker:
-    """An actor of Ray Data's pool. Called from as many threads as there may be photos under way."""
+    """An actor of Ray Data's pool. Called from as many threads as photos may be processed at the same time."""
 
-    def __init__(self, errand: Errand, ledger: Any) -> None:
-        """Args: ledger is the actor's handle (see wordmask.distributed.crash_counts)."""
-        self._errand, self._ledger = errand, ledger
-        self._said = _Said()
-        logging.getLogger().addHandler(self._said)
-        with contextlib.suppress(OSError):  # of photos that are not there the rows will tell
-            os.chdir(errand.place)
-        self._gate = Gate()
-        self._work: Work | Failure
+    def __init__(self, config: WorkerConfig, crashes: Any) -> None:
+        """Args: crashes is the handle of the CrashCounts actor."""
+        self._config, self._crashes = config, crashes
+        self._warnings = _Warnings()
+        logging.getLogger().addHandler(self._warnings)
+        with contextlib.suppress(OSError):  # photos that are not found get their rows
+            os.chdir(config.working_folder)
+        self._lock = SharedExclusiveLock()
+        self._process: PhotoProcessor | Failure
         try:
-            if not ray.get(ledger.load.remote()):
+            if not ray.get(crashes.begin_load.remote()):
                 raise BundleError("the process dies each time it loads the bundle")
-            segmenter = errand.engine.load()
-        except Exception as error:  # one line from the driver says it better than Ray would
-            self._work = _failure(error)
+            segmenter = config.loader.load()
+        except Exception as error:  # one line from the driver is clearer than Ray's traceback
+            self._process = _failure(error)
             return
-        ledger.loaded.remote()
-        self._work = Work(
-            segmenter, errand.queries, errand.options, errand.out, errand.writing, Event(), errand.lenient
-        )
+        crashes.end_load.remote()
+        self._process = PhotoProcessor(segmenter, config.request, config.out, Event())
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
         """A column of tasks in, a column of outcomes or failures out."""
@@ -142,40 +134,40 @@ class Worker:
             return packed("outcome", [_failure(error)])
 
     def _outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome | Failure]:
-        if isinstance(self._work, Failure):
-            yield self._work
+        if isinstance(self._process, Failure):
+            yield self._process
             return
         names, earlier = [task.job.name for task in tasks], [task.deaths for task in tasks]
-        deaths = ray.get(self._ledger.take.remote(names, earlier))
+        deaths = ray.get(self._crashes.assign.remote(names, earlier))
         if deaths is None:
             raise WordmaskError("the workers die again and again, with no photo finished in between")
         for task, times in zip(tasks, deaths, strict=True):
-            yield self._tried(task.job, times)
+            yield self._attempted(task.job, times)
 
-    def _tried(self, job: Job, deaths: int) -> Outcome:
+    def _attempted(self, job: Job, deaths: int) -> Outcome:
         if deaths >= QUARANTINE:
-            row = quarantine(job)
-            return row, (f"{row['status']}: {row['error']}",)
+            return quarantined(job)
         if deaths:
-            with self._gate.alone():
-                row, said = self._done(job)
-            return row, (f"{job.path}: a worker died at work on it, it was tried again", *said)
-        with self._gate.together():
-            outcome = self._done(job)
-        if outcome[0]["status"] == "OOM" and self._errand.in_flight > 1:
-            with self._gate.alone():  # alone it may fit
-                outcome = self._done(job)
+            with self._lock.exclusive():
+                outcome = self._processed(job)
+            message = f"{job.path}: a worker died at work on it, it was tried again"
+            return replace(outcome, messages=(message, *outcome.messages))
+        with self._lock.shared():
+            outcome = self._processed(job)
+        if outcome.out_of_memory and self._config.request.in_flight > 1:
+            with self._lock.exclusive():  # alone it may fit
+                outcome = self._processed(job)
         return outcome
 
-    def _done(self, job: Job) -> Outcome:
-        assert isinstance(self._work, Work)
-        ray.get(self._ledger.begin.remote(job.name))
-        row, said = self._work(job)
-        self._ledger.end.remote(job.name)
-        return row, (*said, *self._said.taken())
+    def _processed(self, job: Job) -> Outcome:
+        assert isinstance(self._process, PhotoProcessor)
+        ray.get(self._crashes.begin.remote(job.name))
+        outcome = self._process(job)
+        self._crashes.end.remote(job.name)
+        return replace(outcome, messages=(*outcome.messages, *self._warnings.taken()))
 
 
-class _Said(logging.Handler):
+class _Warnings(logging.Handler):
     """Keeps warnings for the driver, which alone has a terminal."""
 
     def __init__(self) -> None:
@@ -188,7 +180,7 @@ class _Said(logging.Handler):
         self._lines += self.format(record).splitlines()
 
     def taken(self) -> list[str]:
-        """What came since the last call."""
+        """The lines since the last call."""
         lines, self._lines = self._lines, []
         return lines
 

@@ -1,4 +1,4 @@
-"""JSON as it stands in files."""
+"""JSON as bytes of a file."""
 
 from __future__ import annotations
 

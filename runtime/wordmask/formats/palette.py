@@ -22,7 +22,7 @@ def edge_colour(class_index: int) -> tuple[int, int, int]:
 
 @cache
 def voc_palette() -> NDArray[np.uint8]:
-    """The 256 colours of the VOC development kit (VOClabelcolormap.m); 0 is black and stands for none.
+    """The 256 colours of the VOC development kit (VOClabelcolormap.m); 0 is black: no class.
 
     Bits 0, 1 and 2 of the index are the highest bits of red, green and blue, bits 3, 4 and 5 the next ones, and so on.
 

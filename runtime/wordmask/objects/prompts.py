@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from wordmask.types import Options, Prompt
 
 NEGATIVE_DISTANCE = 10  # pixels between a region and its nearest negative point
 _MOST_CANDIDATES = 1 << 14
+PromptSource = Callable[[NDArray[np.integer], Floats, int, Options], list[Prompt]]  # as extract_prompts
 
 
 def extract_prompts(

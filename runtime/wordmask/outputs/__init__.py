@@ -1,1 +1,1 @@
-"""What a run leaves on disk, and how it is read back."""
+"""Files of a run, and their readers."""

@@ -1,10 +1,10 @@
-"""Where a run's outputs stand in its folder."""
+"""Names of the files in a run's output folder."""
 
 from __future__ import annotations
 
-SHARDS = "annotations"  # the photos' own annotations, which annotations.json is put together from
+SHARDS = "annotations"  # folder of one JSON file per photo, which annotations.json joins
 REPORT = "report.html"
-REPORT_PICTURES = {  # at the size a page can take
+REPORT_PICTURES = {  # reduced to the size that the report shows
     "report_assets/thumbs": ".jpg",
     "report_assets/photos": ".jpg",
     "report_assets/maps": ".png",
@@ -23,6 +23,6 @@ TOTALS = ("annotations.json", "run.json", REPORT)
 JOURNAL = "journal.jsonl"
 
 
-def places(name: str) -> dict[str, str]:
-    """The places of a photo's outputs by kind, relative to the output folder, with slashes."""
+def output_paths(name: str) -> dict[str, str]:
+    """Paths of a photo's outputs by kind, relative to the output folder, with slashes."""
     return {kind: f"{kind}/{name}{suffix}" for kind, suffix in FILES.items()}

@@ -15,12 +15,12 @@ from typing import BinaryIO
 from wordmask.errors import OutputError, ResumeError
 
 NAME = ".lock"
-PATIENCE = 2.0  # seconds for a run that was just killed to be gone
+LOCK_TIMEOUT = 2.0  # seconds for a run that was just killed to exit
 
 
 @contextlib.contextmanager
 def run_lock(out: Path) -> Iterator[None]:
-    """Makes the output folder and holds it; the system lets go of it when the process ends, however it ends.
+    """Makes the output folder and locks it; the system releases the lock when the process ends, however it ends.
 
     Raises:
         ResumeError: another run holds it.
@@ -33,7 +33,7 @@ def run_lock(out: Path) -> Iterator[None]:
         reason = "it is a file, give a folder" if out.is_file() else error.strerror
         raise OutputError(f"cannot write to {out}: {reason}") from error
     with file:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LOCK_TIMEOUT
         while not _take(file, out):
             if time.monotonic() > deadline:
                 file.seek(0)

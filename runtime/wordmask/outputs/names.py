@@ -1,4 +1,4 @@
-"""Names of a run's outputs: the photos' own, as far as every file system lets them stand side by side."""
+"""Names of a run's outputs: those of the photos, changed only where a file system could not hold them side by side."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _without_suffix(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    """Equal for names that some file system takes for one."""
+    """Equal for names that some file system does not distinguish."""
     return unicodedata.normalize("NFC", name.casefold())
 
 

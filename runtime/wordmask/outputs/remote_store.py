@@ -1,4 +1,4 @@
-"""A run's outputs in an object store, through fsspec: s3://, gs:// and whatever else it knows."""
+"""A run's outputs in an object store, through fsspec: s3://, gs:// and its other protocols."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RemoteFolder:
                 self.upload(name, Path(file.name))
 
     def upload(self, name: str, file: Path) -> None:
-        """Writes what stands in a local file.
+        """Uploads a local file.
 
         Raises:
             OutputError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Where a run goes on: what an earlier one left in the output folder, if it was the same run."""
+"""Decides where a run continues, from what an earlier run with the same settings left in the output folder."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask.errors import OutputError, ResumeError
+from wordmask.formats.terminal import printable
 from wordmask.outputs.journal import Entry, Journal
-from wordmask.outputs.layout import FILES, JOURNAL, TOTALS, places
+from wordmask.outputs.layout import FILES, JOURNAL, TOTALS, output_paths
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
 
-FREE = {"photos", "threads", "in_flight", "report"}  # settings that may differ: they change no photo's result
-QUARANTINE = 2  # deaths of the process at work on a photo
+RESUME_MAY_DIFFER = {"photos", "threads", "in_flight", "report"}  # settings that change no photo's result
+QUARANTINE = 2  # processes that died at work on a photo
 ADVICE = "run with the same, give another --output, or start afresh with --restart"
 
 
@@ -23,10 +24,10 @@ class Plan:
     """What is left to do.
 
     Attributes:
-        journal: what is done.
-        rest: photos to do.
-        suspects: photos to do one by one, because the process died while they and others were worked on.
-        quarantined: photos at which it died again.
+        journal: the finished photos.
+        rest: photos to process.
+        suspects: photos to process one at a time, because a process died while it worked on them and others.
+        quarantined: photos at which a process died again.
     """
 
     journal: Journal
@@ -44,25 +45,25 @@ def prepare(
     restart: bool = False,
     retry_quarantined: bool = False,
 ) -> Plan:
-    """Looks at what stands in a locked output folder and clears away what is of no use.
+    """Compares a locked output folder with this run and removes the outputs of unfinished photos.
 
     Photos that are done stay done; those that failed are tried again, quarantined ones only if asked.
 
     Args:
         out: the output folder, with the journal in its home.
         jobs: the photos.
-        settings: all that the results depend on, and what may differ (FREE).
+        settings: everything the results depend on, and those of RESUME_MAY_DIFFER.
         kinds: the outputs that each photo has.
-        restart: clear the earlier run's outputs and begin from the start.
-        retry_quarantined: try those photos once more, one by one.
+        restart: remove the earlier run's outputs and begin again.
+        retry_quarantined: process those photos once more, one at a time.
 
     Raises:
-        ResumeError: an earlier run in this folder was another one, or the folder holds what no run wrote.
+        ResumeError: the earlier run had other settings, or the folder holds files that no run wrote.
         OutputError: the folder cannot be read or written.
     """
     journal = Journal(out.home / JOURNAL)
-    stands = out.inventory([""])
-    foreign = [name for name in TOTALS if stands(name)]
+    exists = out.inventory([""])
+    foreign = [name for name in TOTALS if exists(name)]
     if foreign and not journal.path.exists():
         raise ResumeError(f"{out} holds {foreign[0]}, which no run into it wrote: give another --output")
     if restart:
@@ -90,7 +91,7 @@ def prepare(
 
 
 def _outputs(names: Iterable[str]) -> Iterator[str]:
-    return (place for name in names for place in places(name).values())
+    return (path for name in names for path in output_paths(name).values())
 
 
 def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
@@ -98,37 +99,35 @@ def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
         earlier = json.loads(next(out.read(["run.json"])))
         before = {**earlier["settings"], "bundle": earlier["bundle"]["id"]}
     except (OutputError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ResumeError(f"{out} holds a journal, but no run.json that says of which run: {ADVICE}") from error
-    changed = [name for name in settings if name not in FREE and before.get(name) != settings[name]]
+        raise ResumeError(f"{out} holds a journal, but no run.json with its settings: {ADVICE}") from error
+    changed = [name for name in settings if name not in RESUME_MAY_DIFFER and before.get(name) != settings[name]]
     if changed:
-        told = "; ".join(
+        differences = "; ".join(
             f"{name} was {_short(before.get(name))} and is now {_short(settings[name])}" for name in changed
         )
-        raise ResumeError(f"{out} holds another run: {told}: {ADVICE}")
+        raise ResumeError(f"{out} holds another run: {differences}: {ADVICE}")
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    if not text.isprintable():
-        text = json.dumps(value)
+    text = printable(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _keep(out: Store, journal: Journal, jobs: Sequence[Job], kinds: Sequence[str], *, retry_quarantined: bool) -> None:
-    """Moves what has to be done again from `finished` to `unfinished`.
+    """Moves photos that must be processed again from `finished` to `unfinished`.
 
     Raises:
-        ResumeError: a photo that is done is not the same any more.
+        ResumeError: a finished photo has changed.
     """
-    stands = out.inventory(kinds)
+    exists = out.inventory(kinds)
     by_name = {job.name: job for job in jobs}
     by_path = {str(job.path): job for job in jobs}
     for name, entry in list(journal.finished.items()):
         deaths = 0
         if entry.status == "ok":
             _check_photo(out, name, entry, by_name.get(name), by_path.get(entry.photo))
-            where = places(name)
-            if all(stands(where[kind]) for kind in kinds):
+            paths = output_paths(name)
+            if all(exists(paths[kind]) for kind in kinds):
                 continue
         elif entry.status == "QUARANTINED" and name in by_name:
             if not retry_quarantined:

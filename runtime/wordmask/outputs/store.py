@@ -1,4 +1,4 @@
-"""Where a run's outputs stand. Files have names relative to it, with slashes; none is ever partial under its name."""
+"""The place of a run's outputs. Files have names relative to it, with slashes, and appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wordmask.errors import OutputError
-from wordmask.outputs.files import TEMPORARY, write_files
+from wordmask.files import TEMPORARY, write_files
 
 
 class Store(Protocol):
@@ -21,7 +21,7 @@ class Store(Protocol):
         """A folder of this machine for the lock and the journal."""
 
     def write(self, contents: Mapping[str, Iterable[bytes]]) -> None:
-        """Writes files, given in parts by name. What stood there before stands until the new one is whole.
+        """Writes files, given in parts by name. An earlier file stays until the new one is complete.
 
         Raises:
             OutputError: one cannot be written.
@@ -35,17 +35,17 @@ class Store(Protocol):
         """
 
     def inventory(self, folders: Iterable[str]) -> Callable[[str], bool]:
-        """Tells of a name in one of these folders (`""` is the top) whether a file stands there now."""
+        """Returns a test whether a file exists now, by its name in one of these folders (`""` is the top)."""
 
     def remove(self, names: Iterable[str]) -> None:
-        """Removes those of the files that are there, and folders that this leaves empty.
+        """Removes the files that exist, and folders that become empty.
 
         Raises:
             OutputError: one cannot be removed.
         """
 
     def tidy(self, folders: Sequence[str]) -> None:
-        """Removes what killed runs left unfinished in these folders and at the top."""
+        """Removes temporary files of killed runs in these folders and at the top."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Folder:
         return str(self.path)
 
     def write(self, contents: Mapping[str, Iterable[bytes]]) -> None:
-        """All are on the disk before the first takes its name; see files.write_files."""
+        """See wordmask.files.write_files."""
         write_files({self.path / name: parts for name, parts in contents.items()})
 
     def read(self, names: Iterable[str]) -> Iterator[bytes]:

@@ -1,21 +1,21 @@
-"""What a run comes to: annotations.json, run.json and the totals, from the journal and the photos' own annotations."""
+"""annotations.json, run.json and the totals of a run, from its journal and the annotations of each photo."""
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wordmask.bundle.manifest import Manifest
 from wordmask.errors import OutputError
 from wordmask.formats.coco import coco_document, coco_image
 from wordmask.formats.json import json_bytes
-from wordmask.outputs.journal import Journal, Row
-from wordmask.outputs.layout import SHARDS, places
+from wordmask.outputs.journal import Journal
+from wordmask.outputs.layout import SHARDS, output_paths
+from wordmask.outputs.photo_annotations import PhotoAnnotations
+from wordmask.outputs.rows import DoneRow, PhotoRow
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
 
@@ -24,12 +24,12 @@ SAM_GRIDS = (32 * 32, 64 * 64)  # points of SAM's automatic mask generator: its 
 
 @dataclass
 class Totals:
-    """What a run's photos add up to.
+    """Totals over the photos of a run.
 
     Attributes:
-        statuses: photos by status, over all runs into this folder.
-        instances: masks of those.
-        prompts: one entry a photo. seconds: by stage, one entry a photo.
+        statuses: number of photos by status, over all runs into this folder.
+        instances: number of their masks.
+        prompts: one entry per photo. seconds: by stage, one entry per photo.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -38,21 +38,21 @@ class Totals:
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[Row]) -> Totals:
+    def of(cls, rows: Iterable[PhotoRow]) -> Totals:
         """Adds up the rows of a journal."""
         totals = cls()
         for row in rows:
-            totals.statuses[row["status"]] += 1
-            if row["status"] == "ok":
-                totals.instances += row["instances"]
-                totals.prompts.append(row["prompts"])
-                for stage, value in row["seconds"].items():
+            totals.statuses[row.status] += 1
+            if isinstance(row, DoneRow):
+                totals.instances += row.instances
+                totals.prompts.append(row.prompts)
+                for stage, value in row.seconds.items():
                     totals.seconds.setdefault(stage, []).append(value)
         return totals
 
 
 class OutOfTimeError(Exception):
-    """There is no time left to put the annotations together."""
+    """annotations.json could not be written in time."""
 
 
 def write_annotations(
@@ -63,37 +63,29 @@ def write_annotations(
     Args:
         out: the output folder, with every finished photo's annotations in SHARDS.
         words: the classes.
-        journal: says which photos are finished.
+        journal: of the run.
         jobs: the photos.
         until: time.monotonic() to give up at.
 
     Raises:
-        OutOfTimeError: it took longer; what was there before stands.
+        OutOfTimeError: it took longer; the earlier file stays.
         OutputError: it cannot be written, or a photo's annotations cannot be read.
     """
 
     done = [job for job in jobs if job.name in journal.finished and journal.finished[job.name].status == "ok"]
 
-    def photos() -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        names = [places(job.name)[SHARDS] for job in done]
+    def photos() -> Iterator[tuple[dict[str, Any], Sequence[Mapping[str, Any]]]]:
+        names = [output_paths(job.name)[SHARDS] for job in done]
         for job, name, content in zip(done, names, out.read(names), strict=True):
             if until is not None and time.monotonic() > until:
                 raise OutOfTimeError
-            found = _parsed(content, f"{out}/{name}")
-            yield coco_image(job.number, str(job.path), (found["height"], found["width"])), found["annotations"]
+            try:
+                found = PhotoAnnotations.parse(content)
+            except ValueError as error:
+                raise OutputError(f"{f'{out}/{name}'!r} cannot be read ({error}): remove it and run again") from error
+            yield coco_image(job.number, str(job.path), found.size), found.entries
 
     out.write({"annotations.json": coco_document(words, photos())})
-
-
-def _parsed(content: bytes, name: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(content)
-        sizes, objects = (found["height"], found["width"]), found["annotations"]
-        if not (all(type(size) is int for size in sizes) and all(isinstance(each, dict) for each in objects)):
-            raise ValueError("no annotations of a photo")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise OutputError(f"{name!r} cannot be read ({error!r}): remove it and run again") from error
-    return found
 
 
 def write_run(
@@ -110,12 +102,12 @@ def write_run(
 
     Args:
         out: the output folder.
-        settings: what was asked for.
-        bundle: see bundle_facts.
+        settings: of the run.
+        bundle: the models.
         totals: of the journal.
         finished: whether every photo has its row.
-        photos: how many this process did, in `seconds`.
-        seconds: that time.
+        photos: number that this process finished.
+        seconds: that it took for them.
     """
     prompts = statistics.mean(totals.prompts) if totals.prompts else 0.0
     summary = {
@@ -137,17 +129,6 @@ def write_run(
         "prompt_reduction": {f"against_{grid}_points": round(reduction(prompts, grid), 4) for grid in SAM_GRIDS},
     }
     out.write({"run.json": [json_bytes(summary, indent=1)]})
-
-
-def bundle_facts(manifest: Manifest, *, loftup: bool) -> dict[str, Any]:
-    """What run.json says of the bundle."""
-    return {
-        "id": manifest.bundle_id,
-        "domain": manifest.domain,
-        "precision": manifest.precision,
-        "models": {name: model.name for name, model in manifest.models.items()},
-        "loftup": loftup,
-    }
 
 
 def reduction(prompts: float, grid: int) -> float:

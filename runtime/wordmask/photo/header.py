@@ -30,7 +30,7 @@ def open_header(file: IO[bytes], kind: str, max_pixels: int) -> ImageFile.ImageF
 
     Args:
         file: the image from its first byte on, seekable.
-        kind: what `identify` said.
+        kind: the result of `identify`.
         max_pixels: most pixels allowed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One photo of a run: where it stands, what its outputs are called, and how to know that it is still the same."""
+"""One photo of a run: its path, the name of its outputs, and how to detect that the file has changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wordmask.photo.url import Place, Url
 
-Stamp = tuple[int, int]  # bytes, and nanoseconds at the last change: what rsync and make go by
+Stamp = tuple[int, int]  # size in bytes and time of the last change in nanoseconds, which rsync compares too
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Job:
 
     Attributes:
         path: the file, or a URL.
-        name: of its outputs: a relative path without suffix, of its own.
-        number: place among the run's photos, from 1; its id in the annotations.
-        stamp: of the file when it was listed; None if it cannot be looked at.
+        name: of its outputs: a unique relative path without suffix.
+        number: position among the run's photos, from 1; its id in the annotations.
+        stamp: of the file when it was listed; None if it could not be read.
     """
 
     path: Place
@@ -28,14 +28,14 @@ class Job:
 
     @property
     def file(self) -> Path:
-        """The path of a photo that stands on this machine."""
+        """The path of a photo on this machine."""
         if isinstance(self.path, Url):
             raise ValueError(f"{self.path} is a URL: give photos of this machine")
         return self.path
 
 
 def stamp(path: Path) -> Stamp | None:
-    """Identifies a file's content; None if it cannot be looked at."""
+    """Identifies a file's content; None if it cannot be read."""
     try:
         status = path.stat()
     except OSError:

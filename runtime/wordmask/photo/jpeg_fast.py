@@ -25,7 +25,7 @@ _COMPONENTS = (1, 3)  # what four mean is left to Pillow
 
 
 def decode_whole_jpeg(data: bytes, max_pixels: int) -> tuple[NDArray[np.uint8], JpegImagePlugin.JpegImageFile] | None:
-    """Decodes the first image of a JPEG file, if there is nothing to be said against it.
+    """Decodes the first image of a JPEG file, if nothing is wrong with it.
 
     Args:
         data: the file; what follows the image is ignored.

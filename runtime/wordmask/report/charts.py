@@ -83,10 +83,10 @@ def histogram(counts: Sequence[int], *, first: float, last: float, of: str) -> s
     shapes = []
     for i, count in enumerate(counts):
         tall = height * count / most
-        told = f"{first + i * step:.2f} to {first + (i + 1) * step:.2f}: {count:,} {of}"
+        label = f"{first + i * step:.2f} to {first + (i + 1) * step:.2f}: {count:,} {of}"
         shapes.append(
             f'<rect class="ours" x="{i * width + 1:.1f}" y="{height - tall:.1f}" width="{width - 2:.1f}" '
-            f'height="{tall:.1f}"><title>{escape(told)}</title></rect>'
+            f'height="{tall:.1f}"><title>{escape(label)}</title></rect>'
         )
     for share, anchor in ((0.0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1.0, "end")):
         value = first + share * (last - first)

@@ -1,22 +1,22 @@
-"""What a report tells of each photo: its row of the journal, its annotations and its pictures, read from the folder."""
+"""What a report shows of each photo: its row of the journal, its annotations and its pictures, read from the folder."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from wordmask.errors import OutputError
-from wordmask.outputs.journal import Row
-from wordmask.outputs.layout import SHARDS, places
+from wordmask.outputs.layout import SHARDS, output_paths
+from wordmask.outputs.photo_annotations import PhotoAnnotations
+from wordmask.outputs.rows import DoneRow, PhotoRow
 from wordmask.photo.job import Job
 from wordmask.report.pictures import Shape, make_pictures
 from wordmask.report.svg_outlines import GRID, grid_size, outline, svg_path
-from wordmask.rle import RLE
+from wordmask.types import Instance
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Found:
 
     Attributes:
         class_index: into the run's words.
-        score: see Instance, likewise clip_confidence and sam_iou.
+        score: see Instance, likewise clip_confidence, sam_iou and agreement.
         points: x, y in units of the grid (see svg_outlines), and the label, of each prompt point.
         path: its outline as the d of an SVG path, in the same units.
     """
@@ -34,6 +34,7 @@ class Found:
     score: float
     clip_confidence: float
     sam_iou: float
+    agreement: float
     points: tuple[tuple[int, int, int], ...]
     path: str
 
@@ -49,15 +50,15 @@ class ReportPhoto:
         pictures: addresses relative to the report, by the last part of their kind (`photos`, `thumbs`, ...).
     """
 
-    row: Row
+    row: PhotoRow
     size: tuple[int, int] | None = None
     objects: tuple[Found, ...] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
-        """Whether it has a code in place of results."""
-        return bool(self.row["status"] != "ok")
+        """Whether it has an error code instead of results."""
+        return not isinstance(self.row, DoneRow)
 
 
 @dataclass(frozen=True)
@@ -75,43 +76,40 @@ class Run:
     photos: tuple[ReportPhoto, ...]
 
 
-def read_photo(out: Path, job: Job, row: Row, *, lenient: bool) -> ReportPhoto:
+def read_photo(out: Path, job: Job, row: PhotoRow, words: Sequence[str], *, lenient: bool) -> ReportPhoto:
     """A photo of a finished run; pictures that are missing are made.
 
     Raises:
         OutputError: its annotations cannot be read, or a picture cannot be written.
     """
-    if row["status"] != "ok":
+    if not isinstance(row, DoneRow):
         return ReportPhoto(row)
-    path = out / places(job.name)[SHARDS]
+    path = out / output_paths(job.name)[SHARDS]
     try:
-        shard = json.loads(path.read_bytes())
-        size = shard["height"], shard["width"]
-        seen = [_object(annotation, size) for annotation in shard["annotations"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        annotations = PhotoAnnotations.parse(path.read_bytes())
+        seen = [_object(instance, annotations.size) for instance in annotations.instances(words)]
+    except (OSError, ValueError) as error:
         raise OutputError(f"{path} cannot be read ({error}): remove it and run again") from error
+    size = annotations.size
     pictures = make_pictures(out, job.name, job.file, size, [shape for _, shape in seen], lenient=lenient)
     addresses = {kind.rpartition("/")[2]: _address(place.relative_to(out)) for kind, place in pictures.items()}
     return ReportPhoto(row, grid_size(size), tuple(found for found, _ in seen), addresses)
 
 
-def _object(annotation: Mapping[str, Any], size: tuple[int, int]) -> tuple[Found, Shape]:
-    mask = RLE((annotation["segmentation"]["size"][0], annotation["segmentation"]["size"][1]),
-               annotation["segmentation"]["counts"])  # fmt: skip
-    x, y, width, height = annotation["bbox"]
-    contours = outline(mask, (x, y, x + width, y + height))
+def _object(instance: Instance, size: tuple[int, int]) -> tuple[Found, Shape]:
+    contours = outline(instance.mask, instance.box)
     scale = GRID / max(size)
-    pairs = zip(annotation["points"], annotation["point_labels"], strict=True)
-    shape = Shape(annotation["category_id"] - 1, contours)
+    pairs = zip(instance.points.tolist(), instance.labels.tolist(), strict=True)
     found = Found(
-        class_index=shape.class_index,
-        score=annotation["score"],
-        clip_confidence=annotation["clip_confidence"],
-        sam_iou=annotation["sam_iou"],
+        class_index=instance.class_index,
+        score=instance.score,
+        clip_confidence=instance.clip_confidence,
+        sam_iou=instance.sam_iou,
+        agreement=instance.agreement,
         points=tuple((round((px + 0.5) * scale), round((py + 0.5) * scale), label) for (px, py), label in pairs),
         path=svg_path(contours),
     )
-    return found, shape
+    return found, Shape(instance.class_index, contours)
 
 
 def _address(path: Path) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 
 from wordmask.bundle.domains import WARNINGS
 from wordmask.formats.palette import class_colour, edge_colour
+from wordmask.outputs.rows import DoneRow, FailedRow
 from wordmask.report.charts import Bar, bars, histogram
 from wordmask.report.data import ReportPhoto, Run
 from wordmask.report.page import asset, bullets, cards, masthead, page, section, table
 
+ROW_FIELDS = ("name", "photo", "status", "error", "notes", "seconds", "prompts")  # that the viewer shows
 COLUMNS = 20  # of the histogram of scores
 FIRST_WORDS = 14  # bars that are shown at once
 STATES = {"all": "all photos", "found": "with objects", "empty": "nothing found", "failed": "failed"}
@@ -99,8 +101,9 @@ def _scores(run: Run) -> str:
 def _stages(run: Run) -> str:
     seconds: dict[str, list[float]] = {}
     for photo in run.photos:
-        for stage, value in photo.row.get("seconds", {}).items():
-            seconds.setdefault(stage, []).append(value)
+        if isinstance(photo.row, DoneRow):
+            for stage, value in photo.row.seconds.items():
+                seconds.setdefault(stage, []).append(value)
     medians = sorted(((statistics.median(values), stage) for stage, values in seconds.items()), reverse=True)
     rows = [
         Bar(stage.replace("_", " "), (("ours", median),), _duration(median), f"most {_duration(max(seconds[stage]))}")
@@ -114,10 +117,10 @@ def _duration(seconds: float) -> str:
 
 
 def _failures(run: Run) -> str:
-    failed = [photo.row for photo in run.photos if photo.failed]
-    counts = Counter(row["status"] for row in failed)
+    failed = [photo.row for photo in run.photos if isinstance(photo.row, FailedRow)]
+    counts = Counter(row.status for row in failed)
     summary = bars([Bar(code, (("theirs", float(count)),), f"{count:,}") for code, count in counts.most_common()])
-    rows = [(row["status"], row["photo"], row["error"]) for row in failed]
+    rows = [(row.status, row.photo, row.error) for row in failed]
     content = table(("code", "photo", "what was the matter"), rows, text_columns=3)
     shown = " open" if len(rows) <= 5 else ""
     listed = f"<details{shown}><summary>All of them</summary>{content}</details>\n"
@@ -150,15 +153,17 @@ def _choice(name: str, label: str, options: Iterable[tuple[str, str]]) -> str:
 
 
 def _card(number: int, photo: ReportPhoto, words: Sequence[str]) -> str:
-    name = escape(photo.row["name"])
+    name = escape(photo.row.name)
     counts = Counter(words[found.class_index] for found in photo.objects)
-    told = ", ".join(f"{count} {word}" if count > 1 else word for word, count in counts.items()) or "nothing found"
+    found_words = (
+        ", ".join(f"{count} {word}" if count > 1 else word for word, count in counts.items()) or "nothing found"
+    )
     kind = "card-photo failed" if photo.failed else "card-photo"
     if "thumbs" in photo.pictures:
         picture = f'<img src="{escape(photo.pictures["thumbs"])}" alt="" loading="lazy" decoding="async">'
     else:
-        picture = f'<span class="blank">{escape(photo.row["status"] if photo.failed else "no picture")}</span>'
-    note = photo.row["error"] if photo.failed else told
+        picture = f'<span class="blank">{escape(photo.row.status if photo.failed else "no picture")}</span>'
+    note = photo.row.error if isinstance(photo.row, FailedRow) else found_words
     return (
         f'<a class="{kind}" href="#photo-{number + 1}">{picture}<b title="{name}">{name}</b>'
         f"<small>{escape(note)}</small></a>\n"
@@ -169,11 +174,11 @@ def _settings(run: Run) -> Iterator[str]:
     yield f"bundle: {run.summary['bundle']['id']} ({run.summary['bundle']['precision']})"
     for name, value in run.summary["settings"].items():
         if name != "photos":
-            shown = ", ".join(map(_said, value)) if isinstance(value, list) else _said(value)
+            shown = ", ".join(map(_shown, value)) if isinstance(value, list) else _shown(value)
             yield f"{name.replace('_', ' ')}: {shown}"
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, list):
         return " / ".join(map(str, value))
     return {"None": "default", "True": "yes", "False": "no"}.get(str(value), str(value))
@@ -195,12 +200,15 @@ def _data(run: Run) -> Iterator[Any]:
     }
     for photo in run.photos:
         yield {
-            **{key: photo.row.get(key) for key in ("name", "photo", "status", "error", "notes", "seconds", "prompts")},
-            "pixels": [photo.row.get("width"), photo.row.get("height")],
+            **{key: getattr(photo.row, key, None) for key in ROW_FIELDS},
+            "pixels": [getattr(photo.row, "width", None), getattr(photo.row, "height", None)],
             "grid": photo.size,
             "pictures": dict(photo.pictures),
             "objects": [
-                [found.class_index, found.score, found.clip_confidence, found.sam_iou, found.points, found.path]
+                [
+                    *(found.class_index, found.score, found.clip_confidence, found.sam_iou),
+                    *(found.points, found.path, found.agreement),
+                ]
                 for found in photo.objects
             ],
         }

@@ -70,8 +70,8 @@ def _vouched(text: str) -> str:
 
 def masthead(title: str, subtitle: str, *, warning: str = "") -> str:
     """A page's head; all plain text."""
-    said = f'<p class="warning" role="note">{escape(warning)}</p>' if warning else ""
-    return f'<header class="masthead"><h1>{escape(title)}</h1><p>{escape(subtitle)}</p>{said}</header>\n'
+    note = f'<p class="warning" role="note">{escape(warning)}</p>' if warning else ""
+    return f'<header class="masthead"><h1>{escape(title)}</h1><p>{escape(subtitle)}</p>{note}</header>\n'
 
 
 def section(title: str, parts: Iterable[str]) -> str:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
+from wordmask.files import write_files
 from wordmask.formats.palette import class_colour, edge_colour, voc_palette
 from wordmask.formats.pictures import encode
-from wordmask.outputs.files import write_files
-from wordmask.outputs.layout import REPORT_PICTURES, places
+from wordmask.outputs.layout import REPORT_PICTURES, output_paths
 from wordmask.photo.reading import load
 from wordmask.report.svg_outlines import GRID, Contour
 
@@ -41,7 +41,7 @@ def make_pictures(
 
     Args:
         out: the run's folder.
-        name: of the photo's places.
+        name: of the photo's outputs.
         photo: the file.
         size: height and width it had in the run.
         shapes: its masks, in falling score.
@@ -54,7 +54,7 @@ def make_pictures(
     Raises:
         OutputError: one cannot be written.
     """
-    paths = {kind: out / place for kind, place in places(name).items()}
+    paths = {kind: out / place for kind, place in output_paths(name).items()}
     missing = {kind for kind in REPORT_PICTURES if not paths[kind].is_file()}
     made: dict[Path, list[bytes]] = {}
     if missing & {"report_assets/photos", "report_assets/thumbs"}:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wordmask.outputs.files import write_bytes
+from wordmask.files import write_bytes
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import REPORT
 from wordmask.photo.job import Job
@@ -32,5 +32,7 @@ def write_report(out: Path, journal: Journal, jobs: Sequence[Job], words: Sequen
     """
     summary = json.loads((out / "run.json").read_bytes())
     with ThreadPoolExecutor(WORKERS, "report") as pool:
-        photos = tuple(pool.map(lambda done: read_photo(out, *done, lenient=lenient), journal.rows(jobs)))
+        photos = tuple(
+            pool.map(lambda done: read_photo(out, done[0], done[1], words, lenient=lenient), journal.rows(jobs))
+        )
     write_bytes(out / REPORT, report_page(Run(tuple(words), summary, photos)))

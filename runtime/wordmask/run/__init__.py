@@ -1,1 +1,1 @@
-"""A list of photos, worked off on this machine."""
+"""Runs over many photos, on this machine."""

@@ -1,4 +1,4 @@
-"""Which photos a run is about, and how to know later that they are still the same."""
+"""Lists the photos of a run, and loads one if it has not changed since."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _would_block(file: Path) -> bool:
     try:
         mode = file.stat().st_mode
     except OSError:
-        return False  # reading it will say why
+        return False  # reading it gives the error
     return any(is_kind(mode) for is_kind in (stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISCHR, stat.S_ISBLK))
 
 
@@ -73,7 +73,7 @@ def load_unchanged(job: Job, *, lenient: bool = False) -> Photo:
     """Decodes the photo that was listed.
 
     Raises:
-        PhotoError: see wordmask.photo.load; IO if it is another one by now.
+        PhotoError: see wordmask.photo.load; IO if it has changed.
     """
     if isinstance(job.path, Url):
         from wordmask.run.remote_photos import load_photo  # noqa: PLC0415

@@ -1,14 +1,11 @@
-"""Segments many photos into an output folder. Several are under way at once, so that the engines need not wait."""
+"""Segments many photos into an output folder, several at the same time, so that the engines need not wait."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from functools import partial
-from pathlib import Path
-from threading import Event
-from typing import Any
+from dataclasses import dataclass
 
 from wordmask.backends.device import parse_device
 from wordmask.outputs.journal import Journal
@@ -18,126 +15,89 @@ from wordmask.outputs.resume import Plan
 from wordmask.outputs.store import Folder
 from wordmask.outputs.summary import Totals
 from wordmask.photo.job import Job
+from wordmask.photo.url import Url
 from wordmask.pipeline import Segmenter
 from wordmask.report.writing import write_report
-from wordmask.run.execution import Outcome, Run, StoppedError, all_settings, carry_out, facts
-from wordmask.run.photo_work import Work, Writing
-from wordmask.text.queries import Queries
-from wordmask.types import Options
+from wordmask.run.execution import StoppedError, execute
+from wordmask.run.photo_work import Outcome, PhotoProcessor
+from wordmask.run.request import IN_FLIGHT, RunControl, RunRequest, SegmenterInfo
 
-IN_FLIGHT = 2  # photos under way at once
-GPU_IN_FLIGHT = 4  # the same on a GPU: of 1, 2, 4 and 8 the fastest on an H200 (benchmarks/NOTES.md)
+GPU_IN_FLIGHT = 4  # photos at the same time on a GPU: of 1, 2, 4 and 8 the fastest on an H200 (benchmarks/NOTES.md)
 HEARTBEAT = 0.05  # seconds until a stop is noticed
 
 
 def default_in_flight(device: str) -> int:
-    """How many photos are under way at once on a device, where nobody chose; see wordmask.backends.device."""
+    """The default number of photos at the same time on a device; see wordmask.backends.device."""
     return IN_FLIGHT if parse_device(device).on_cpu else GPU_IN_FLIGHT
 
 
-def run_folder(
-    segmenter: Segmenter,
-    jobs: Sequence[Job],
-    queries: Queries,
-    options: Options,
-    out: Path,
-    *,
-    writing: Writing | None = None,
-    settings: dict[str, Any] | None = None,
-    lenient: bool = False,
-    restart: bool = False,
-    retry_quarantined: bool = False,
-    in_flight: int = IN_FLIGHT,
-    stop: Event | None = None,
-    tell: Callable[[str], None] = lambda text: None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Totals:
+def run_folder(segmenter: Segmenter, request: RunRequest, control: RunControl | None = None) -> Totals:
     """Segments every photo and writes the outputs (see the README).
 
-    A photo that cannot be used becomes a row of the journal with its code; the run goes on. Where an earlier run of the
-    same settings into the same folder ended early, it is continued.
-
-    Args:
-        segmenter: the loaded bundle.
-        jobs: the photos.
-        queries: the embedded vocabulary.
-        options: thresholds and prompts.
-        out: output folder, made if missing.
-        writing: optional outputs.
-        settings: noted in run.json; what an earlier run must have had too, but for outputs.resume.FREE.
-        lenient: take garbled JPEGs as far as they can be decoded, and say so.
-        restart: see outputs.resume.prepare. retry_quarantined: see there.
-        in_flight: photos under way at once; the results do not depend on it.
-        stop: when set, the run ends soon.
-        tell: takes a line about a photo that deserves one.
-        progress: takes the number of photos done, after each.
+    A photo that cannot be used becomes a row of the journal with its code; the run goes on. An earlier run into the
+    same folder with the same settings that ended early is continued.
 
     Raises:
         OutputError: the outputs cannot be written; a later run can continue this one.
         ResumeError: the folder holds another run, or one is under way.
-        StoppedError: `stop` was set.
-        WordmaskError: what every photo would meet, such as a device that is gone.
+        StoppedError: control.stop was set.
+        WordmaskError: an error that every photo would meet, such as a device that is gone.
     """
-    if in_flight < 1:
-        raise ValueError(f"in_flight is {in_flight}: it must be at least 1")
-    writing, stop = writing or Writing(), stop or Event()
-    run = Run(
-        jobs,
-        queries.vocabulary.names,
-        all_settings(segmenter, options, writing, lenient=lenient, others=settings),
-        facts(segmenter, options),
-        writing.kinds,
-        restart,
-        retry_quarantined,
-        tell,
-        progress,
-    )
+    control, out = control or RunControl(), request.out
+    if isinstance(out, Url):
+        raise ValueError(f"{out} is a URL: give a folder of this machine, or run on a cluster")
     store = Folder(out)
-    work = Work(segmenter, queries, options, store, writing, stop, lenient)
-    with run_lock(out), ThreadPoolExecutor(in_flight, "photo") as pool:
-        totals = carry_out(run, store, partial(_work_off, work, pool, in_flight))
-        if writing.report:
-            write_report(out, Journal(out / JOURNAL), jobs, run.words, lenient=lenient)
+    process = PhotoProcessor(segmenter, request, store, control.stop)
+    info = SegmenterInfo.of(segmenter, request.options)
+    with run_lock(out), ThreadPoolExecutor(request.in_flight, "photo") as pool:
+        totals = execute(request, info, store, LocalWorkers(process, pool, request.in_flight), control)
+        if request.outputs.report:
+            words = request.queries.vocabulary.names
+            write_report(out, Journal(out / JOURNAL), request.jobs, words, lenient=request.lenient)
         return totals
 
 
-def _work_off(work: Work, pool: Executor, in_flight: int, plan: Plan) -> Generator[Outcome, None, None]:
-    """Does what is left to do."""
-    try:
-        for _, outcome in _in_order(work, pool, plan.journal, plan.suspects, 1):
-            yield outcome
-        short_of_memory = []
-        # one waits, so that no thread does
-        for job, outcome in _in_order(work, pool, plan.journal, plan.rest, in_flight + 1):
-            if outcome[0]["status"] == "OOM" and in_flight > 1:
-                short_of_memory.append(job)
-            else:
+@dataclass(frozen=True)
+class LocalWorkers:
+    """Threads of this process (see wordmask.run.execution.PhotoWorkers)."""
+
+    process: PhotoProcessor
+    pool: Executor
+    in_flight: int
+
+    def process_photos(self, plan: Plan) -> Generator[Outcome, None, None]:
+        """In the order of the plan, but for photos that must be processed alone for want of memory."""
+        try:
+            for _, outcome in self._in_order(plan.journal, plan.suspects, 1):
                 yield outcome
-        for _, outcome in _in_order(work, pool, plan.journal, short_of_memory, 1):  # alone it may fit
-            yield outcome
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
+            retried = []
+            # one photo more than threads, so that none waits
+            for job, outcome in self._in_order(plan.journal, plan.rest, self.in_flight + 1):
+                if outcome.out_of_memory and self.in_flight > 1:
+                    retried.append(job)
+                else:
+                    yield outcome
+            for _, outcome in self._in_order(plan.journal, retried, 1):
+                yield outcome
+        except BaseException:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
+    def _in_order(self, journal: Journal, jobs: Iterable[Job], window: int) -> Iterator[tuple[Job, Outcome]]:
+        """Submits up to `window` photos to the pool at a time and yields their outcomes in order."""
+        waiting: deque[tuple[Job, Future[Outcome]]] = deque()
+        for job in jobs:
+            if len(waiting) == window:
+                first, outcome = waiting.popleft()
+                yield first, self._result(outcome)
+            journal.start(job)
+            waiting.append((job, self.pool.submit(self.process, job)))
+        for job, outcome in waiting:
+            yield job, self._result(outcome)
 
-def _in_order(
-    work: Work, pool: Executor, journal: Journal, jobs: Iterable[Job], window: int
-) -> Iterator[tuple[Job, Outcome]]:
-    """Hands up to `window` photos to the pool, and gives them back in order."""
-    waiting: deque[tuple[Job, Future[Outcome]]] = deque()
-    for job in jobs:
-        if len(waiting) == window:
-            first, outcome = waiting.popleft()
-            yield first, _result(work, outcome)
-        journal.start(job)
-        waiting.append((job, pool.submit(work, job)))
-    for job, outcome in waiting:
-        yield job, _result(work, outcome)
-
-
-def _result(work: Work, outcome: Future[Outcome]) -> Outcome:
-    while not work.stop.is_set():
-        if wait([outcome], HEARTBEAT).done:
-            return outcome.result()
-    work.segmenter.cancel()
-    raise StoppedError
+    def _result(self, outcome: Future[Outcome]) -> Outcome:
+        while not self.process.stop.is_set():
+            if wait([outcome], HEARTBEAT).done:
+                return outcome.result()
+        self.process.segmenter.cancel()
+        raise StoppedError

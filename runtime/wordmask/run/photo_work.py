@@ -1,4 +1,4 @@
-"""All that is done for one photo of a run: decoding, segmenting, writing. Its row of the journal comes back."""
+"""Everything that is done for one photo of a run: decoding, segmenting, writing, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -11,133 +11,105 @@ from numpy.typing import NDArray
 
 from wordmask.errors import NumericError, PhotoError, WordmaskError
 from wordmask.formats import pictures
-from wordmask.formats.coco import coco_annotation
 from wordmask.formats.explanation import nothing_found
-from wordmask.formats.json import json_bytes
 from wordmask.formats.overlay import draw
 from wordmask.memory import is_out_of_memory
-from wordmask.outputs.journal import Row
-from wordmask.outputs.layout import SHARDS, places
+from wordmask.outputs.layout import SHARDS, output_paths
+from wordmask.outputs.photo_annotations import annotations_bytes
+from wordmask.outputs.rows import DoneRow, FailedRow, PhotoRow
 from wordmask.outputs.store import Store
-from wordmask.photo.job import Job
+from wordmask.photo.job import Job, Stamp
 from wordmask.photo.reading import Photo
 from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import load_unchanged
-from wordmask.text.queries import Queries
-from wordmask.timing import Clock
-from wordmask.types import Options, Segmentation
+from wordmask.run.request import RunRequest
+from wordmask.timing import StageTimer
+from wordmask.types import Segmentation
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Writing:
-    """Which optional outputs to write."""
+class Outcome:
+    """What became of a photo: its row of the journal, and messages for the user."""
 
-    overlay: bool = False
-    save_dense: bool = False
-    report: bool = False
+    row: PhotoRow
+    messages: tuple[str, ...] = ()
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The outputs without which a photo is done again, by their folders: a report shows what there is."""
-        dense = ("dense", "confidence") if self.save_dense else ()
-        return ("semantic", *dense, *(("overlay",) if self.overlay else ()), SHARDS)
+    def out_of_memory(self) -> bool:
+        """Whether the photo did not fit into memory; processed alone it may."""
+        return self.row.status == "OOM"
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is the same for all photos of a run. Called from several threads."""
+class PhotoProcessor:
+    """Decodes and segments photos and writes their outputs. Called from several threads."""
 
     segmenter: Segmenter
-    queries: Queries
-    options: Options
+    request: RunRequest
     out: Store
-    writing: Writing
     stop: Event
-    lenient: bool
 
-    def __call__(self, job: Job) -> tuple[Row, tuple[str, ...]]:
-        """Does a photo.
-
-        Returns:
-            Its row of the journal, and lines that the user should see.
+    def __call__(self, job: Job) -> Outcome:
+        """Processes a photo.
 
         Raises:
             OutputError: its outputs cannot be written.
-            WordmaskError: what every photo would meet, such as a device that is gone.
+            WordmaskError: an error that every photo would meet, such as a device that is gone.
             Exception: any, once `stop` is set.
         """
-        row: Row = {"photo": str(job.path), "name": job.name}
-        if job.stamp is not None:
-            row |= {"bytes": job.stamp[0], "modified_ns": job.stamp[1]}
         try:
-            done, said = self._done(job)
+            return self._processed(job)
         except Exception as error:
-            # a stop ends graphs with errors that say nothing of the photo
+            # a stop ends graph runs with errors that have nothing to do with the photo
             failure = None if self.stop.is_set() else failure_of(error)
             if failure is None:
                 raise
-            done, said = {"status": failure.code, "error": str(failure)}, (f"{failure.code}: {failure}",)
-        return row | done, said
+            return _failed(job, failure.code, str(failure), stamp=job.stamp)
 
-    def _done(self, job: Job) -> tuple[Row, tuple[str, ...]]:
-        clock = Clock()
-        with clock.measure("decode"):
-            photo = load_unchanged(job, lenient=self.lenient)
-        result = self.segmenter.segment(photo.pixels, self.queries, self.options, clock)
+    def _processed(self, job: Job) -> Outcome:
+        request, timer = self.request, StageTimer()
+        with timer.measure("decode"):
+            photo = load_unchanged(job, lenient=request.lenient)
+        result = self.segmenter.segment(photo.pixels, request.queries, request.options, timer)
         bilinear = None
-        if self.writing.report and self.segmenter.uses_loftup(self.options):
-            with clock.measure("bilinear_map"):
+        if request.outputs.report and self.segmenter.uses_loftup(request.options):
+            with timer.measure("bilinear_map"):
                 bilinear = self._bilinear(photo)
-        with clock.measure("write"):
+        with timer.measure("write"):
             self._write(job, photo, result, bilinear)
-        said = [f"{job.path}: {note}" for note in photo.notes]
+        messages = list(photo.notes)
         if not result.instances:
-            options = self.options
-            reason = nothing_found(result, options)
-            said.append(f"{job.path}: {reason}")
-        confidence = [round(c, 4) for c in result.word_confidence]
-        row = {
-            "status": "ok",
-            "notes": list(photo.notes),
-            "height": photo.pixels.shape[0],
-            "width": photo.pixels.shape[1],
-            "instances": len(result.instances),
-            "prompts": result.prompt_count,
-            "word_confidence": dict(zip(result.words, confidence, strict=True)),
-            "seconds": {stage: round(value, 4) for stage, value in sorted(clock.seconds.items())},
-        }
-        return row, tuple(said)
+            messages.append(nothing_found(result, request.options))
+        row = DoneRow.of(str(job.path), job.name, job.stamp, replace(result, seconds=timer.seconds), photo.notes)
+        return Outcome(row, tuple(f"{job.path}: {message}" for message in messages))
 
     def _bilinear(self, photo: Photo) -> NDArray[np.uint16]:
-        """The class map without LoftUp, to compare with; coded as Segmentation.dense."""
-        options = replace(self.options, use_loftup=False)
-        index = self.segmenter.class_map(photo.pixels, self.queries, options, Clock()).index
-        return (index.astype(np.uint16) + np.uint16(1)) * (index < len(self.queries.vocabulary.classes))
+        """The class map without LoftUp, for comparison; coded as Segmentation.dense."""
+        queries, options = self.request.queries, replace(self.request.options, use_loftup=False)
+        return self.segmenter.class_map(photo.pixels, queries, options).labels(len(queries.vocabulary.classes))
 
     def _write(self, job: Job, photo: Photo, result: Segmentation, bilinear: NDArray[np.uint16] | None) -> None:
-        words, where = len(result.words), places(job.name)
-        shard = {
-            "file_name": str(job.path),
-            "height": photo.pixels.shape[0],
-            "width": photo.pixels.shape[1],
-            "annotations": [coco_annotation(instance) for instance in result.instances],
+        words, outputs, paths = len(result.words), self.request.outputs, output_paths(job.name)
+        size = photo.pixels.shape[0], photo.pixels.shape[1]
+        contents = {
+            "semantic": pictures.label_png(result.semantic, words),
+            SHARDS: annotations_bytes(str(job.path), size, result.instances),
         }
-        contents = {"semantic": pictures.label_png(result.semantic, words), SHARDS: json_bytes(shard)}
-        if self.writing.save_dense or self.writing.report:
+        if outputs.save_dense or outputs.report:
             contents["dense"] = pictures.label_png(result.dense, words)
         if bilinear is not None:
             contents["bilinear"] = pictures.label_png(bilinear, words)
-        if self.writing.save_dense:
+        if outputs.save_dense:
             contents["confidence"] = pictures.confidence_png(result.confidence)
-        if self.writing.overlay:
+        if outputs.overlay:
             contents["overlay"] = pictures.jpeg(draw(photo.pixels, result))
-        self.out.write({where[kind]: [content] for kind, content in contents.items()})
+        self.out.write({paths[kind]: [content] for kind, content in contents.items()})
 
 
 def failure_of(error: Exception) -> PhotoError | None:
-    """What an error means for the one photo; None if the others would meet it too."""
+    """The error as one photo's; None if every photo would meet it."""
     if isinstance(error, PhotoError):
         return error
     if isinstance(error, NumericError):
@@ -150,7 +122,13 @@ def failure_of(error: Exception) -> PhotoError | None:
     return PhotoError("INTERNAL", f"{type(error).__name__}: {error}")
 
 
-def quarantine(job: Job) -> Row:
-    """The row of a photo at which the process died more than once."""
+def quarantined(job: Job) -> Outcome:
+    """The outcome of a photo at which the process died more than once."""
     error = f"{str(job.path)!r}: the process died twice at work on it; --retry-quarantined tries it again"
-    return {"photo": str(job.path), "name": job.name, "status": "QUARANTINED", "error": error}
+    return _failed(job, "QUARANTINED", error, stamp=None)
+
+
+def _failed(job: Job, status: str, error: str, *, stamp: Stamp | None) -> Outcome:
+    size, modified = stamp or (None, None)
+    row = FailedRow(photo=str(job.path), name=job.name, bytes=size, modified_ns=modified, status=status, error=error)
+    return Outcome(row, (f"{status}: {error}",))

@@ -1,8 +1,8 @@
-"""Watches over the process that segments photos: a photo that ends it must not end the run.
+"""Supervises the process that segments photos: a photo that crashes it must not end the run.
 
 `wordmask run` starts itself again as a worker. If the worker dies of a signal (a fault in a native library, the system
-short of memory), that is noted in the journal, and a new worker goes on; the journal knows the photos to be careful
-with. Signals are answered here; a byte in the worker's pipe asks it to stop, and the pipe's end tells it to go at once.
+out of memory), a row is appended to the journal and a new worker continues, with the suspected photos one at a time.
+The supervisor handles signals: a byte in the worker's pipe asks it to stop, end of file tells it to exit at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -22,8 +22,8 @@ VARIABLE = "WORDMASK_WORKER"  # in a worker's environment: the pipe to the super
 # Of a worker too: glibc gives large arrays back when they are freed. Left alone it learns from the largest to keep the
 # others, and a long run grows in steps.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
-GRACE = 1.7  # seconds between a signal and the end of the process
-HOPELESS = 10  # deaths of workers in a row, with no photo finished in between
+SHUTDOWN_TIMEOUT = 1.7  # seconds between a signal and the end of the process
+MAX_CONSECUTIVE_CRASHES = 10  # of workers, with no photo finished in between
 
 
 class Interrupted(BaseException):
@@ -54,13 +54,13 @@ def is_worker() -> bool:
     return VARIABLE in os.environ
 
 
-def is_successor() -> bool:
-    """Whether this process continues the work of one that died: what that one cleared must not be cleared again."""
+def is_restarted_worker() -> bool:
+    """Whether this worker replaces one that died; it must not clear the output folder a second time."""
     return is_worker() and os.environ[VARIABLE].split()[1] != "0"
 
 
-def obey(stop: threading.Event) -> None:
-    """In a worker: sets `stop` when the supervisor says so, and ends the process when the supervisor is gone."""
+def listen_to_supervisor(stop: threading.Event) -> None:
+    """In a worker: sets `stop` when the supervisor asks for it, and ends the process when the supervisor is gone."""
     pipe = int(os.environ[VARIABLE].split()[0])
 
     def listen() -> None:
@@ -69,15 +69,16 @@ def obey(stop: threading.Event) -> None:
             os.read(pipe, 1)
         os._exit(1)
 
-    threading.Thread(target=listen, name="obey", daemon=True).start()
+    threading.Thread(target=listen, name="supervisor", daemon=True).start()
 
 
-def supervise(arguments: Sequence[str], out: Path) -> int:
+def supervise(arguments: Sequence[str], out: Path, log: Callable[[str], None]) -> int:
     """Runs the command line in workers until one ends by itself.
 
     Args:
         arguments: of the command line.
         out: the run's output folder.
+        log: takes a message for each worker that died.
 
     Returns:
         The worker's exit status.
@@ -88,7 +89,7 @@ def supervise(arguments: Sequence[str], out: Path) -> int:
     """
     from wordmask.outputs.journal import Journal, note_death  # noqa: PLC0415
 
-    dead = done = in_a_row = 0
+    dead = done = crashes = 0
     while True:
         process, status = _run_worker(arguments, dead)
         if status >= 0:
@@ -97,22 +98,17 @@ def supervise(arguments: Sequence[str], out: Path) -> int:
         journal = Journal(out / JOURNAL)
         photos = [repr(photo) for photo in journal.photos_of(process).values()]
         before, done = done, sum(entry.status != "QUARANTINED" for entry in journal.finished.values())
-        in_a_row = in_a_row + 1 if done == before else 1
-        if not photos or in_a_row == HOPELESS:
-            _say(f"the process died of {name}, {f'time {in_a_row} in a row' if photos else 'not at work on a photo'}")
+        crashes = crashes + 1 if done == before else 1
+        if not photos or crashes == MAX_CONSECUTIVE_CRASHES:
+            log(f"the process died of {name}, {f'time {crashes} in a row' if photos else 'not at work on a photo'}")
             return 1
-        _say(f"the process died of {name} at work on {', '.join(photos)}: trying again one by one")
+        log(f"the process died of {name} at work on {', '.join(photos)}: trying again one by one")
         note_death(out / JOURNAL, process, name)
         dead += 1
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"wordmask: {text}\n")
-    sys.stderr.flush()
-
-
 def _run_worker(arguments: Sequence[str], dead: int) -> tuple[int, int]:
-    """Number and exit status of one worker; a negative status is the signal it died of."""
+    """Process number and exit status of one worker; a negative status is the signal it died of."""
     reading, writing = os.pipe()
     try:
         command = [sys.executable, "-P", "-m", "wordmask", *arguments]
@@ -123,7 +119,7 @@ def _run_worker(arguments: Sequence[str], dead: int) -> tuple[int, int]:
             except Interrupted:
                 os.write(writing, b"s")
                 try:
-                    worker.wait(GRACE)
+                    worker.wait(SHUTDOWN_TIMEOUT)
                 except subprocess.TimeoutExpired:
                     worker.kill()
                 raise

@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.backends import Graph
+from wordmask.backends import Graph, run_to_host
 from wordmask.bundle.manifest import Clip
+from wordmask.bundle.opening import PipelineBundle
+from wordmask.bundle.search import user_cache
+from wordmask.text.queries import Queries
 from wordmask.text.tokenizer import Tokenizer
+from wordmask.types import Vocabulary
 
 BATCH = 64  # prompts a run
 WORDS_AT_ONCE = 256  # all their prompts' embeddings are held; once done they are kept, should the process end
@@ -33,6 +37,20 @@ class WordEmbedder:
         self._cache = cache
         self._known: dict[str, Floats] = {}
 
+    @classmethod
+    def of_bundle(cls, bundle: PipelineBundle, graph: Graph) -> WordEmbedder:
+        """Of a bundle's text graph, with the user's cache."""
+        manifest = bundle.manifest
+        merges = bundle.path(manifest.clip.merges).absolute()  # it is read later, maybe from another folder
+        return cls(graph, merges, manifest.clip, user_cache() / "words" / manifest.bundle_id)
+
+    def embed(self, vocabulary: Vocabulary) -> Queries:
+        """Embeds a vocabulary, the background last."""
+        classes = [*vocabulary.classes, vocabulary.background] if vocabulary.background else list(vocabulary.classes)
+        words = [word for synonyms in classes for word in synonyms]
+        starts = np.cumsum([0, *(len(synonyms) for synonyms in classes[:-1])])
+        return Queries(vocabulary, self(words), tuple(starts.tolist()))
+
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         """Made for the first word that is not in the cache: it takes longer than a small bundle's graphs."""
@@ -46,12 +64,13 @@ class WordEmbedder:
         new = [word for word in dict.fromkeys(words) if word not in self._known]
         for start in range(0, len(new), WORDS_AT_ONCE):
             part = new[start : start + WORDS_AT_ONCE]
-            for word, embedding in zip(part, self._embed(part), strict=True):
+            for word, embedding in zip(part, self.compute(part), strict=True):
                 self._known[word] = embedding
                 self._write(word, embedding)
         return np.stack([self._known[word] for word in words])
 
-    def _embed(self, words: Sequence[str]) -> Floats:
+    def compute(self, words: Sequence[str]) -> Floats:
+        """The same, computed without the caches."""
         templates = self._constants.templates
         self._warn_of_long_words(words)
         tokens = self._tokenizer([template.replace("{}", word) for word in words for template in templates])
@@ -108,5 +127,5 @@ def run_by_length(graph: Graph, tokens: NDArray[np.int32], dim: int) -> Floats:
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
         cut = np.ascontiguousarray(tokens[batch, : lengths[batch].max()])
-        embeddings[batch] = graph.run({"tokens": cut})["embeddings"]
+        embeddings[batch] = run_to_host(graph, {"tokens": cut})["embeddings"]
     return embeddings

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from wordmask.bundle.engines import ROWS, Profile, shape_of
-from wordmask.bundle.manifest import Graph, Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.triton.request import ANNOTATIONS, OPTIONS, PHOTO, REPORT, SEMANTIC, WORDS
 
 Backend = Literal["onnxruntime", "tensorrt"]
@@ -26,7 +26,7 @@ class Symbol(str):
     __slots__ = ()
 
 
-def batch_symbol(entry: Graph) -> str | None:
+def batch_symbol(entry: GraphEntry) -> str | None:
     """The symbol of a graph's rows where all its inputs and outputs begin with them; else None.
 
     Only such a graph batches in Triton's sense: the server joins requests along the first axis of every tensor.
@@ -41,7 +41,7 @@ def batch_symbol(entry: Graph) -> str | None:
 
 def graph_config(
     model: str,
-    entry: Graph,
+    entry: GraphEntry,
     backend: Backend,
     kind: Kind,
     *,
@@ -54,7 +54,7 @@ def graph_config(
 
     Args:
         model: its name on the server.
-        entry: what the manifest says of it.
+        entry: of the manifest.
         backend: what runs it.
         kind: where.
         rows: the most that the server joins in a batch, if the graph batches (see batch_symbol).
@@ -110,7 +110,7 @@ def _tensor(tensor: Tensor, *, batched: bool) -> dict[str, Any]:
     return {"name": tensor.name, "data_type": Symbol(_TYPES[tensor.dtype]), "dims": dims}
 
 
-def _warm_up(entry: Graph, sizes: Mapping[str, int], symbol: str | None) -> dict[str, Any]:
+def _warm_up(entry: GraphEntry, sizes: Mapping[str, int], symbol: str | None) -> dict[str, Any]:
     inputs = []
     for tensor in entry.inputs:
         shape = shape_of(tensor, sizes)

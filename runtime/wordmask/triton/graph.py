@@ -7,14 +7,14 @@ has not been tried on a server, so it is not done.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.tensorrt.buckets import Buckets
-from wordmask.bundle.manifest import Graph as GraphEntry
+from wordmask.bundle.manifest import GraphEntry
 from wordmask.errors import DeviceError
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -31,7 +31,7 @@ class TritonGraph:
         Args:
             backend: the module triton_python_backend_utils.
             model: its name on the server.
-            entry: what the manifest says of the graph.
+            entry: of the manifest.
             rows: most rows of a request; None if the server does not limit them.
             buckets: of a TensorRT engine; rows are padded and cut to them.
         """
@@ -44,29 +44,24 @@ class TritonGraph:
         self._cancelled = False
 
     @property
-    def rows(self) -> int | None:
+    def preferred_batch_size(self) -> int | None:
         """See wordmask.backends.Graph."""
         return self._buckets.largest if self._buckets else self._rows
 
-    @overload
-    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
-
-    @overload
-    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
-
-    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
         """See wordmask.backends.Graph; nothing is kept on a device.
 
         Raises:
-            DeviceError: the server says no, or the graph was cancelled.
+            DeviceError: the server refuses the request, or the graph was cancelled.
             EngineError: the model is an engine that was not built for these sizes.
         """
         arrays = {tensor.name: np.ascontiguousarray(to_host(inputs[tensor.name])) for tensor in self._entry.inputs}
+        outputs: dict[str, Value]
         if self._buckets is None:
-            outputs = self._request(arrays)
+            outputs = {**self._request(arrays)}
         else:
-            parts = list(self._in_buckets(arrays, self._buckets))
-            outputs = {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
+            batches = list(self._in_buckets(arrays, self._buckets))
+            outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in self._outputs}
         check_finite(self._model, outputs)
         return outputs
 
@@ -75,15 +70,15 @@ class TritonGraph:
         self._cancelled = True
 
     def _in_buckets(self, arrays: Arrays, buckets: Buckets) -> Iterator[dict[str, NDArray[Any]]]:
-        """Rows in parts that the engine's profiles hold; rows that pad one are zero."""
-        for part in buckets.parts(buckets.sizes(arrays)):
+        """Splits the rows as the engine's profiles hold them; rows that pad a profile are zero."""
+        for rows in buckets.row_ranges(buckets.sizes(arrays)):
             fed = dict(arrays)
             for tensor in filter(buckets.has_rows, self._entry.inputs):
-                fed[tensor.name] = np.zeros(part.shape(tensor), tensor.dtype)
-                fed[tensor.name][: part.stop - part.start] = arrays[tensor.name][part.start : part.stop]
+                fed[tensor.name] = np.zeros(rows.shape(tensor), tensor.dtype)
+                fed[tensor.name][: rows.stop - rows.start] = arrays[tensor.name][rows.start : rows.stop]
             found = self._request(fed)
             cut = {tensor.name for tensor in self._entry.outputs if buckets.has_rows(tensor)}
-            yield {name: found[name][: part.stop - part.start] if name in cut else found[name] for name in found}
+            yield {name: found[name][: rows.stop - rows.start] if name in cut else found[name] for name in found}
 
     def _request(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
         if self._cancelled:

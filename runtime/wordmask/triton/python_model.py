@@ -77,7 +77,7 @@ class TritonPythonModel:
     def _respond(self, request: Any) -> Any:
         backend = self._backend
         if request.is_cancelled():
-            return self._error("CANCELLED", "nobody waits for the answer", backend.TritonError.CANCELLED)
+            return self._error("CANCELLED", "the client cancelled the request", backend.TritonError.CANCELLED)
         try:
             found = answer(self._segmenter, self._embed, self._question(request), request.requested_output_names())
             tensors = [backend.Tensor(name, np.array([[content]], np.object_)) for name, content in found]

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wordmask.bundle.engines import Precision, Profile, Target, find_engine, read_plan
-from wordmask.bundle.manifest import Graph, Manifest
+from wordmask.bundle.manifest import HALO, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME as MANIFEST
-from wordmask.bundle.opening import Bundle
+from wordmask.bundle.opening import PipelineBundle
 from wordmask.errors import OutputError
+from wordmask.files import atomic_folder
 from wordmask.loading import STAGES
 from wordmask.text.embedder import BATCH as PROMPTS_OF_WORDS
 from wordmask.triton.config_pbtxt import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
@@ -78,13 +78,13 @@ class EngineChoice:
 class _Source:
     """A graph's file, in memory where it is an engine that was checked, and the engine's profiles."""
 
-    entry: Graph
+    entry: GraphEntry
     backend: Backend
     content: Path | bytes
     profiles: tuple[Profile, ...]
 
 
-def write_repository(bundle: Bundle, out: Path, layout: Layout, engines: EngineChoice | None = None) -> Serving:
+def write_repository(bundle: PipelineBundle, out: Path, layout: Layout, engines: EngineChoice | None = None) -> Serving:
     """Writes a bundle's repository: all of it, or nothing.
 
     Args:
@@ -104,15 +104,10 @@ def write_repository(bundle: Bundle, out: Path, layout: Layout, engines: EngineC
         if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
             raise OutputError(f"{out}: is there already; give a folder that does not exist, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}-part-", dir=out.parent))
-        try:
-            work.chmod(0o755)
+        with atomic_folder(out) as work:
             _write_chain(work, bundle, layout, serving)
             for name, source in sources.items():
                 _write_graph(work, bundle.manifest, layout, source, served[name])
-            work.replace(out)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -120,7 +115,7 @@ def write_repository(bundle: Bundle, out: Path, layout: Layout, engines: EngineC
     return serving
 
 
-def _sources(bundle: Bundle, layout: Layout, engines: EngineChoice | None) -> Iterator[tuple[str, _Source]]:
+def _sources(bundle: PipelineBundle, layout: Layout, engines: EngineChoice | None) -> Iterator[tuple[str, _Source]]:
     graphs = bundle.manifest.graphs
     for name in STAGES:
         if name not in graphs:  # a bundle without LoftUp
@@ -139,12 +134,12 @@ def _served(name: str, source: _Source, layout: Layout) -> Served:
     return Served(f"{layout.name}_{name}", _rows(source.entry, layout) if batches else None, source.profiles)
 
 
-def _rows(entry: Graph, layout: Layout) -> int:
+def _rows(entry: GraphEntry, layout: Layout) -> int:
     """Most rows of a batch: of the text tower what the runtime sends at once, else the layout's."""
     return PROMPTS_OF_WORDS if batch_symbol(entry) == "T" else layout.max_batch
 
 
-def _write_chain(out: Path, bundle: Bundle, layout: Layout, serving: Serving) -> None:
+def _write_chain(out: Path, bundle: PipelineBundle, layout: Layout, serving: Serving) -> None:
     manifest = bundle.manifest
     config = chain_config(layout.name, workers=layout.workers, in_flight=layout.in_flight)
     folder = _model_folder(out, layout.name, config)
@@ -187,7 +182,7 @@ def _warm_up(manifest: Manifest, source: _Source) -> list[Mapping[str, int]]:
         return [{symbol: size.optimum for symbol, size in profile.items()} for profile in source.profiles]
     clip = manifest.clip
     grid = clip.window // clip.patch
-    halo = clip.window + 4  # two 3x3 convolutions see 2 pixels beyond each side
+    halo = clip.window + 2 * HALO
     usual = {"B": 1, "N": 1, "P": 1, "T": 1, "L": 16, "C": 32, "h": grid, "w": grid, "h*w": grid * grid}
     usual |= {"H+4": halo, "W+4": halo}
     symbols = {size for tensor in source.entry.inputs for size in tensor.shape if isinstance(size, str)}

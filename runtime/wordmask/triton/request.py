@@ -12,11 +12,12 @@ from wordmask.formats import pictures
 from wordmask.formats.coco import coco_annotation, coco_document, coco_image
 from wordmask.formats.explanation import nothing_found
 from wordmask.formats.json import json_bytes
+from wordmask.outputs.rows import DoneRow, PhotoRow
 from wordmask.photo.reading import load_bytes
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import default_background
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import Options, Segmentation, Vocabulary
 
 PHOTO, WORDS, OPTIONS = "photo", "words", "options"  # inputs
@@ -114,12 +115,12 @@ def answer(
         segmenter.uses_loftup(question.options)
     except BundleError as error:
         raise RequestError(str(error)) from error
-    clock = Clock()
-    with clock.measure("decode"):
+    timer = StageTimer()
+    with timer.measure("decode"):
         photo = load_bytes(question.photo, question.name, lenient=question.lenient)
-    with clock.measure("words"):
+    with timer.measure("words"):
         queries = embed(question.vocabulary)
-    result = segmenter.segment(photo.pixels, queries, question.options, clock)
+    result = segmenter.segment(photo.pixels, queries, question.options, timer)
     if ANNOTATIONS in wanted:
         image = coco_image(1, question.name, result.semantic.shape[:2])
         objects = [coco_annotation(instance) for instance in result.instances]
@@ -127,18 +128,10 @@ def answer(
     if SEMANTIC in wanted:
         yield SEMANTIC, pictures.label_png(result.semantic, len(result.words))
     if REPORT in wanted:
-        yield REPORT, json_bytes(_report(result, photo.notes, question.options))
+        yield REPORT, json_bytes(_report(question.name, result, photo.notes, question.options))
 
 
-def _report(result: Segmentation, notes: tuple[str, ...], options: Options) -> Mapping[str, Any]:
+def _report(name: str, result: Segmentation, notes: tuple[str, ...], options: Options) -> Mapping[str, Any]:
     nothing = [] if result.instances else [nothing_found(result, options)]
-    confidence = (round(value, 4) for value in result.word_confidence)
-    return {
-        "notes": [*notes, *nothing],
-        "height": result.semantic.shape[0],
-        "width": result.semantic.shape[1],
-        "instances": len(result.instances),
-        "prompts": result.prompt_count,
-        "word_confidence": dict(zip(result.words, confidence, strict=True)),
-        "seconds": {stage: round(value, 4) for stage, value in sorted(result.seconds.items())},
-    }
+    row = DoneRow.of(name, name, None, result, [*notes, *nothing])
+    return {field: value for field, value in vars(row).items() if field not in PhotoRow.__dataclass_fields__}

@@ -1,4 +1,4 @@
-"""What a Triton model repository tells its Python model beside the bundle's manifest: serving.json."""
+"""serving.json: settings of the Python model in a Triton model repository, beside the bundle's manifest."""
 
 from __future__ import annotations
 

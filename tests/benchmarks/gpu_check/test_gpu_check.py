@@ -18,9 +18,8 @@ from wordmask_bench.gpu_check import step_process
 from wordmask_bench.gpu_check.cases import compare, load_cases, make_cases, save_cases
 from wordmask_bench.gpu_check.chain import agreement
 from wordmask_bench.gpu_check.plan import VARIANTS, may_refuse, plan, unavailable
-from wordmask_bench.gpu_check.report import Outcome, Report, errors_in, markdown, read_outcomes, write_report
-from wordmask_bench.machine.gpu_timing import measure
-from wordmask_bench.machine.timing import Effort
+from wordmask_bench.gpu_check.report import CheckReport, Outcome, errors_in, markdown, read_outcomes, write_report
+from wordmask_bench.machine.timing import Effort, measure
 from wordmask_bench.torch_baseline.case import Case
 
 H200 = {
@@ -203,7 +202,7 @@ def test_a_refusal_is_a_skip_with_its_message(tmp_path: Path, small_bundle: Path
 class Wrong:
     """A graph that mixes the rows of a batch."""
 
-    rows = None
+    preferred_batch_size = None
 
     def __init__(self, expected):
         self.expected = expected
@@ -279,7 +278,7 @@ def test_the_report_is_whole_and_can_be_read_back(tmp_path: Path) -> None:
         Outcome("facts", "ok", 1.0, result={"torch": {"gpu": "H200"}}),
         Outcome("tiny-cuda", "failed", 2.0, "line one\nline | two", {"quality": {"masks_miou": 0.5}}),
     )
-    report = Report({"minutes": 8.0}, outcomes, ("full-cuda",), finished=True)
+    report = CheckReport({"minutes": 8.0}, outcomes, ("full-cuda",), finished=True)
     write_report(tmp_path, report)
     assert read_outcomes(tmp_path) == outcomes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gpu_check.json", "gpu_check.md"]

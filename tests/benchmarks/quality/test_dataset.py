@@ -15,7 +15,7 @@ from wordmask.cli.main import main
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import BundleError
 from wordmask.pipeline import Segmenter
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.datasets.dataset import DATASETS, DatasetError, open_dataset
 from wordmask_bench.datasets.labels import Coding, read_labels
@@ -285,9 +285,9 @@ def test_the_runtime_takes_the_background_as_the_dataset_has_it(scenes, tiny):
 def test_similarities_are_of_the_size_asked_for_and_the_classes_are_made_of_them(scenes, tiny):
     photo = np.array(Image.open(next((scenes / "images").iterdir())))
     queries, options = tiny.embed(Vocabulary.parse(["red plain", "grass, sky", "stone"])), Options(use_loftup=False)
-    assert tiny.similarities(photo, queries, options, Clock(), short_side=100).shape == (4, 100, 130)
-    similarities = tiny.similarities(photo, queries, options, Clock())
-    known = tiny.class_map(photo, queries, options, Clock())
+    assert tiny.similarities(photo, queries, options, short_side=100).shape == (4, 100, 130)
+    similarities = tiny.similarities(photo, queries, options)
+    known = tiny.class_map(photo, queries, options)
     found = predict(similarities, queries, photo.shape[:2], Protocol(), tiny.manifest.clip.logit_scale)
     np.testing.assert_array_equal(found.index, known.index)
     np.testing.assert_allclose(found.confidence, known.confidence, atol=1e-5)
@@ -295,14 +295,14 @@ def test_similarities_are_of_the_size_asked_for_and_the_classes_are_made_of_them
 
 def test_a_class_map_that_is_known_decides_what_sam2_is_asked_for(scenes, tiny):
     photo = np.array(Image.open(next((scenes / "images").iterdir())))
-    queries, options, clock = tiny.embed(Vocabulary.parse(["red plain", "blue plain"])), Options(), Clock()
+    queries, options, timer = tiny.embed(Vocabulary.parse(["red plain", "blue plain"])), Options(), StageTimer()
     half = np.zeros(photo.shape[:2], np.int32)
     half[:, 130:] = 1
     known = ClassMap(half, np.ones(half.shape, np.float32), np.ones(2, np.float32))
-    found = tiny.segment(photo, queries, options, clock, dense=known)
+    found = tiny.segment(photo, queries, options, timer, dense=known)
     np.testing.assert_array_equal(found.dense, half + 1)
     assert found.prompt_count == 2
-    assert "clip" not in clock.seconds
+    assert "clip" not in timer.seconds
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from wordmask.bundle.opening import open_bundle
 from wordmask.cli.main import main
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
-from wordmask_bench.quality.scenes import MAPS, WORDS, Report, Tally, click_ious, table, to_dict
+from wordmask_bench.quality.scenes import MAPS, WORDS, SceneReport, Tally, click_ious, table, to_dict
 from wordmask_bench.scenes import HELD_OUT, generate
 
 
@@ -115,7 +115,7 @@ def report():
         ("miou", "miou_objects", "miou_unseen", "miou_band", "accuracy", "small_found"), float("nan")
     )
     maps = {name: {**figures, "miou": 0.1 * i} for i, name in enumerate(MAPS, start=1)}
-    return Report(maps, 0.9, {"small": 0.8, "medium": float("nan"), "large": 1.0}, 4.0, 1 - 4 / 1024, 0.5, 3)
+    return SceneReport(maps, 0.9, {"small": 0.8, "medium": float("nan"), "large": 1.0}, 4.0, 1 - 4 / 1024, 0.5, 3)
 
 
 def test_json_has_null_for_what_does_not_exist(report):
@@ -123,7 +123,7 @@ def test_json_has_null_for_what_does_not_exist(report):
     assert row["maps"]["loftup"]["miou"] == pytest.approx(0.2)
     assert row["maps"]["loftup"]["small_found"] is None
     assert row["click_by_area"] == {"small": 0.8, "medium": None, "large": 1.0}
-    assert set(row) == {field.name for field in dataclasses.fields(Report)}
+    assert set(row) == {field.name for field in dataclasses.fields(SceneReport)}
 
 
 def test_the_table_puts_the_three_maps_side_by_side(report):

@@ -13,7 +13,6 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from wordmask import pipeline
 from wordmask.bundle.opening import open_bundle
 from wordmask.cli.main import main
 from wordmask.errors import BundleError
@@ -25,7 +24,7 @@ from wordmask_bench.speed.report import read_report
 from wordmask_bench.speed.side import Setup, grid_prompts
 from wordmask_bench.speed.side_process import BenchError, SideProcess, closing_all
 from wordmask_bench.speed.torch_side import EagerSide
-from wordmask_bench.speed.wordmask_side import Engine
+from wordmask_bench.speed.wordmask_side import WordmaskSide
 from wordmask_bench.torch_baseline.chain import Masks
 from wordmask_bench.torch_baseline.files import ModelFiles
 from wordmask_bench.torch_baseline.masks import keep_masks
@@ -60,15 +59,11 @@ def photo(examples, tmp_path_factory):
 @pytest.fixture(scope="module")
 def sides(setup, tmp_path_factory):
     """wordmask's side and two forms of PyTorch's, with the same words."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("extract_prompts", "decode_prompts"):  # the engine's side puts a grid and smooth masks there
-            patch.setattr(pipeline, name, vars(pipeline)[name])
-        engine = Engine(setup)
-        eager = EagerSide(replace(setup, variant="eager"))
-        words = tmp_path_factory.mktemp("words") / "words.npy"
-        for side in (engine, eager):
-            side.words(words)
-        yield engine, eager
+    ours, eager = WordmaskSide(setup), EagerSide(replace(setup, variant="eager"))
+    words = tmp_path_factory.mktemp("words") / "words.npy"
+    for side in (ours, eager):
+        side.words(words)
+    return ours, eager
 
 
 @pytest.mark.parametrize("windows", ["one", "default"])
@@ -102,12 +97,14 @@ def test_pytorchs_side_writes_the_same_masks(sides, photo, tmp_path):
     for side in sides:
         side.windows("one")
         side.photo(photo, engine.prompts(photo), tmp_path / type(side).__name__)
-    ours, theirs = (np.asarray(Image.open(tmp_path / name / "semantic" / "0.png")) for name in ("Engine", "EagerSide"))
+    ours, theirs = (
+        np.asarray(Image.open(tmp_path / name / "semantic" / "0.png")) for name in ("WordmaskSide", "EagerSide")
+    )
     assert (ours == theirs).mean() > 0.98
     assert len(np.unique(ours)) > 1
     written = [
         json.loads((tmp_path / name).read_text())["annotations"]
-        for name in ("Engine/annotations.json", "EagerSide/0.json")
+        for name in ("WordmaskSide/annotations.json", "EagerSide/0.json")
     ]
     assert [row["category_id"] for row in written[0]] == [row["category_id"] for row in written[1]]
 
@@ -116,7 +113,7 @@ def test_duplicates_are_dropped_by_the_rules_of_the_runtime(sides, photo):
     engine, eager = sides
     picture = decode(photo).copy()
     prompts = grid_prompts(picture.shape[:2], 2 * POINTS, 2)
-    graph, constants = engine.segmenter._graphs["sam2_decoder"], engine.segmenter.manifest.sam2
+    graph, constants = engine.segmenter.graphs["sam2_decoder"], engine.segmenter.manifest.sam2
     low_res, iou = decode_prompts(graph, engine.segmenter.encode(picture), prompts, constants)
     limits = {
         "iou_threshold": engine.setup.options.iou_threshold,

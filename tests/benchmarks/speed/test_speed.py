@@ -29,8 +29,8 @@ from wordmask_bench.speed.report import (
     KIND,
     SCHEMA,
     Agreement,
+    BenchReport,
     Measurement,
-    Report,
     SideFacts,
     Subject,
     Throughput,
@@ -195,7 +195,7 @@ def measurement() -> Measurement:
     return Measurement("photo", HOSTILE, 1, 4, times, ratios(times, ["wordmask cpu"]))
 
 
-def report() -> Report:
+def report() -> BenchReport:
     cold = {"start": 0.1, "import": 0.2, "load": 0.3, "first_photo": 0.4, "total": 1.0}
     machine = Machine("AMD <b>EPYC", 2, 16.0, "Linux", "3.12.1", "", {"numpy": "2.1"})
     side = SideFacts("wordmask cpu", "wordmask", "cpu", "fp32", cold, 512.0)
@@ -203,7 +203,7 @@ def report() -> Report:
     agreement = [
         Agreement("wordmask cpu", name, HOSTILE, 1, 4, 0.9987, 3, 0.99951, 0.98762) for name in ("eager", "compile")
     ]
-    return Report(
+    return BenchReport(
         schema=SCHEMA,
         kind=KIND,
         date="2026-01-31",

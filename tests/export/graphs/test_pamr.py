@@ -12,7 +12,7 @@ from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.windows import resize_for_clip
 from wordmask.photo.reading import decode
 from wordmask.resize import bilinear
-from wordmask.timing import Clock
+from wordmask.timing import StageTimer
 from wordmask.types import Vocabulary
 
 STEPS, DISTANCES = 10, (8, 16)  # SCLIP's
@@ -96,28 +96,22 @@ def test_the_class_map_is_that_of_the_refined_similarities(monkeypatch, graph):
     segmenter = Segmenter("tiny", threads=1)
     photo = decode("examples/scenes/01.png")[:300, :360]
     queries = segmenter.embed(Vocabulary.parse(["red striped, red", "blue"], ["green"]))
-    kept = {}
-
-    def keep(self, *arguments):
-        kept["similarities"] = similarities(self, *arguments)
-        return kept["similarities"]
-
-    similarities = Segmenter._similarities
-    monkeypatch.setattr(Segmenter, "_similarities", keep)
+    options = Options(pamr=True, use_loftup=False)
+    similarities = segmenter.similarities(photo, queries, options)
     monkeypatch.setattr(pamr, "BAND_PIXELS", 1)
-    clock = Clock()
-    found = segmenter.class_map(photo, queries, Options(pamr=True, use_loftup=False), clock)
+    timer = StageTimer()
+    found = segmenter.class_map(photo, queries, options, timer)
     monkeypatch.undo()
     constants = segmenter.manifest.clip
     resized = resize_for_clip(photo, constants)
-    (refined,) = refined_bands(graph, kept["similarities"], resized, photo.shape[:2])
+    (refined,) = refined_bands(graph, similarities, resized, photo.shape[:2])
     expected = classify(refined, queries.class_starts, photo.shape[:2], constants.logit_scale)
     assert (found.index == expected.index).mean() > 0.9999
     np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-4)
     np.testing.assert_allclose(found.best, expected.best, atol=1e-4)
-    plain = classify(kept["similarities"], queries.class_starts, photo.shape[:2], constants.logit_scale)
+    plain = classify(similarities, queries.class_starts, photo.shape[:2], constants.logit_scale)
     assert 0.001 < (found.index != plain.index).mean() < 0.3
-    assert "pamr" in clock.seconds
+    assert "pamr" in timer.seconds
 
 
 def test_refining_that_begins_after_the_segmenter_was_cancelled_ends_with_an_error():

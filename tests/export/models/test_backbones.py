@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
 from wordmask.backends.onnxruntime.graph import OrtGraph  # noqa: E402
-from wordmask.bundle.opening import FeaturesBundle, open_any_bundle  # noqa: E402
+from wordmask.bundle.manifest import FeaturesManifest  # noqa: E402
+from wordmask.bundle.opening import open_any_bundle  # noqa: E402
 from wordmask.cli import build as export_cli  # noqa: E402
 from wordmask.cli import features  # noqa: E402
 from wordmask.cli.main import main  # noqa: E402
@@ -157,7 +158,7 @@ def test_a_bundle_for_features_says_what_it_is_and_is_refused_where_words_are_ne
     features_bundle, examples, tmp_path, capsys
 ):
     bundle = open_any_bundle(features_bundle)
-    assert isinstance(bundle, FeaturesBundle)
+    assert isinstance(bundle.manifest, FeaturesManifest)
     manifest = bundle.manifest
     assert set(manifest.graphs) == {"backbone_image", "loftup_features"}
     assert dataclasses.astuple(manifest.backbone) == ("dinov2s_reg", 32, 14, 70)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from wordmask import Segmenter
-from wordmask.backends.lazy import LateGraph
+from wordmask.backends.lazy import LazyGraph
 from wordmask.types import Vocabulary
 
 
 class Doubling:
-    rows = 3
+    preferred_batch_size = 3
 
     def __init__(self):
         self.cancelled = False
@@ -36,13 +36,13 @@ def graph(loads):
         loads.append(Doubling())
         return loads[-1]
 
-    return LateGraph(load)
+    return LazyGraph(load)
 
 
 def test_it_is_loaded_once_and_not_before_it_is_used(graph, loads):
     assert not loads
     assert graph.run({"x": np.ones(2)})["x"].tolist() == [2, 2]
-    assert graph.rows == 3
+    assert graph.preferred_batch_size == 3
     assert len(loads) == 1
 
 
@@ -67,4 +67,4 @@ def test_known_words_need_neither_the_text_tower_nor_the_tokenizer(tmp_path, mon
     monkeypatch.setattr("wordmask.text.embedder.Tokenizer", None)
     later = Segmenter("tiny", threads=1)
     np.testing.assert_array_equal(later.embed(words).embeddings, first)
-    assert not later._graphs["clip_text"].is_loaded
+    assert not later.graphs["clip_text"].is_loaded

@@ -14,9 +14,9 @@ from fake_cuda import FakeCuda, Status
 from fake_tensorrt_runtime import TARGET, FakeTensorRT
 from wordmask.backends.tensorrt.cuda import Gpu, GpuMemoryError, target_of
 from wordmask.backends.tensorrt.cuda_memory import CudaTensor
-from wordmask.backends.tensorrt.graph import LANES, TrtGraph, load_engine
+from wordmask.backends.tensorrt.graph import MAX_SLOTS, TrtGraph, load_engine
 from wordmask.bundle.engines import FOLDER, PLAN, SIDECAR, Range
-from wordmask.bundle.manifest import Graph, Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.errors import DeviceError, EngineError, MissingExtraError, NumericError
 
 
@@ -29,7 +29,7 @@ def square(inputs):
     return {"y": inputs["x"] ** 2 + inputs["w"], "sums": inputs["x"].sum(axis=(1, 2))}
 
 
-ENTRY = Graph(
+ENTRY = GraphEntry(
     "square.onnx",
     "a" * 64,
     10,
@@ -38,7 +38,7 @@ ENTRY = Graph(
 )
 WORDS = Range(1, 2, 5)
 PROFILES = tuple({"B": fixed(rows), "C": WORDS} for rows in (1, 4, 8))
-READER = Graph(
+READER = GraphEntry(
     "mean.onnx",
     "b" * 64,
     10,
@@ -92,7 +92,7 @@ def test_rows_take_the_smallest_profile_that_holds_them_and_more_are_cut(trt, ro
     check(graph.run(given), given)
     assert [sizes["B"] for _, _, sizes in trt.enqueued] == buckets
     assert [PROFILES[profile]["B"].maximum for _, profile, _ in trt.enqueued] == buckets
-    assert graph.rows == 8
+    assert graph.preferred_batch_size == 8
 
 
 def test_rows_that_pad_are_zero_whatever_was_there_before(trt):
@@ -265,12 +265,12 @@ def test_the_shapes_used_least_recently_make_room(trt, cuda):
     profiles = tuple({"B": fixed(rows), "C": Range(1, 2, 50)} for rows in (1, 4, 8))
     graph = load(trt, profiles=profiles)
     held = []
-    for words in [*range(1, LANES + 5), 1]:
+    for words in [*range(1, MAX_SLOTS + 5), 1]:
         given = inputs(2, words)
         check(graph.run(given), given)
         held.append(cuda.kinds()["device"])
-    assert held[-1] == held[LANES - 1] == 1 + 4 * LANES
-    assert len(trt.contexts) == LANES + 5
+    assert held[-1] == held[MAX_SLOTS - 1] == 1 + 4 * MAX_SLOTS
+    assert len(trt.contexts) == MAX_SLOTS + 5
 
 
 @pytest.mark.parametrize("way", ["engine", "stream", "instantiate"])
@@ -383,7 +383,7 @@ def test_an_engine_of_another_graph_is_refused(trt):
 
 
 def test_rows_must_come_first(trt):
-    entry = Graph("g.onnx", "", 0, (Tensor("x", "float32", (3, "B")),), (Tensor("y", "float32", ("B",)),))
+    entry = GraphEntry("g.onnx", "", 0, (Tensor("x", "float32", (3, "B")),), (Tensor("y", "float32", ("B",)),))
     with pytest.raises(EngineError, match="rows must be of one kind and come first"):
         load(trt, entry=entry, profiles=({"B": fixed(1)},))
 

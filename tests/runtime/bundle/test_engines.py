@@ -24,11 +24,11 @@ from wordmask.bundle.engines import (
     shape_of,
     sidecars,
 )
-from wordmask.bundle.manifest import File, Graph, Tensor
+from wordmask.bundle.manifest import File, GraphEntry, Tensor
 from wordmask.errors import EngineError
 
 HERE = Target("11.4.0.106", "sm_90")
-ENTRY = Graph("clip_image.onnx", "a" * 64, 10, (Tensor("image", "uint8", ("B", 8, 8, 3)),), ())
+ENTRY = GraphEntry("clip_image.onnx", "a" * 64, 10, (Tensor("image", "uint8", ("B", 8, 8, 3)),), ())
 REQUEST = Request("clip_image", ENTRY.sha256, "fp16", ({"B": Range(1, 1, 1)}, {"B": Range(8, 8, 8)}), HERE)
 
 

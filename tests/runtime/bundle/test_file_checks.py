@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from wordmask.bundle.file_checks import check_file, find_danger
-from wordmask.bundle.manifest import File, Graph
+from wordmask.bundle.manifest import File, GraphEntry
 from wordmask.errors import BundleError
 
 WEIGHTS = np.arange(4, dtype=np.float32)
 
 
-def entry(path: Path, kind: type[File] = Graph) -> File:
+def entry(path: Path, kind: type[File] = GraphEntry) -> File:
     """What a manifest that was made for this very file says of it."""
     content = path.read_bytes()
-    interface = ((), ()) if kind is Graph else ()
+    interface = ((), ()) if kind is GraphEntry else ()
     return kind(path.name, hashlib.sha256(content).hexdigest(), len(content), *interface)
 
 
@@ -128,7 +128,7 @@ def test_what_is_no_plain_file_is_refused_without_being_opened(tmp_path: Path, k
     else:
         os.mkfifo(path)
     with pytest.raises(BundleError, match="is no plain file"):
-        check_file(path, Graph("graph.onnx", "0" * 64, 1, (), ()))
+        check_file(path, GraphEntry("graph.onnx", "0" * 64, 1, (), ()))
 
 
 def test_a_link_that_takes_the_files_place_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

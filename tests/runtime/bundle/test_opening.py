@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wordmask.backends.onnxruntime.graph import OrtGraph, execution_provider
-from wordmask.bundle.manifest import Graph, Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import open_bundle
 from wordmask.bundle.search import find_bundle
@@ -151,7 +151,7 @@ def test_a_graph_newer_than_onnx_runtime_says_upgrade(tmp_path, opset, ir):
     with pytest.raises(
         BundleError, match=r"too old for the graph: upgrade onnxruntime \((Unsupported|ONNX Runtime only)"
     ):
-        OrtGraph(tmp_path / "log.onnx", Graph("log.onnx", "", 0, *tensors), device="cpu")
+        OrtGraph(tmp_path / "log.onnx", GraphEntry("log.onnx", "", 0, *tensors), device="cpu")
 
 
 def test_a_file_that_is_no_graph_is_refused_by_name(copy):
@@ -192,7 +192,7 @@ def test_not_a_number_in_an_output_is_an_error(tmp_path):
     graph = onnx.helper.make_graph([node], "log", values[:1], values[1:])
     onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10), tmp_path / "log.onnx")
     tensors = [(Tensor(name, "float32", ("N",)),) for name in "xy"]
-    loaded = OrtGraph(tmp_path / "log.onnx", Graph("log.onnx", "", 0, *tensors), device="cpu")
+    loaded = OrtGraph(tmp_path / "log.onnx", GraphEntry("log.onnx", "", 0, *tensors), device="cpu")
     import numpy as np
 
     assert loaded.run({"x": np.ones(2, np.float32)})["y"].tolist() == [0, 0]

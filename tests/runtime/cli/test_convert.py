@@ -86,7 +86,8 @@ def test_a_journal_cannot_lead_out_of_the_folder(name, out, tmp_path, capsys):
     row = json.loads((out / "journal.jsonl").read_text().splitlines()[0])
     (out / "journal.jsonl").write_text(json.dumps({**row, "name": name}) + "\n")
     assert convert(out) == USAGE
-    assert "does not stay below" in capsys.readouterr().err
+    assert "line 1 of" in (error := capsys.readouterr().err)
+    assert "is not a row that a run writes" in error
     assert names(tmp_path) == ["out"]
 
 

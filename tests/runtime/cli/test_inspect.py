@@ -106,7 +106,7 @@ def test_a_plan_that_run_would_refuse_is_said_so(bundle, on_gpu, capsys):
 
 def test_a_folder_without_a_readable_sidecar_is_shown(bundle, on_gpu, capsys):
     (place(bundle) / SIDECAR).write_text("{")
-    (bundle / FOLDER / ".work_a-b").mkdir()  # of a build under way
+    (bundle / FOLDER / ".wordmask-part-a").mkdir()  # of a build under way
     (engine,) = inspect(bundle, capsys)["engines"]
     assert engine["sidecar"] is None
     assert engine["state"].startswith("unusable: ")

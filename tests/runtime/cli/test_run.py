@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from wordmask.cli.main import main
-from wordmask.cli.printing import printable
+from wordmask.files import TEMPORARY
 from wordmask.formats.palette import voc_palette
-from wordmask.outputs.files import TEMPORARY
+from wordmask.formats.terminal import printable
 from wordmask.rle import RLE
 from wordmask.rle import decode as decode_rle
 from wordmask.run.find_photos import find_photos

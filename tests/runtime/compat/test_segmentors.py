@@ -24,7 +24,6 @@ from wordmask.errors import BundleError, VocabularyError
 from wordmask.objects.masks import drop_duplicates, upsample
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
-from wordmask.timing import Clock
 
 WORDS = ["red dotted", "green striped", "brown tiled", "white grainy"]
 
@@ -125,12 +124,12 @@ def test_logits_are_the_features_product_with_the_words(segmentor, photo, predic
 def test_features_are_the_means_of_the_windows_own(segmentor, photo, predicted):
     """Against whole windows, one by one: no tiles, no batches."""
     segmenter = segmentor.segmenter
-    clip, graph = segmenter.manifest.clip, segmenter._graphs["loftup_features"]
+    clip, graph = segmenter.manifest.clip, segmenter.graphs["loftup_features"]
     resized = resize_for_clip(photo, clip)
     windows, corners = cut_windows(resized, clip)
     total, count = np.zeros((clip.dim, *resized.shape[:2])), np.zeros(resized.shape[:2])
     for window, (y, x) in zip(windows, corners, strict=True):
-        low_res = encode_windows(segmenter._graphs["clip_image"], window[None])
+        low_res = encode_windows(segmenter.graphs["clip_image"], window[None])
         inputs = window_inputs(window[None], low_res.shape[2:], segmenter.manifest.loftup)
         (found,) = graph.run({**inputs, "features": low_res})["features_out"]
         total[:, y : y + clip.window, x : x + clip.window] += found / np.linalg.norm(found, axis=0)
@@ -321,4 +320,4 @@ def test_the_features_graph_is_found_from_any_folder(segmentor, tmp_path, monkey
     other = Segmenter(folder.name, threads=1)
     monkeypatch.chdir(tmp_path)
     photo = np.zeros((32, 32, 3), np.uint8)
-    assert other.features(photo, Clock()).shape[0] == other.manifest.clip.dim
+    assert other.features(photo).shape[0] == other.manifest.clip.dim

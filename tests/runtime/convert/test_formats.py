@@ -9,7 +9,6 @@ import json
 import os
 import tracemalloc
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from PIL import Image, ImageDraw
 from folder_runs import run
 from wordmask.cli.convert import FORMATS
 from wordmask.convert.conversion import WRITERS, convert
-from wordmask.convert.files import CocoDocument
+from wordmask.convert.files import CocoFile
 from wordmask.convert.object_map import class_map, object_map
 from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, plain_name
@@ -29,8 +28,9 @@ from wordmask.convert.yolo import yaml_text
 from wordmask.errors import ConversionError
 from wordmask.formats.palette import voc_palette
 from wordmask.objects.masks import paint
-from wordmask.outputs.finished_run import FinishedRun, RunObject, RunPhoto
+from wordmask.outputs.finished_run import FinishedRun, RunPhoto
 from wordmask.rle import encode_box
+from wordmask.types import Instance
 
 coco_tools = pytest.importorskip("pycocotools.coco")
 mask_tools = pytest.importorskip("pycocotools.mask")
@@ -158,10 +158,9 @@ def on_top(name: str) -> np.ndarray:
 
 def test_what_is_on_top_is_what_the_run_painted_on_top(finished):
     found = FinishedRun.open(finished)
-    for place in found.places():
-        photo = found.read(place)
-        instances = [SimpleNamespace(**vars(each)) for each in photo.objects]
-        np.testing.assert_array_equal(class_map(photo, object_map(photo)), paint(instances, photo.size))
+    for entry in found.entries():
+        photo = found.read(entry)
+        np.testing.assert_array_equal(class_map(photo, object_map(photo)), paint(photo.objects, photo.size))
 
 
 def test_objects_above_255_take_more_than_one_channel_of_a_panoptic_png(tmp_path):
@@ -173,11 +172,10 @@ def test_objects_above_255_take_more_than_one_channel_of_a_panoptic_png(tmp_path
 
 def dots(count):
     """A photo of one row, each pixel an object."""
-    objects = tuple(
-        RunObject(0, encode_box(np.ones((1, 1), bool), x, 0, (1, count)), (x, 0, x + 1, 1), 1, 0.5, 0.5, 1.0)
-        for x in range(count)
-    )
-    return RunPhoto(7, "dots", "dots.png", (1, count), objects)
+    none = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)  # points and labels
+    masks = (encode_box(np.ones((1, 1), bool), x, 0, (1, count)) for x in range(count))
+    objects = (Instance("dot", 0, mask, (x, 0, x + 1, 1), 1, 0.5, 1.0, 0.5, *none) for x, mask in enumerate(masks))
+    return RunPhoto(7, "dots", "dots.png", (1, count), tuple(objects))
 
 
 def test_more_objects_than_voc_has_colours_are_refused(tmp_path):
@@ -378,7 +376,7 @@ def test_names_that_lists_cannot_carry_are_changed_and_stay_apart():
 
 def test_a_long_list_is_written_without_being_held(tmp_path):
     tracemalloc.start()
-    document = CocoDocument(tmp_path / "x.json", {"info": {}})
+    document = CocoFile(tmp_path / "x.json", [], numbered=False)
     for number in range(2000):
         document.add({"id": number, "file_name": "x" * 500}, [{"id": number, "counts": "y" * 500}])
     document.finish()

@@ -148,15 +148,15 @@ def test_a_moved_threshold_gives_what_the_segmenter_gives(workbench, segmenter, 
 class SlowSegmenter(StubSegmenter):
     """One that is slow in its last stage, and notices company there."""
 
-    def encode(self, photo, clock):
+    def encode(self, photo, timer):
         return EncodedPhoto({}, photo.shape[:2])
 
-    def class_map(self, photo, queries, options, clock):
+    def class_map(self, photo, queries, options, timer=None):
         empty = np.zeros(photo.shape[:2], np.int32)
         return ClassMap(empty, empty.astype(np.float32), np.zeros(1, np.float32))
 
-    def segment(self, photo, queries, options, clock, *, dense, encoded):
-        return super().segment(photo, queries, options, clock)
+    def segment(self, photo, queries, options, timer=None, *, dense, encoded):
+        return super().segment(photo, queries, options, timer)
 
 
 def test_people_wait_for_each_other_and_share_what_they_ask_alike(tmp_path):

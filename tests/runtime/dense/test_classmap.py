@@ -9,7 +9,7 @@ import pytest
 
 from wordmask.dense import classmap
 from wordmask.dense.classmap import classify
-from wordmask.dense.similarities import PART_BYTES, Mixing
+from wordmask.dense.similarities import PART_BYTES, BasisProjection
 from wordmask.dense.stitching import stitch
 from wordmask.resize import bilinear
 
@@ -80,8 +80,8 @@ def test_a_class_takes_its_likeliest_synonym_after_the_softmax():
 def test_neither_strips_nor_threads_change_anything(monkeypatch, strip, block, threads):
     similarities = logits(5, 20, 30)
     whole = classify(similarities, (0, 2, 3), (170, 190), 40.0)
-    monkeypatch.setattr(classmap, "TILE_ROWS", strip)
-    monkeypatch.setattr(classmap, "BLOCK_BYTES", block)
+    monkeypatch.setattr(classmap, "BLOCK_ROWS", strip)
+    monkeypatch.setattr(classmap, "SCORE_BYTES", block)
     parts = classify(similarities, (0, 2, 3), (170, 190), 40.0, threads=threads)
     np.testing.assert_array_equal(parts.index, whole.index)
     np.testing.assert_array_equal(parts.confidence, whole.confidence)
@@ -92,12 +92,12 @@ def test_neither_strips_nor_threads_change_anything(monkeypatch, strip, block, t
 @pytest.mark.parametrize("class_starts", [range(300), (0, 2, 150, 151, 260)], ids=["words", "synonyms"])
 def test_similarities_made_of_axes_give_the_map_of_those_that_are_kept(monkeypatch, size, class_starts):
     """Tiles are of 64 columns and a few rows here, so that there are several both ways."""
-    monkeypatch.setattr(classmap, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(classmap, "SCORE_BYTES", 1)
     monkeypatch.setattr(classmap, "PART_BYTES", 400_000)
     random = np.random.default_rng(0)
     axes, words = logits(8, 20, 30), random.uniform(-1, 1, (300, 8)).astype(np.float32)
     kept = classify(np.tensordot(words, axes, 1), class_starts, size, 40.0)
-    made = classify(axes, class_starts, size, 40.0, mixing=Mixing.of(words), threads=2)
+    made = classify(axes, class_starts, size, 40.0, projection=BasisProjection.of(words), threads=2)
     np.testing.assert_allclose(made.confidence, kept.confidence, rtol=1e-4)
     np.testing.assert_allclose(made.best, kept.best, rtol=1e-4)
     ranked = np.sort(probabilities_of(np.tensordot(words, axes, 1), class_starts, size, 40.0), axis=0)
@@ -109,7 +109,7 @@ def test_similarities_made_of_axes_give_the_map_of_those_that_are_kept(monkeypat
 def test_of_equal_words_made_of_axes_the_first_wins_everywhere():
     words = np.random.default_rng(0).uniform(-1, 1, (40, 8)).astype(np.float32)
     words = np.concatenate([words, words[::-1], words[:21]])
-    found = classify(logits(8, 20, 30), range(101), (61, 130), 40.0, mixing=Mixing.of(words))
+    found = classify(logits(8, 20, 30), range(101), (61, 130), 40.0, projection=BasisProjection.of(words))
     assert found.index.max() < 40
     np.testing.assert_array_equal(found.best[40:80], found.best[:40][::-1])
 
@@ -118,7 +118,7 @@ def test_memory_does_not_grow_with_the_words():
     axes, words = logits(8, 80, 120), np.random.default_rng(0).uniform(-1, 1, (6000, 8)).astype(np.float32)
     tracemalloc.start()
     try:
-        classify(axes, range(6000), (40, 60), 40.0, mixing=Mixing.of(words))
+        classify(axes, range(6000), (40, 60), 40.0, projection=BasisProjection.of(words))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -15,9 +15,9 @@ from wordmask.dense.device_classmap import Axis, classify_on_device, load_class_
 from wordmask.dense.stitching import stitch
 from wordmask.dense.windows import cut_windows, resize_for_clip, window_starts
 from wordmask.errors import NumericError
+from wordmask.loading import LoadedGraphs
 from wordmask.photo.reading import decode
 from wordmask.resize import bilinear
-from wordmask.timing import Clock
 from wordmask.types import Vocabulary
 
 SIDE, STRIDE, SCALE = 32, 16, 40.0
@@ -115,7 +115,7 @@ def test_the_shipped_graph_is_the_one_that_the_exporter_writes():
 class OnDevice:
     """Passes a graph's runs on; logits that are kept are handed out as if they lay on a device."""
 
-    rows = None
+    preferred_batch_size = None
 
     def __init__(self, graph):
         self.graph, self.kept = graph, 0
@@ -136,10 +136,10 @@ def on_host():
 @pytest.fixture
 def on_device(on_host):
     """A segmenter whose graphs count as those of a GPU."""
-    graphs = {**on_host._graphs, "loftup": OnDevice(on_host._graphs["loftup"])}
-    segmenter = Segmenter.from_graphs(on_host.bundle, graphs, on_cpu=False)
-    segmenter._loaded = replace(segmenter._loaded, class_map=load_class_map(parse_device("cpu")))
-    return segmenter
+    graphs = {**on_host.graphs, "loftup": OnDevice(on_host.graphs["loftup"])}
+    return Segmenter(
+        on_host.bundle, loaded=LoadedGraphs(graphs, False, False, class_map=load_class_map(parse_device("cpu")))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def photo(examples):
 
 def class_map(segmenter, photo, options, words=("red striped", "blue, green dotted", "grass")):
     queries = segmenter.embed(Vocabulary.parse(list(words), ["sky"]))
-    return segmenter.class_map(photo, queries, options, Clock())
+    return segmenter.class_map(photo, queries, options)
 
 
 FULL = Options(upsample="full")
@@ -157,7 +157,7 @@ FULL = Options(upsample="full")
 
 def test_a_photo_whose_logits_stay_on_the_device_has_the_same_class_map(on_device, on_host, photo):
     found, expected = class_map(on_device, photo, FULL), class_map(on_host, photo, FULL)
-    assert on_device._graphs["loftup"].kept == 1
+    assert on_device.graphs["loftup"].kept == 1
     assert (found.index == expected.index).mean() > 0.999
     np.testing.assert_allclose(found.confidence, expected.confidence, atol=2e-4)
     np.testing.assert_allclose(found.best, expected.best, atol=2e-4)
@@ -170,16 +170,16 @@ def test_a_photo_whose_logits_stay_on_the_device_has_the_same_class_map(on_devic
 )
 def test_what_the_graph_cannot_do_the_host_does(on_device, on_host, photo, options):
     found, expected = class_map(on_device, photo, options), class_map(on_host, photo, options)
-    assert on_device._graphs["loftup"].kept == 0
+    assert on_device.graphs["loftup"].kept == 0
     assert (found.index == expected.index).mean() > 0.999
 
 
 def test_a_photo_of_more_windows_than_a_run_takes_goes_the_hosts_way(on_device, on_host, photo):
     wide = np.concatenate([photo, photo[:, :60]], axis=1)
     constants = on_host.manifest.clip
-    assert len(cut_windows(resize_for_clip(wide, constants), constants)[1]) > on_device._loaded.windows_a_run
+    assert len(cut_windows(resize_for_clip(wide, constants), constants)[1]) > on_device.loaded.windows_a_run
     found, expected = class_map(on_device, wide, FULL), class_map(on_host, wide, FULL)
-    assert on_device._graphs["loftup"].kept == 0
+    assert on_device.graphs["loftup"].kept == 0
     assert (found.index == expected.index).mean() > 0.999
 
 
@@ -187,8 +187,8 @@ def test_less_memory_than_all_windows_need_is_no_failure(on_device, on_host, pho
     def short_of_memory(inputs, keep=()):
         if len(inputs["guidance"]) > 1:
             raise RuntimeError("Failed to allocate memory for requested buffer")
-        return on_host._graphs["loftup"].run(inputs, keep)
+        return on_host.graphs["loftup"].run(inputs, keep)
 
-    on_device._graphs["loftup"].run = short_of_memory
+    on_device.graphs["loftup"].run = short_of_memory
     found, expected = class_map(on_device, photo, FULL), class_map(on_host, photo, FULL)
     assert (found.index == expected.index).mean() > 0.999

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from wordmask.backends.onnxruntime.graph import OrtGraph
+from wordmask.bundle.manifest import HALO
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask.dense.loftup import HALO, SCORE_BYTES, Canvas, Tiling, upsample_logits
+from wordmask.dense.loftup import SCORE_BYTES, Canvas, Tiling, Upsampler, upsample_logits
 from wordmask.dense.loftup_tables import linspace, tables
 
 WHOLE = Tiling(side=512, batch=8)
@@ -53,7 +54,7 @@ def test_the_colour_table_holds_every_bytes_waves_and_value(constants):
 def test_logits_equal_the_published_function(loftup_graph, constants, small_models, grid, size):
     torch = pytest.importorskip("torch")
     features, guidance, text = case(batch=2, grid=grid, size=size)
-    found = upsample_logits(loftup_graph, features, guidance, text, constants, WHOLE)
+    found = upsample_logits(Upsampler(loftup_graph, constants, WHOLE), features, guidance, text)
     module = small_models.loftup.double()
     dense = np.concatenate(
         [
@@ -69,21 +70,20 @@ def test_logits_equal_the_published_function(loftup_graph, constants, small_mode
 @pytest.mark.parametrize("tiling", [Tiling(16, 1), Tiling(26, 4), Tiling(60, 3)])
 def test_tiles_give_what_the_whole_gives(loftup_graph, constants, tiling):
     features, guidance, text = case(batch=2, grid=(4, 5), size=(63, 80))
-    whole = upsample_logits(loftup_graph, features, guidance, text, constants, WHOLE)
-    tiled = upsample_logits(loftup_graph, features, guidance, text, constants, tiling)
+    whole = upsample_logits(Upsampler(loftup_graph, constants, WHOLE), features, guidance, text)
+    tiled = upsample_logits(Upsampler(loftup_graph, constants, tiling), features, guidance, text)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
 def test_only_tiles_with_a_wanted_pixel_are_evaluated(loftup_graph, constants):
     features, guidance, text = case(batch=2, size=(64, 64))
-    whole = upsample_logits(loftup_graph, features, guidance, text, constants, WHOLE)
-    plain = np.full_like(whole, 7.0)
+    whole = upsample_logits(Upsampler(loftup_graph, constants, WHOLE), features, guidance, text)
+    bilinear = np.full_like(whole, 7.0)
     wanted = np.zeros((2, 64, 64), np.bool_)
     wanted[1, 40, 3] = True
-    found = upsample_logits(
-        loftup_graph, features, guidance, text, constants, Tiling(32, 8), plain=plain, wanted=wanted
-    )
-    expected = plain.copy()
+    upsampler = Upsampler(loftup_graph, constants, Tiling(32, 8))
+    found = upsample_logits(upsampler, features, guidance, text, bilinear=bilinear, wanted=wanted)
+    expected = bilinear.copy()
     expected[1, :, 32:, :32] = whole[1, :, 32:, :32]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -94,5 +94,7 @@ def test_only_tiles_with_a_wanted_pixel_are_evaluated(loftup_graph, constants):
 def test_tiles_are_as_small_as_the_attention_scores_demand(constants, size, grid):
     canvas = Canvas.of(np.zeros((1, *size, 3), np.uint8), grid, constants, 512)
     assert canvas.height * canvas.width * grid[0] * grid[1] * constants.heads * 4 <= SCORE_BYTES
-    assert canvas.rows * canvas.height >= size[0]
-    assert canvas.guidance.shape[1] == canvas.rows * canvas.height + 2 * HALO
+    tiles = canvas.tiles()
+    assert tiles[-1].rows.stop == size[0]
+    assert tiles[-1].columns.stop == size[1]
+    assert canvas.guidance.shape[1] == tiles[-1].rows.start + canvas.height + 2 * HALO

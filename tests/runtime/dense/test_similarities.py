@@ -14,9 +14,8 @@ from wordmask.dense import branch as dense
 from wordmask.dense import similarities
 from wordmask.run.find_photos import find_photos
 from wordmask.run.local import run_folder
-from wordmask.run.photo_work import Writing
+from wordmask.run.request import OutputOptions, RunRequest
 from wordmask.text.queries import Queries
-from wordmask.timing import Clock
 from wordmask.types import Vocabulary
 
 
@@ -48,14 +47,16 @@ WAYS = {
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_the_axes_of_the_words_space_do_for_the_words(tiny, scene, monkeypatch, way):
-    monkeypatch.setattr(dense, "MOSTLY", 1.0)  # else LoftUp is evaluated everywhere: random words leave all open
+    monkeypatch.setattr(
+        dense, "MAX_UNDECIDED_SHARE", 1.0
+    )  # else LoftUp is evaluated everywhere: random words leave all open
     monkeypatch.setattr(dense, "MARGIN", 0.1)
     monkeypatch.setattr(dense, "BORDER", 1)
     queries = made_up(60, tiny.manifest.clip.dim, synonyms=3)
     assert len(queries.embeddings) > tiny.manifest.clip.dim
 
     def class_map():
-        return tiny.class_map(scene[100:116], queries, WAYS[way], Clock())
+        return tiny.class_map(scene[100:116], queries, WAYS[way])
 
     words = class_map()
     monkeypatch.setattr(similarities, "MOST_WORDS", 1)
@@ -72,10 +73,9 @@ def test_ten_thousand_words_from_the_photo_to_its_outputs(tiny, scene, tmp_path)
     options = Options(use_loftup=False, min_confidence=0.0, min_region_size=20)
     tracemalloc.start()
     try:
-        totals = run_folder(
-            tiny, find_photos([tmp_path / "in"]), queries, options, out,
-            writing=Writing(overlay=True, save_dense=True), settings={"vocabulary": queries.vocabulary.names},
-        )  # fmt: skip
+        outputs, settings = OutputOptions(overlay=True, save_dense=True), {"vocabulary": queries.vocabulary.names}
+        jobs = find_photos([tmp_path / "in"])
+        totals = run_folder(tiny, RunRequest(jobs, queries, out, options, outputs, settings=settings))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

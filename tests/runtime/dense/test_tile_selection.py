@@ -40,12 +40,15 @@ def test_a_single_class_is_always_decided():
 
 def test_many_words_are_looked_at_in_bands(monkeypatch):
     random = np.random.default_rng(0)
-    axes, mixing = random.uniform(-1, 1, (4, 30, 50)).astype(np.float32), random.normal(size=(90, 4)).astype(np.float32)
+    axes, projection = (
+        random.uniform(-1, 1, (4, 30, 50)).astype(np.float32),
+        random.normal(size=(90, 4)).astype(np.float32),
+    )
     settings = {"margin": 0.05, "border": 0}
     for starts in (range(90), (0, 3, 40)):
-        kept = undecided(np.tensordot(mixing, axes, 1), starts, 1.0, **settings)
+        kept = undecided(np.tensordot(projection, axes, 1), starts, 1.0, **settings)
         with monkeypatch.context() as patch:
             patch.setattr(similarities, "PART_BYTES", 4 * 90 * 50 * 7)  # seven rows
-            made = undecided(axes, starts, 1.0, mixing=similarities.Mixing.of(mixing), **settings)
+            made = undecided(axes, starts, 1.0, projection=similarities.BasisProjection.of(projection), **settings)
         assert 0.05 < kept.mean() < 1
         assert (made != kept).mean() < 1e-3  # of leads that are the margin

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,23 +16,21 @@ pytest.importorskip("ray.data", reason="the extra ray is not installed")
 import ray
 
 from folder_runs import results, run, statuses
-from ray_stub import StubEngine
+from ray_stub import StubLoader
 from stub_segmenter import StubSegmenter, Trouble, write_photos
 from wordmask.cli import main
-from wordmask.distributed.cluster import Crew, connected
-from wordmask.distributed.driver import photos_a_task, run_on_cluster
-from wordmask.distributed.worker import Engine, Errand
+from wordmask.distributed.cluster import ClusterResources, connected
+from wordmask.distributed.driver import photos_per_task, run_on_cluster
+from wordmask.distributed.worker import SegmenterLoader
 from wordmask.errors import ClusterError
-from wordmask.outputs.store import Folder
-from wordmask.run.execution import Run, all_settings, facts
 from wordmask.run.find_photos import find_photos
-from wordmask.run.photo_work import Writing
-from wordmask.types import Options, Vocabulary
+from wordmask.run.request import OutputOptions, RunControl, RunRequest, SegmenterInfo
+from wordmask.types import Vocabulary
 
 ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "examples" / "scenes"
 WORDS = ("red", "green")
-WRITING = Writing(overlay=True, save_dense=True)
+OUTPUTS = OutputOptions(overlay=True, save_dense=True)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +39,7 @@ def cluster(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     patch.setenv("WORDMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
-    with connected(Crew("local", 2, 1), 2):
+    with connected(ClusterResources("local", 2, 1), 2):
         yield
     patch.undo()
 
@@ -51,33 +48,27 @@ def cluster(tmp_path_factory):
 def stub(cluster, tmp_path):
     """Makes a worker's stub segmenter; `stub.processes` holds the workers' numbers."""
     (tmp_path / "processes").mkdir()
-    return StubEngine(tmp_path / "processes")
+    return StubLoader(tmp_path / "processes")
 
 
-def on_cluster(
-    photos, out, engine, *, workers=2, retry_quarantined=False, tell=lambda text: None, progress=lambda done: None
-):
+def on_cluster(photos, out, loader, *, workers=2, retry_quarantined=False, **control):
     """A run on the cluster."""
-    segmenter, options = StubSegmenter(), Options()
-    queries = segmenter.embed(Vocabulary.parse(WORDS))
-    about = Run(
+    segmenter = StubSegmenter()
+    request = RunRequest(
         find_photos([photos]),
-        queries.vocabulary.names,
-        all_settings(segmenter, options, WRITING, lenient=False, others={"vocabulary": list(WORDS)}),
-        facts(segmenter, options),
-        WRITING.kinds,
-        False,
-        retry_quarantined,
-        tell,
-        progress,
+        segmenter.embed(Vocabulary.parse(WORDS)),
+        out,
+        outputs=OUTPUTS,
+        retry_quarantined=retry_quarantined,
+        settings={"vocabulary": list(WORDS)},
     )
-    errand = Errand(engine, Path.cwd(), queries, options, Folder(out), WRITING, False, 2)
-    return run_on_cluster(about, errand, Crew("local", workers, 1), threading.Event())
+    info = SegmenterInfo.of(segmenter, request.options)
+    return run_on_cluster(request, info, loader, ClusterResources("local", workers, 1), RunControl(**control))
 
 
 def plainly(photos, out):
     """What stands in the folder after a plain run of the same."""
-    run(photos, out, words=WORDS, writing=WRITING)
+    run(photos, out, words=WORDS, outputs=OUTPUTS)
     return results(out)
 
 
@@ -86,7 +77,7 @@ def test_the_outputs_are_those_of_a_plain_run_bad_photos_included(stub, tmp_path
     photos = write_photos(Path("in"), 14, {3: Trouble.NAN, 5: Trouble.BUG, 8: Trouble.OUT_OF_MEMORY_BESIDE_ANOTHER})
     (photos / "006.png").write_bytes((photos / "006.png").read_bytes()[:60])
     told = []
-    on_cluster(photos, tmp_path / "out", stub, tell=told.append)
+    on_cluster(photos, tmp_path / "out", stub, log=told.append)
     assert results(tmp_path / "out") == plainly(photos, tmp_path / "plain")
     assert "INTERNAL: ZeroDivisionError: a bug" in told
     assert "ERROR: this should not happen, please report it" in told
@@ -119,8 +110,8 @@ def test_a_worker_that_is_killed_loses_nothing(stub, tmp_path):
             killed.append(int(next(stub.processes.iterdir()).name))
             os.kill(killed[0], signal.SIGKILL)
 
-    engine = StubEngine(stub.processes, delay=0.1)
-    on_cluster(photos, tmp_path / "out", engine, progress=kill_one)
+    loader = StubLoader(stub.processes, delay=0.1)
+    on_cluster(photos, tmp_path / "out", loader, progress=kill_one)
     assert len(list(stub.processes.iterdir())) == 3  # one came in the dead one's place
     assert results(tmp_path / "out") == plain
 
@@ -137,9 +128,9 @@ def test_a_photo_that_ends_its_worker_twice_is_quarantined_and_the_others_are_do
 
 def test_a_worker_that_dies_while_it_loads_ends_the_run(stub, tmp_path):
     photos = write_photos(tmp_path / "in", 2)
-    engine = StubEngine(stub.processes, dies=True)
+    loader = StubLoader(stub.processes, dies=True)
     with pytest.raises(ClusterError, match="the process dies each time it loads the bundle"):
-        on_cluster(photos, tmp_path / "out", engine, workers=1)
+        on_cluster(photos, tmp_path / "out", loader, workers=1)
     assert len(list(stub.processes.iterdir())) == 3
 
 
@@ -151,7 +142,7 @@ def test_a_continued_run_does_only_what_is_left_and_plain_runs_and_these_continu
     (tmp_path / "later.png").rename(later)
     (out / "semantic" / "002.png").unlink()
     told, done = [], []
-    on_cluster(photos, out, stub, tell=told.append, progress=done.append, workers=1)
+    on_cluster(photos, out, stub, log=told.append, progress=done.append, workers=1)
     assert told[0] == "continued: 4 of 6 photos are done"
     assert done == [4, 5, 6]
     assert results(out) == plainly(photos, tmp_path / "plain")
@@ -164,9 +155,9 @@ def test_a_continued_run_does_only_what_is_left_and_plain_runs_and_these_continu
 )
 def test_a_bundle_that_a_worker_does_not_have_is_one_clear_error(cluster, tmp_path, monkeypatch, name, told):
     photos = write_photos(tmp_path / "in", 3)
-    engine = Engine(tmp_path / "only-on-the-driver", name, "another", "cpu", None, 1, "fp16")
+    loader = SegmenterLoader(tmp_path / "only-on-the-driver", name, "another", "cpu", None, 1, "fp16")
     with pytest.raises(ClusterError, match=told) as refusal:
-        on_cluster(photos, tmp_path / "out", engine, workers=1)
+        on_cluster(photos, tmp_path / "out", loader, workers=1)
     assert "\n" not in str(refusal.value)
 
 
@@ -174,4 +165,4 @@ def test_a_bundle_that_a_worker_does_not_have_is_one_clear_error(cluster, tmp_pa
     ("photos", "threads", "size"), [(1, 4, 1), (30, 4, 1), (30, 2, 3), (10**4, 8, 4), (10**6, 8, 50)]
 )
 def test_a_task_is_small_but_there_are_not_too_many(photos, threads, size):
-    assert photos_a_task(photos, threads) == size
+    assert photos_per_task(photos, threads) == size

@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("fsspec", reason="the extra ray is not installed")
 
 from wordmask.cli import main
-from wordmask.distributed.cluster import Crew, connected
-from wordmask.distributed.crash_counts import HOPELESS, LOADS, Ledger
+from wordmask.distributed.cluster import ClusterResources, connected
+from wordmask.distributed.crash_counts import MAX_CONSECUTIVE_CRASHES, MAX_CONSECUTIVE_LOADS, CrashCounts
 from wordmask.distributed.journal_mirror import mirrored
-from wordmask.distributed.shared_lock import Gate
+from wordmask.distributed.shared_lock import SharedExclusiveLock
 from wordmask.errors import ClusterError
 from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.photo.url import Url
@@ -45,27 +45,27 @@ def test_the_journal_of_a_remote_run_begins_with_what_stands_there_and_is_copied
 
 
 def test_a_photo_is_blamed_for_the_deaths_at_work_on_it_alone():
-    ledger = Ledger(workers=1)
-    assert ledger.take(["a", "b", "c"], [0, 0, 1]) == [0, 0, 1]
-    ledger.begin("a")
-    ledger.end("a")
-    ledger.begin("b")
-    assert ledger.take(["a", "b", "c"], [0, 0, 1]) == [0, 1, 1]
-    ledger.begin("c")
-    assert ledger.take(["a", "b", "c"], [0, 0, 1]) == [0, 1, 2]
+    crashes = CrashCounts(workers=1)
+    assert crashes.assign(["a", "b", "c"], [0, 0, 1]) == [0, 0, 1]
+    crashes.begin("a")
+    crashes.end("a")
+    crashes.begin("b")
+    assert crashes.assign(["a", "b", "c"], [0, 0, 1]) == [0, 1, 1]
+    crashes.begin("c")
+    assert crashes.assign(["a", "b", "c"], [0, 0, 1]) == [0, 1, 2]
 
 
 def test_a_photo_that_wants_to_be_alone_waits_for_the_others_and_keeps_newcomers_out():
-    gate, log, first, second = Gate(), [], threading.Event(), threading.Event()
+    lock, log, first, second = SharedExclusiveLock(), [], threading.Event(), threading.Event()
 
     def together(name, begun, go_on):
-        with gate.together():
+        with lock.shared():
             begun.set()
             go_on.wait(10)
             log.append(name)
 
     def alone():
-        with gate.alone():
+        with lock.exclusive():
             log.append("alone begins")
             time.sleep(0.05)  # long enough for a newcomer to come in
             log.append("alone ends")
@@ -75,7 +75,7 @@ def test_a_photo_that_wants_to_be_alone_waits_for_the_others_and_keeps_newcomers
         pool.submit(together, "before", begun, first)
         assert begun.wait(10)
         pool.submit(alone)
-        while not gate._alone:
+        while not lock._exclusive:
             time.sleep(0.001)
         pool.submit(together, "after", threading.Event(), second)
         second.set()
@@ -84,41 +84,42 @@ def test_a_photo_that_wants_to_be_alone_waits_for_the_others_and_keeps_newcomers
 
 
 def test_workers_that_die_without_finishing_a_photo_are_given_up():
-    ledger = Ledger(workers=2)
-    for number in range(2 * HOPELESS - 1):
-        ledger.begin(str(number))
-        assert ledger.take([str(number)], [0]) == [1]
-    ledger.begin("last")
-    assert ledger.take(["last"], [0]) is None
-    ledger.end("other")
-    assert ledger.take(["last"], [0]) == [1]
+    crashes = CrashCounts(workers=2)
+    for number in range(2 * MAX_CONSECUTIVE_CRASHES - 1):
+        crashes.begin(str(number))
+        assert crashes.assign([str(number)], [0]) == [1]
+    crashes.begin("last")
+    assert crashes.assign(["last"], [0]) is None
+    crashes.end("other")
+    assert crashes.assign(["last"], [0]) == [1]
 
 
 def test_bundles_that_end_each_process_that_loads_them_are_given_up():
-    ledger = Ledger(workers=1)
-    assert [ledger.load() for _ in range(LOADS + 1)] == [True] * LOADS + [False]
-    ledger.loaded()
-    assert ledger.load()
+    crashes = CrashCounts(workers=1)
+    assert [crashes.begin_load() for _ in range(MAX_CONSECUTIVE_LOADS + 1)] == [True] * MAX_CONSECUTIVE_LOADS + [False]
+    crashes.end_load()
+    assert crashes.begin_load()
 
 
 @pytest.mark.parametrize(
-    ("crew", "threads"),
-    [(Crew(workers=1), 16), (Crew(workers=3), 8), (Crew(workers=100), 1), (Crew(workers=4, gpus=0.5), 4),
-     (Crew(workers=2, threads=3), 3)],
+    ("resources", "threads"),
+    [(ClusterResources(workers=1), 16), (ClusterResources(workers=3), 8), (ClusterResources(workers=100), 1),
+     (ClusterResources(workers=4, gpus=0.5), 4), (ClusterResources(workers=2, threads=3), 3)],
     ids=["one", "three", "more than cores", "half GPUs", "as told"],
 )  # fmt: skip
-def test_workers_share_the_cores_of_the_cluster(crew, threads):
+def test_workers_share_the_cores_of_the_cluster(resources, threads):
     nodes = [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 8.0}, {}]
-    if crew.workers == 100:
+    if resources.workers == 100:
         with pytest.raises(ClusterError, match="room for 24 workers, not for 100 of 1 cores and 0 GPUs each"):
-            crew.placed(nodes)
+            resources.threads_per_worker(nodes)
     else:
-        assert crew.placed(nodes) == threads
+        assert resources.threads_per_worker(nodes) == threads
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_an_address_where_nobody_answers_is_refused_at_once(address):
-    with pytest.raises(ClusterError, match=f"no cluster of Ray at '{address}'"), connected(Crew(address), 1):
+    resources = ClusterResources(address)
+    with pytest.raises(ClusterError, match=f"no cluster of Ray at '{address}'"), connected(resources, 1):
         pass
 
 

@@ -17,7 +17,7 @@ class Recorder:
 
     def __init__(self, rows=None):
         self.calls = []
-        self.rows = rows
+        self.preferred_batch_size = rows
 
     def run(self, inputs):
         self.calls.append(inputs)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wordmask.outputs.layout import places
+from wordmask.outputs.layout import output_paths
 from wordmask.outputs.names import output_names
 
 
@@ -52,7 +52,7 @@ def test_names_of_windows_devices_are_not_used(photo):
 
 def test_a_folder_named_like_an_output_is_not_in_its_way():
     first, second = names("a.jpg", "a.png/b.jpg")
-    ours, theirs = [set(map(Path, places(name).values())) for name in (first, second)]
+    ours, theirs = [set(map(Path, output_paths(name).values())) for name in (first, second)]
     assert not ours & {parent for place in theirs for parent in place.parents}
     assert second == str(Path("a.png_", "b"))
 
@@ -62,7 +62,7 @@ def test_longest_names_are_cut_and_still_differ(tmp_path):
     found = names(*long)
     assert len(set(found)) == len(long)
     for name in found:
-        for place in places(name).values():
+        for place in output_paths(name).values():
             (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / place).write_bytes(b"x")  # the file system takes it
     assert found[0] == "é" * 120 + "0"  # 241 bytes fit
@@ -71,5 +71,5 @@ def test_longest_names_are_cut_and_still_differ(tmp_path):
 
 @pytest.mark.parametrize("photo", [".jpg", "..jpg", "...jpg", "....jpg", " .jpg", "a/..jpg", "\\..\\x.jpg", "~.jpg"])
 def test_every_name_stays_below_the_output_folder(tmp_path, photo):
-    for kind, place in places(names(photo)[0]).items():
+    for kind, place in output_paths(names(photo)[0]).items():
         assert (tmp_path / kind).resolve() in (tmp_path / place).resolve().parents

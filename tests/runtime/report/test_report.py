@@ -24,9 +24,9 @@ from wordmask.report.page import page
 from wordmask.report.svg_outlines import GRID, MOST_POINTS, grid_size, outline, svg_path
 from wordmask.report.writing import write_report
 from wordmask.run.find_photos import find_photos
-from wordmask.run.photo_work import Writing
+from wordmask.run.request import OutputOptions
 
-REPORTING = Writing(report=True)
+REPORTING = OutputOptions(report=True)
 
 
 def read(out):
@@ -43,7 +43,7 @@ def photos(tmp_path):
 
 
 def test_it_tells_of_every_photo_what_the_run_found(photos, tmp_path):
-    run(photos, tmp_path / "out", writing=REPORTING)
+    run(photos, tmp_path / "out", outputs=REPORTING)
     index, shown = read(tmp_path / "out")
     found = json.loads((tmp_path / "out" / "annotations.json").read_text(encoding="utf-8"))
     assert [photo["name"] for photo in shown] == ["000", "001", "002", "003"]
@@ -59,7 +59,7 @@ def test_it_tells_of_every_photo_what_the_run_found(photos, tmp_path):
 def test_a_run_that_is_done_gets_its_report_without_segmenting_again(photos, tmp_path):
     run(photos, tmp_path / "out")
     segmenter = StubSegmenter()
-    run(photos, tmp_path / "out", segmenter=segmenter, writing=REPORTING)
+    run(photos, tmp_path / "out", segmenter=segmenter, outputs=REPORTING)
     assert not segmenter.calls
     _, shown = read(tmp_path / "out")
     assert all(photo["objects"] and "photos" in photo["pictures"] for photo in shown)
@@ -67,9 +67,9 @@ def test_a_run_that_is_done_gets_its_report_without_segmenting_again(photos, tmp
 
 
 def test_a_continued_run_has_the_report_of_one_that_was_never_interrupted(photos, tmp_path):
-    run(photos, tmp_path / "whole", writing=REPORTING)
-    run(photos / "000.png", tmp_path / "continued", writing=REPORTING)
-    run(photos, tmp_path / "continued", writing=REPORTING)
+    run(photos, tmp_path / "whole", outputs=REPORTING)
+    run(photos / "000.png", tmp_path / "continued", outputs=REPORTING)
+    run(photos, tmp_path / "continued", outputs=REPORTING)
 
     def timeless(out):
         index, shown = read(out)
@@ -98,7 +98,7 @@ def test_a_photo_that_is_gone_by_then_keeps_its_results(photos, tmp_path):
 
 
 def test_restart_clears_the_report_and_its_pictures(photos, tmp_path):
-    run(photos, tmp_path / "out", writing=REPORTING)
+    run(photos, tmp_path / "out", outputs=REPORTING)
     (tmp_path / "out" / "report_assets" / "mine.txt").write_text("mine")
     run(photos / "000.png", tmp_path / "out", restart=True)
     assert not (tmp_path / "out" / "report.html").exists()
@@ -116,7 +116,7 @@ def test_addresses_lead_to_the_pictures_whatever_a_photo_is_called(tmp_path):
     photos = write_photos(tmp_path / "photos", 3)
     (photos / "000.png").rename(photos / os.fsdecode(b"no unicode \xff.png"))
     (photos / "001.png").rename(photos / "100%41 #?&'\"<b>.png")
-    run(photos, tmp_path / "out", writing=REPORTING)
+    run(photos, tmp_path / "out", outputs=REPORTING)
     for photo in read(tmp_path / "out")[1]:
         for address in photo["pictures"].values():
             assert (tmp_path / "out" / os.fsdecode(unquote_to_bytes(address))).is_file()
@@ -124,7 +124,7 @@ def test_addresses_lead_to_the_pictures_whatever_a_photo_is_called(tmp_path):
 
 def test_class_maps_of_more_words_than_a_palette_has_are_shown_too(photos, tmp_path):
     words = tuple(f"word {i}" for i in range(300))
-    run(photos, tmp_path / "out", words=words, writing=REPORTING)
+    run(photos, tmp_path / "out", words=words, outputs=REPORTING)
     with (
         Image.open(tmp_path / "out" / "dense" / "000.png") as kept,
         Image.open(tmp_path / "out" / "report_assets" / "maps" / "000.png") as shown,
@@ -137,7 +137,7 @@ def test_class_maps_of_more_words_than_a_palette_has_are_shown_too(photos, tmp_p
 
 def test_large_photos_are_shown_smaller(tmp_path):
     photos = write_photos(tmp_path / "photos", 1, side=1600)
-    run(photos, tmp_path / "out", writing=REPORTING)
+    run(photos, tmp_path / "out", outputs=REPORTING)
     for kind, name, side in (("photos", "000.jpg", 1280), ("thumbs", "000.jpg", 400), ("maps", "000.png", 1280)):
         with Image.open(tmp_path / "out" / "report_assets" / kind / name) as picture:
             assert max(picture.size) == side

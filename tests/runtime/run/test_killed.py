@@ -17,7 +17,7 @@ import pytest
 
 from folder_runs import command, results, rows, run, start, statuses
 from stub_segmenter import Trouble, write_photos
-from wordmask.outputs.files import TEMPORARY
+from wordmask.files import TEMPORARY
 from wordmask.run import supervisor
 
 SUPPORT = str(Path(__file__).parents[2] / "support")
@@ -87,7 +87,7 @@ import os, pathlib, random, signal, sys, time
 sys.path.insert(0, {here!r})
 import folder_runs, stub_segmenter
 from wordmask.cli.main import main
-from wordmask.outputs.journal import Journal, json_bytes
+from wordmask.outputs.journal import Journal, row_bytes
 
 stub_segmenter.install()
 
@@ -177,7 +177,7 @@ def replaced(path, target):
 
 def appended(journal, row):
     if last_call():
-        journal._file.write(json_bytes(row)[:40])
+        journal._file.write(row_bytes(row)[:40])
         die()
     append(journal, row)
 
@@ -261,7 +261,7 @@ def test_photos_that_end_the_process_only_together_are_done_one_by_one(tmp_path,
     assert set(statuses(out).values()) == {"ok"}
 
 
-def test_workers_that_die_without_finishing_a_photo_are_not_started_for_ever(tmp_path, monkeypatch, capsys):
+def test_workers_that_die_without_finishing_a_photo_are_not_started_for_ever(tmp_path, monkeypatch):
     started_workers = []
 
     def dies(arguments, dead):
@@ -272,15 +272,17 @@ def test_workers_that_die_without_finishing_a_photo_are_not_started_for_ever(tmp
         return number, -signal.SIGSEGV
 
     monkeypatch.setattr(supervisor, "_run_worker", dies)
-    assert supervisor.supervise(["run"], tmp_path) == 1
-    assert len(started_workers) == supervisor.HOPELESS
-    assert "the process died of SIGSEGV, time 10 in a row" in capsys.readouterr().err
+    messages = []
+    assert supervisor.supervise(["run"], tmp_path, messages.append) == 1
+    assert len(started_workers) == supervisor.MAX_CONSECUTIVE_CRASHES
+    assert messages[-1] == "the process died of SIGSEGV, time 10 in a row"
 
 
-def test_a_worker_that_dies_before_the_first_photo_is_not_started_again(tmp_path, monkeypatch, capsys):
+def test_a_worker_that_dies_before_the_first_photo_is_not_started_again(tmp_path, monkeypatch):
     monkeypatch.setattr(supervisor, "_run_worker", lambda arguments, dead: (1, -signal.SIGSEGV))
-    assert supervisor.supervise(["run"], tmp_path) == 1
-    assert "the process died of SIGSEGV, not at work on a photo" in capsys.readouterr().err
+    messages = []
+    assert supervisor.supervise(["run"], tmp_path, messages.append) == 1
+    assert messages == ["the process died of SIGSEGV, not at work on a photo"]
 
 
 def test_the_worker_ends_with_its_supervisor(tmp_path, stub_environment):

@@ -16,12 +16,12 @@ from folder_runs import results, rows, run, statuses
 from photos import encoded, photo
 from stub_segmenter import StubSegmenter, Trouble, write_photos
 from wordmask.errors import DeviceError, OutputError
-from wordmask.outputs.files import TEMPORARY
+from wordmask.files import TEMPORARY
 from wordmask.run.execution import StoppedError
 from wordmask.run.find_photos import find_photos
-from wordmask.run.photo_work import Writing
+from wordmask.run.request import OutputOptions
 
-EVERYTHING = Writing(overlay=True, save_dense=True)
+EVERYTHING = OutputOptions(overlay=True, save_dense=True)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ EVERYTHING = Writing(overlay=True, save_dense=True)
 def test_a_photo_that_fails_is_one_row_and_the_run_goes_on(tmp_path, trouble, status):
     photos, out = write_photos(tmp_path / "in", 5, {1: trouble}), tmp_path / "out"
     told = []
-    totals = run(photos, out, writing=EVERYTHING, tell=told.append)
+    totals = run(photos, out, outputs=EVERYTHING, log=told.append)
     assert totals.statuses == {"ok": 4, status: 1}
     assert statuses(out) == {"000": "ok", "001": status, "002": "ok", "003": "ok", "004": "ok"}
     assert any(line.startswith(f"{status}: ") for line in told)
@@ -60,7 +60,7 @@ def test_a_garbled_jpeg_is_taken_where_that_is_asked_for(tmp_path):
     assert run(folder, tmp_path / "strict").statuses == {"CORRUPT": 1}
     assert "--lenient" in rows(tmp_path / "strict")[0]["error"]
     told = []
-    assert run(folder, tmp_path / "lenient", lenient=True, tell=told.append).statuses == {"ok": 1}
+    assert run(folder, tmp_path / "lenient", lenient=True, log=told.append).statuses == {"ok": 1}
     assert "damaged JPEG accepted" in told[0]
 
 
@@ -87,7 +87,7 @@ def test_a_photo_short_of_memory_is_tried_again_alone(tmp_path):
 def test_results_do_not_depend_on_how_many_photos_are_in_flight(tmp_path):
     photos = write_photos(tmp_path / "in", 9, {3: Trouble.NAN})
     for count in (1, 2, 5):
-        run(photos, tmp_path / str(count), segmenter=StubSegmenter(delay=0.005), writing=EVERYTHING, in_flight=count)
+        run(photos, tmp_path / str(count), segmenter=StubSegmenter(delay=0.005), outputs=EVERYTHING, in_flight=count)
     assert results(tmp_path / "1") == results(tmp_path / "2") == results(tmp_path / "5")
 
 
@@ -107,7 +107,7 @@ def test_a_slow_writer_holds_the_photos_back(tmp_path, monkeypatch):
         ahead.append(len(segmenter.calls) - len(list((tmp_path / "out" / "semantic").glob("[0-9]*.png"))))
         write(descriptor)
 
-    monkeypatch.setattr("wordmask.outputs.files.os.fsync", slow)
+    monkeypatch.setattr("wordmask.files.os.fsync", slow)
     run(write_photos(tmp_path / "in", 12), tmp_path / "out", segmenter=segmenter, in_flight=2)
     assert len(segmenter.calls) == 12
     assert max(ahead) <= 2
@@ -151,7 +151,7 @@ def test_nothing_found_is_an_explicit_empty_result(tmp_path):
 @pytest.mark.parametrize("words", [("../../x", "/abs"), ("CON", "NUL"), ("-rf", "<script>alert(1)</script>\n")])
 def test_words_cannot_lead_out_of_the_output_folder(tmp_path, words):
     photos, out = write_photos(tmp_path / "in", 1), tmp_path / "deep" / "out"
-    run(photos, out, words=words, writing=EVERYTHING)
+    run(photos, out, words=words, outputs=EVERYTHING)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "in"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
     assert {path.stem for path in out.rglob("*") if path.parent != out} == {"000"}
@@ -163,11 +163,11 @@ def test_words_cannot_lead_out_of_the_output_folder(tmp_path, words):
 def test_a_full_disk_ends_the_run_and_a_later_one_continues_it(tmp_path, monkeypatch, call):
     photos, out = write_photos(tmp_path / "in", 6), tmp_path / "out"
     with monkeypatch.context() as full:
-        full.setattr("wordmask.outputs.files.os.fsync", FullDisk(call))
+        full.setattr("wordmask.files.os.fsync", FullDisk(call))
         with pytest.raises(OutputError, match="No space left"):
-            run(photos, out, writing=EVERYTHING)
-    run(photos, out, writing=EVERYTHING)
-    run(photos, tmp_path / "whole", writing=EVERYTHING)
+            run(photos, out, outputs=EVERYTHING)
+    run(photos, out, outputs=EVERYTHING)
+    run(photos, tmp_path / "whole", outputs=EVERYTHING)
     assert results(out) == results(tmp_path / "whole")
     assert not list(out.rglob(f"{TEMPORARY}*"))
 
@@ -201,10 +201,10 @@ def test_a_stop_is_noticed_at_once_and_leaves_what_is_finished(tmp_path):
 
 def test_annotations_that_take_too_long_after_a_stop_are_left_to_the_next_run(tmp_path, monkeypatch):
     photos, out, stop = write_photos(tmp_path / "in", 6), tmp_path / "out", threading.Event()
-    monkeypatch.setattr("wordmask.run.execution.LAST_WORDS", -1.0)
+    monkeypatch.setattr("wordmask.run.execution.ANNOTATIONS_TIMEOUT", -1.0)
     told = []
     with pytest.raises(StoppedError):
-        run(photos, out, stop=stop, tell=told.append, progress=lambda done: stop.set())
+        run(photos, out, stop=stop, log=told.append, progress=lambda done: stop.set())
     assert not (out / "annotations.json").exists()
     assert "annotations.json is not complete: the next run writes it" in told
     run(photos, out)

@@ -12,10 +12,10 @@ from PIL import Image
 from folder_runs import results, rows, run, statuses
 from stub_segmenter import StubSegmenter, write_photos
 from wordmask.errors import OutputError, ResumeError
-from wordmask.outputs.files import TEMPORARY
+from wordmask.files import TEMPORARY
 from wordmask.outputs.lock import run_lock
 from wordmask.run.execution import StoppedError
-from wordmask.run.photo_work import Writing
+from wordmask.run.request import OutputOptions
 from wordmask.types import Options
 
 
@@ -41,7 +41,7 @@ def whole(photos, tmp_path):
 
 def test_a_continued_run_does_only_what_is_left(photos, half, whole):
     segmenter, told = StubSegmenter(), []
-    run(photos, half, segmenter=segmenter, tell=told.append)
+    run(photos, half, segmenter=segmenter, log=told.append)
     assert len(segmenter.calls) == 3
     assert told[0] == "continued: 3 of 6 photos are done"
     assert results(half) == whole
@@ -82,7 +82,7 @@ def test_a_journal_with_garbage_in_it_costs_only_the_photos_it_hit(photos, half,
         ({"options": Options(min_confidence=0.5)}, "min_confidence was 0.7 and is now 0.5"),
         ({"words": ("red", "blue")}, 'vocabulary was ["red", "green"] and is now ["red", "blue"]'),
         ({"segmenter": StubSegmenter(bundle_id="other")}, 'bundle was "stub" and is now "other"'),
-        ({"writing": Writing(overlay=True)}, "overlay was false and is now true"),
+        ({"outputs": OutputOptions(overlay=True)}, "overlay was false and is now true"),
         ({"settings": {"device": "cuda"}}, 'device was null and is now "cuda"'),
     ],
     ids=["threshold", "words", "bundle", "outputs", "device"],
@@ -197,7 +197,7 @@ def test_totals_that_no_run_wrote_are_not_overwritten(photos, tmp_path):
 
 def test_a_journal_without_its_run_is_refused(photos, half):
     (half / "run.json").write_text("{}")
-    with pytest.raises(ResumeError, match=r"no run\.json that says of which run"):
+    with pytest.raises(ResumeError, match=r"no run\.json with its settings"):
         run(photos, half)
 
 
@@ -212,7 +212,7 @@ def test_a_journal_cannot_have_files_outside_its_folder_removed(photos, half, tm
 
 
 def test_a_second_run_into_the_same_folder_is_refused(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("wordmask.outputs.lock.PATIENCE", 0.1)
+    monkeypatch.setattr("wordmask.outputs.lock.LOCK_TIMEOUT", 0.1)
     out = tmp_path / "out"
     with run_lock(out), pytest.raises(ResumeError, match=rf"another run \(process {os.getpid()} on .*\) writes to"):
         run(photos, out)

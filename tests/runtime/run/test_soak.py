@@ -20,9 +20,9 @@ SIZES = ((224, 224), (224, 300), (288, 216), (320, 320))
 SCRIPT = """
 import json, os, statistics, sys
 from pathlib import Path
-from wordmask import Options, Segmenter
+from wordmask import Segmenter
 from wordmask.run.local import run_folder
-from wordmask.run.photo_work import Writing
+from wordmask.run.request import OutputOptions, RunControl, RunRequest
 from wordmask.run.find_photos import find_photos
 from wordmask.types import Vocabulary
 from wordmask.text.word_lists import read_class_lines
@@ -39,10 +39,9 @@ def note(done):
 photos, words, out = map(Path, sys.argv[1:])
 sizes, medians = [], {}
 segmenter = Segmenter("tiny", threads=1)
-run_folder(
-    segmenter, find_photos([photos]), segmenter.embed(Vocabulary.parse(read_class_lines(words))), Options(), out,
-    writing=Writing(overlay=True, save_dense=True), progress=note,
-)
+queries = segmenter.embed(Vocabulary.parse(read_class_lines(words)))
+outputs = OutputOptions(overlay=True, save_dense=True)
+run_folder(segmenter, RunRequest(find_photos([photos]), queries, out, outputs=outputs), RunControl(progress=note))
 print(json.dumps(medians))
 """
 

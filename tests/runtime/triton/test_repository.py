@@ -169,7 +169,7 @@ def test_rows_are_padded_and_cut_to_an_engines_buckets(engines, bundle):
     server, graph = graph_of(engines, bundle, "clip_image")
     side = bundle.manifest.clip.window
     images = np.random.default_rng(0).integers(0, 256, (6, side, side, 3), dtype=np.uint8)
-    assert graph.rows == 4
+    assert graph.preferred_batch_size == 4
     seen = []
     server.faults["wordmask_clip_image"] = lambda outputs: seen.append(len(outputs["features"])) or outputs
     with server.answering():

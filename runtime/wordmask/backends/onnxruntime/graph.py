@@ -7,19 +7,17 @@ import io
 import logging
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import cache as once
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.device import parse_device
 from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES, run_bound
-from wordmask.bundle.manifest import Graph as GraphEntry
-from wordmask.bundle.manifest import Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -100,19 +98,13 @@ class OrtGraph:
         self._run_options = ort.RunOptions()
 
     @property
-    def rows(self) -> int | None:
+    def preferred_batch_size(self) -> int | None:
         """See wordmask.backends.Graph."""
         return None
 
-    @overload
-    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
-
-    @overload
-    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
-
-    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
         """See wordmask.backends.Graph."""
-        outputs: Mapping[str, Value]
+        outputs: dict[str, Value]
         if self._memory is None:
             arrays = {name: to_host(value) for name, value in inputs.items()}
             results = self._session.run(self._outputs, arrays, self._run_options)

@@ -6,12 +6,9 @@ plan: it stands in the bundle's engines folder under the same rules (see wordmas
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import logging
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from functools import cache as once
@@ -30,8 +27,9 @@ from wordmask.bundle.engines import (
     read_plan,
     read_sidecar,
 )
-from wordmask.bundle.manifest import File, Graph
+from wordmask.bundle.manifest import File, GraphEntry
 from wordmask.errors import BundleError, DeviceError, EngineError
+from wordmask.files import atomic_folder
 
 PROVIDER = "NvTensorRTRTXExecutionProvider"
 MODULE, PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx", "onnxruntime-ep-nv-tensorrt-rtx-cu13"
@@ -48,7 +46,7 @@ class EngineCache:
     precision: Precision
 
 
-def open_rtx(ort: Any, path: Path, entry: Graph, options: Any, index: int, cache: EngineCache | None) -> Any:
+def open_rtx(ort: Any, path: Path, entry: GraphEntry, options: Any, index: int, cache: EngineCache | None) -> Any:
     """A session on TensorRT-RTX: of the engine kept in the cache, or of one built now and kept.
 
     Args:
@@ -107,38 +105,29 @@ def _device(ort: Any, index: int) -> Any:
 
 
 def _build(ort: Any, path: Path, options: Any, request: Request, folder: Path) -> Any:
-    """Opens a session that writes its engine, and moves that into place; only the session matters."""
+    """Opens a session that writes its engine into `folder`. Whether that can be written does not matter to it."""
+    session: Any = None
     try:
         folder.parent.mkdir(mode=0o755, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".rtx-", dir=folder.parent))
-    except OSError as error:
-        logger.warning("%s: the engine cannot be kept there (%s): it is built in every process", folder, error)
-        return _open(ort, path, path, options)
-    try:
-        written = scratch / "context.onnx"
-        options.add_session_config_entry("ep.context_enable", "1")
-        options.add_session_config_entry("ep.context_embed_mode", "1")
-        options.add_session_config_entry("ep.context_file_path", str(written))
-        start = time.perf_counter()
-        session = _open(ort, path, path, options)
-        if written.is_file():  # else the plugin took no node, which is found out next
-            _keep(written, request, folder, time.perf_counter() - start)
-        return session
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _keep(written: Path, request: Request, folder: Path, seconds: float) -> None:
-    scratch = written.parent
-    content = written.read_bytes()
-    plan = File(PLAN, hashlib.sha256(content).hexdigest(), len(content))
-    sidecar = Sidecar(SCHEMA, request, plan, request.target.architecture, {}, round(seconds, 1))
-    written.chmod(0o644)
-    written.rename(scratch / PLAN)
-    (scratch / SIDECAR).write_text(sidecar.to_json(), encoding="utf-8")
-    scratch.chmod(0o755)
-    with contextlib.suppress(OSError):  # another process was faster
-        scratch.rename(folder)
+        with atomic_folder(folder) as work:
+            written = work / "context.onnx"
+            options.add_session_config_entry("ep.context_enable", "1")
+            options.add_session_config_entry("ep.context_embed_mode", "1")
+            options.add_session_config_entry("ep.context_file_path", str(written))
+            start = time.perf_counter()
+            session = _open(ort, path, path, options)
+            content = written.read_bytes()  # FileNotFoundError: the plugin took no node, which is checked next
+            plan = File(PLAN, hashlib.sha256(content).hexdigest(), len(content))
+            seconds = round(time.perf_counter() - start, 1)
+            sidecar = Sidecar(SCHEMA, request, plan, request.target.architecture, {}, seconds)
+            written.chmod(0o644)
+            written.rename(work / PLAN)
+            (work / SIDECAR).write_text(sidecar.to_json(), encoding="utf-8")
+    except OSError as error:  # once there is a session: another process was faster
+        if session is None:
+            logger.warning("%s: the engine cannot be kept there (%s): it is built in every process", folder, error)
+            return _open(ort, path, path, options)
+    return session
 
 
 def _open(ort: Any, path: Path, model: Path | bytes, options: Any) -> Any:

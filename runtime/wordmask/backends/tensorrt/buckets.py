@@ -1,4 +1,4 @@
-"""Which of an engine's optimisation profiles a run takes, and how its rows are padded and cut for it."""
+"""Chooses the optimisation profile of an engine for a batch, and how its rows are padded and split."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from wordmask.backends import Values
 from wordmask.bundle.engines import ROWS, Profile, shape_of
-from wordmask.bundle.manifest import Graph, Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.errors import EngineError
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows of a run that go through the engine at once.
+class RowRange:
+    """Rows of a batch that go through the engine in one run.
 
     Attributes:
         start, stop: the rows.
         profile: the index of the profile they take.
-        sizes: the size of each symbol there; more rows than the part's where the profile is for more.
+        sizes: the size of each symbol there; the number of rows is the padded one.
     """
 
     start: int
@@ -34,7 +34,7 @@ class Part:
 class Buckets:
     """The profiles of one engine."""
 
-    def __init__(self, name: str, entry: Graph, profiles: tuple[Profile, ...]) -> None:
+    def __init__(self, name: str, entry: GraphEntry, profiles: tuple[Profile, ...]) -> None:
         """Args: name is for messages; profiles are the engine's, in its order.
 
         Raises:
@@ -53,7 +53,7 @@ class Buckets:
 
     @property
     def largest(self) -> int | None:
-        """Most rows of a run; None if the graph has none."""
+        """The largest batch size of a profile; None if the graph has no rows."""
         return None if self.symbol is None else max(profile[self.symbol].maximum for profile in self._profiles)
 
     def has_rows(self, tensor: Tensor) -> bool:
@@ -81,28 +81,28 @@ class Buckets:
             )
         return found
 
-    def parts(self, sizes: dict[str, int]) -> Iterator[Part]:
-        """Cuts a run into parts that the profiles hold.
+    def row_ranges(self, sizes: dict[str, int]) -> Iterator[RowRange]:
+        """Splits a batch into ranges of rows that a profile holds.
 
         Raises:
             EngineError: no profile holds a symbol's size.
         """
         if self.symbol is None:
-            yield self._part(sizes, 0, 1)
+            yield self._row_range(sizes, 0, 1)
             return
         largest, rows = self.largest, sizes[self.symbol]
         assert largest is not None
         for start in range(0, rows, largest):
-            yield self._part(sizes, start, min(start + largest, rows))
+            yield self._row_range(sizes, start, min(start + largest, rows))
 
-    def _part(self, sizes: dict[str, int], start: int, stop: int) -> Part:
+    def _row_range(self, sizes: dict[str, int], start: int, stop: int) -> RowRange:
         wanted = sizes if self.symbol is None else {**sizes, self.symbol: stop - start}
         fitting = [(self._padded(wanted, profile), i) for i, profile in enumerate(self._profiles)]
         held = [(padded, i) for padded, i in fitting if padded is not None]
         if not held:
             raise EngineError(self._misfit(wanted))
         padded, profile = min(held, key=lambda pair: (pair[0].get(self.symbol or "", 0), pair[1]))
-        return Part(start, stop, profile, tuple(sorted(padded.items())))
+        return RowRange(start, stop, profile, tuple(sorted(padded.items())))
 
     def _padded(self, sizes: dict[str, int], profile: Profile) -> dict[str, int] | None:
         """The sizes with the rows raised to the profile's least; None if the profile does not hold them."""

@@ -11,24 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from wordmask.backends.tensorrt.buckets import Part
+from wordmask.backends.tensorrt.buckets import RowRange
 from wordmask.backends.tensorrt.cuda import Gpu, GpuMemoryError
 from wordmask.backends.tensorrt.cuda_memory import CapturedGraph, DeviceMemory, Stream
-from wordmask.bundle.manifest import Graph
+from wordmask.bundle.manifest import GraphEntry
 from wordmask.errors import DeviceError, EngineError
 
 logger = logging.getLogger(__name__)
 
 
-class Lane:
-    """What runs one profile at one set of shapes. Not safe for threads."""
+class ExecutionSlot:
+    """An execution context for one profile at one set of shapes. Not safe for threads."""
 
     def __init__(
         self,
         gpu: Gpu,
         engine: Any,
-        entry: Graph,
-        part: Part,
+        entry: GraphEntry,
+        rows: RowRange,
         stream: Stream,
         activations: DeviceMemory,
         *,
@@ -41,9 +41,9 @@ class Lane:
             gpu: this thread's current one.
             engine: a tensorrt.ICudaEngine.
             entry: its graph.
-            part: has the profile and the shapes.
+            rows: names the profile and the shapes.
             stream: on which it will run.
-            activations: as large as the engine says; the lane must not run beside others on it.
+            activations: as large as the engine says; the slot must not run beside others on it.
             strategy: tensorrt.ExecutionContextAllocationStrategy.USER_MANAGED.
             cuda_graphs: capture the second run, and replay it from then on.
 
@@ -57,14 +57,14 @@ class Lane:
         if self._context is None:
             raise GpuMemoryError(f"{self._name}: TensorRT gives no execution context; is the GPU's memory used up?")
         self._context.set_device_memory(activations.pointer, activations.size)
-        if not self._context.set_optimization_profile_async(part.profile, int(stream.handle)):
-            raise EngineError(f"{self._name}: its engine has no profile {part.profile}; run `wordmask engines` again")
+        if not self._context.set_optimization_profile_async(rows.profile, int(stream.handle)):
+            raise EngineError(f"{self._name}: its engine has no profile {rows.profile}; run `wordmask engines` again")
         for tensor in entry.inputs:
-            if not self._context.set_input_shape(tensor.name, part.shape(tensor)):
-                raise EngineError(f"{self._name}: its engine refuses {tensor.name} {part.shape(tensor)}")
+            if not self._context.set_input_shape(tensor.name, rows.shape(tensor)):
+                raise EngineError(f"{self._name}: its engine refuses {tensor.name} {rows.shape(tensor)}")
         self.buffers: dict[str, DeviceMemory] = {}
         for tensor in (*entry.inputs, *entry.outputs):
-            shape = part.shape(tensor)
+            shape = rows.shape(tensor)
             found = tuple(self._context.get_tensor_shape(tensor.name))
             if found != shape:
                 raise EngineError(f"{self._name}: its engine gives {tensor.name} {found}, expected {shape}")

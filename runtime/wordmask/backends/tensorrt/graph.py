@@ -8,23 +8,22 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from functools import cache as once
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, check_finite, to_host
-from wordmask.backends.tensorrt.buckets import Buckets, Part
+from wordmask.backends.tensorrt.buckets import Buckets, RowRange
 from wordmask.backends.tensorrt.cuda import Gpu, import_tensorrt, target_of
 from wordmask.backends.tensorrt.cuda_memory import CudaTensor, DeviceMemory, PinnedMemory, Pool, Stream
-from wordmask.backends.tensorrt.execution_context import Lane
+from wordmask.backends.tensorrt.execution_context import ExecutionSlot
 from wordmask.bundle.engines import Precision, Sidecar, find_engine, read_plan, shape_of
-from wordmask.bundle.manifest import Graph as GraphEntry
-from wordmask.bundle.manifest import Tensor
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.errors import DeviceError, EngineError
 
 DTYPES = {"UINT8": "uint8", "INT32": "int32", "FLOAT": "float32"}
-LANES = 8  # sets of shapes that stay ready in an engine
+MAX_SLOTS = 8  # execution contexts of an engine that are kept, each for one set of shapes
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +50,7 @@ def load_engine(bundle: Path, name: str, entry: GraphEntry, precision: Precision
 class TrtGraph:
     """One TensorRT engine on a stream of its own.
 
-    Rows are padded up to the smallest profile that holds them, and cut where there are more than the largest holds.
+    Batches are padded to the smallest profile that holds them, and split where they exceed the largest.
     """
 
     def __init__(
@@ -83,27 +82,21 @@ class TrtGraph:
         self._stream = Stream(self._gpu)
         self._pool = Pool(self._gpu)
         self._activations: DeviceMemory | None = None
-        self._lanes: OrderedDict[tuple[int, tuple[tuple[str, int], ...]], Lane] = OrderedDict()
+        self._slots: OrderedDict[tuple[int, tuple[tuple[str, int], ...]], ExecutionSlot] = OrderedDict()
         self._pinned: dict[str, PinnedMemory] = {}
         self._lock = threading.Lock()
         self._cancelled = False
 
     @property
-    def rows(self) -> int | None:
-        """See wordmask.backends.Graph: those of the largest profile."""
+    def preferred_batch_size(self) -> int | None:
+        """See wordmask.backends.Graph: the largest profile's."""
         return self._buckets.largest
 
     def cancel(self) -> None:
         """See wordmask.backends.Graph."""
         self._cancelled = True
 
-    @overload
-    def run(self, inputs: Values) -> dict[str, NDArray[Any]]: ...
-
-    @overload
-    def run(self, inputs: Values, keep: Collection[str]) -> dict[str, Value]: ...
-
-    def run(self, inputs: Values, keep: Collection[str] = ()) -> Mapping[str, Value]:
+    def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
         """See wordmask.backends.Graph.
 
         Raises:
@@ -115,15 +108,15 @@ class TrtGraph:
             self._gpu.use()
             here = {name: value if self._is_here(value) else to_host(value) for name, value in inputs.items()}
             outputs = {tensor.name: self._make(tensor, sizes, keep) for tensor in self._entry.outputs}
-            for part in self._buckets.parts(sizes):
+            for rows in self._buckets.row_ranges(sizes):
                 if self._cancelled:
                     raise DeviceError(f"{self._name}: cancelled")
-                self._run_part(part, here, outputs)
+                self._run_rows(rows, here, outputs)
             for value in outputs.values():
                 if isinstance(value, CudaTensor):
                     self._stream.record(value.ready)
         check_finite(self._name, outputs)
-        return outputs
+        return {**outputs}
 
     def _is_here(self, value: Value) -> bool:
         return isinstance(value, CudaTensor) and value.gpu.index == self._gpu.index
@@ -132,16 +125,16 @@ class TrtGraph:
         shape = shape_of(tensor, sizes)
         return self._pool.tensor(shape, tensor.dtype) if tensor.name in keep else np.empty(shape, tensor.dtype)
 
-    def _run_part(self, part: Part, inputs: Values, outputs: Mapping[str, NDArray[Any] | CudaTensor]) -> None:
-        self._stream.synchronize()  # the part before may still read the pinned memory
-        lane = self._lane(part)
+    def _run_rows(self, rows: RowRange, inputs: Values, outputs: Mapping[str, NDArray[Any] | CudaTensor]) -> None:
+        self._stream.synchronize()  # the run before may still read the pinned memory
+        slot = self._slot(rows)
         for tensor in self._entry.inputs:
-            self._feed(lane.buffers[tensor.name], tensor, inputs[tensor.name], part)
-        lane.execute()
+            self._feed(slot.buffers[tensor.name], tensor, inputs[tensor.name], rows)
+        slot.execute()
         arrays: list[tuple[NDArray[Any], NDArray[np.uint8]]] = []
         for tensor in self._entry.outputs:
-            source, target = lane.buffers[tensor.name], outputs[tensor.name]
-            first, size = self._span(tensor, target, part)
+            source, target = slot.buffers[tensor.name], outputs[tensor.name]
+            first, size = self._span(tensor, target, rows)
             if isinstance(target, CudaTensor):
                 self._stream.within_device(target.pointer + first, source.pointer, size)
             else:
@@ -153,9 +146,9 @@ class TrtGraph:
         for array, content in arrays:
             array[:] = content
 
-    def _feed(self, buffer: DeviceMemory, tensor: Tensor, value: Value, part: Part) -> None:
-        """Queues the copy of a part's rows into a buffer; rows that pad it are zero."""
-        first, size = self._span(tensor, value, part)
+    def _feed(self, buffer: DeviceMemory, tensor: Tensor, value: Value, rows: RowRange) -> None:
+        """Queues the copy of a range of rows into a buffer; rows that pad it are zero."""
+        first, size = self._span(tensor, value, rows)
         if isinstance(value, CudaTensor):
             self._stream.wait(value.ready)
             self._stream.within_device(buffer.pointer, value.pointer + first, size)
@@ -166,12 +159,12 @@ class TrtGraph:
         if size < buffer.size:
             self._stream.zero(buffer.pointer + size, buffer.size - size)
 
-    def _span(self, tensor: Tensor, value: Value, part: Part) -> tuple[int, int]:
-        """Offset and size, in bytes, of a part's rows in a tensor; all of it if it has no rows."""
+    def _span(self, tensor: Tensor, value: Value, rows: RowRange) -> tuple[int, int]:
+        """Offset and size, in bytes, of a range of rows in a tensor; all of it if it has no rows."""
         if not self._buckets.has_rows(tensor):
             return 0, int(np.prod(value.shape, dtype=np.int64)) * value.dtype.itemsize
         row = int(np.prod(value.shape[1:], dtype=np.int64)) * value.dtype.itemsize
-        return part.start * row, (part.stop - part.start) * row
+        return rows.start * row, (rows.stop - rows.start) * row
 
     def _pinned_for(self, name: str, size: int) -> PinnedMemory:
         pinned = self._pinned.get(name)
@@ -179,26 +172,26 @@ class TrtGraph:
             self._pinned[name] = pinned = PinnedMemory(self._gpu, size)
         return pinned
 
-    def _lane(self, part: Part) -> Lane:
-        key = part.profile, part.sizes
-        lane = self._lanes.pop(key, None)
-        if lane is None:
-            while len(self._lanes) >= LANES:
-                self._lanes.popitem(last=False)
+    def _slot(self, rows: RowRange) -> ExecutionSlot:
+        key = rows.profile, rows.sizes
+        slot = self._slots.pop(key, None)
+        if slot is None:
+            while len(self._slots) >= MAX_SLOTS:
+                self._slots.popitem(last=False)
             if self._activations is None:
                 self._activations = DeviceMemory(self._gpu, self._engine.device_memory_size_v2)
-            lane = Lane(
+            slot = ExecutionSlot(
                 self._gpu,
                 self._engine,
                 self._entry,
-                part,
+                rows,
                 self._stream,
                 self._activations,
                 strategy=self._strategy,
                 cuda_graphs=self._cuda_graphs,
             )
-        self._lanes[key] = lane  # the last one used comes last
-        return lane
+        self._slots[key] = slot  # the last one used comes last
+        return slot
 
 
 def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -208,7 +201,7 @@ def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 @once
 def _runtime(trt: Any) -> Any:
-    """TensorRT's runtime, one a process; what it says goes to the log."""
+    """TensorRT's runtime, one a process; its messages go to the log."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -106,7 +106,7 @@
     return [...masks, ...marks];
   };
 
-  const row = ([word, score, confidence, iou], i) => {
+  const row = ([word, score, confidence, iou, , , agreement], i) => {
     const box = make("input", { type: "checkbox" });
     box.checked = true;
     box.addEventListener("change", () => {
@@ -115,7 +115,7 @@
       }
     });
     const swatch = make("svg", { "aria-hidden": "true" }, make("rect", { width: "100%", height: "100%", fill: colours[word][1] }));
-    const told = `confidence ${confidence.toFixed(2)}, SAM2's IoU ${iou.toFixed(2)}`;
+    const told = `agreement ${agreement.toFixed(2)} × SAM2's IoU ${iou.toFixed(2)}; confidence ${confidence.toFixed(2)}`;
     const label = make("label", { "data-object": i, title: told }, box, swatch,
       make("span", {}, words[word]), make("b", {}, score.toFixed(2)));
     for (const name of ["pointerenter", "focusin"]) label.addEventListener(name, () => light(i));

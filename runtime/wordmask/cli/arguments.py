@@ -1,0 +1,60 @@
+"""Options that several commands share. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from argparse import _ArgumentGroup as Group
+
+from wordmask.options import OPTIONS
+
+BUNDLE = "name or folder of the models (default: the bundle named default, else the shipped tiny)"
+BACKGROUND = "background words: compete for pixels, left out of the results (%(default)s)"
+DEVICE = "cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
+UPSAMPLER = "for LoftUp alone, if memory is short (default: --device)"
+
+
+def add_bundle(group: Group, text: str = BUNDLE) -> None:
+    """--bundle."""
+    group.add_argument("--bundle", metavar="NAME_OR_PATH", help=text)
+
+
+def add_background(group: Group) -> None:
+    """--background."""
+    group.add_argument("--background", default="default", metavar="default|none|@FILE", help=BACKGROUND)
+
+
+def add_device(group: Group, *, upsampler: bool = False, threads: bool = True) -> None:
+    """--device, and where they are asked for --upsampler-device and --threads."""
+    group.add_argument("--device", default="cpu", help=DEVICE)
+    if upsampler:
+        group.add_argument("--upsampler-device", metavar="DEVICE", help=UPSAMPLER)
+    if threads:
+        group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+
+
+def add_tensorrt_precision(group: Group) -> None:
+    """--tensorrt-precision."""
+    text = "of the TensorRT engines (%(default)s)"
+    group.add_argument("--tensorrt-precision", choices=("fp16", "bf16", "fp32"), default="fp16", help=text)
+
+
+def add_options(group: Group, *names: str) -> None:
+    """The command line's options for fields of wordmask.Options."""
+    for name in names:
+        default, info = OPTIONS[name]
+        flag = f"--{name.replace('_', '-')}"
+        if info.off is not None:
+            pair = group.add_mutually_exclusive_group()
+            pair.add_argument(flag, action="store_true", default=None, help=info.help)
+            pair.add_argument(info.off[0], action="store_false", dest=name, help=info.off[1])
+        elif default is False:
+            group.add_argument(flag, action="store_true", help=info.help)
+        else:
+            group.add_argument(
+                flag,
+                *info.aliases,
+                type=str if info.choices else int if default is None else type(default),
+                default=default,
+                choices=[choice for choice in info.choices if choice] or None,
+                metavar=None if info.choices else "P" if isinstance(default, float) else "N",
+                help=info.help if default is None else f"{info.help} (%(default)s)",
+            )

@@ -1,0 +1,127 @@
+"""A run as one value, made once by the command line or another caller, and passed whole to the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from threading import Event
+from typing import Any
+
+from wordmask.bundle.manifest import Manifest
+from wordmask.outputs.layout import SHARDS
+from wordmask.photo.job import Job
+from wordmask.photo.url import Place
+from wordmask.pipeline import Segmenter
+from wordmask.text.queries import Queries
+from wordmask.types import Options
+
+IN_FLIGHT = 2  # photos processed at the same time
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Which optional outputs to write; see `wordmask run --help`."""
+
+    overlay: bool = False
+    save_dense: bool = False
+    report: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Folders of the outputs that every finished photo has; a photo without one of them is processed again."""
+        dense = ("dense", "confidence") if self.save_dense else ()
+        return ("semantic", *dense, *(("overlay",) if self.overlay else ()), SHARDS)
+
+
+@dataclass(frozen=True, eq=False)
+class RunRequest:
+    """What to segment, how, and what to write.
+
+    Attributes:
+        jobs: the photos.
+        queries: the vocabulary with its embeddings.
+        out: the output folder, made if missing; a URL on a cluster.
+        options: thresholds, prompts and upsampling.
+        outputs: the optional outputs.
+        lenient: decode garbled JPEGs as far as possible, with a warning.
+        in_flight: photos processed at the same time (by each worker of a cluster); the results do not depend on it.
+        restart: see outputs.resume.prepare, likewise retry_quarantined.
+        retry_quarantined: process photos again at which a process died twice.
+        settings: further settings for run.json. A run is continued only with the same ones (but see
+            outputs.resume.RESUME_MAY_DIFFER).
+    """
+
+    jobs: Sequence[Job]
+    queries: Queries
+    out: Place
+    options: Options = field(default_factory=Options)
+    outputs: OutputOptions = field(default_factory=OutputOptions)
+    lenient: bool = False
+    in_flight: int = IN_FLIGHT
+    restart: bool = False
+    retry_quarantined: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.in_flight < 1:
+            raise ValueError(f"in_flight is {self.in_flight}: it must be at least 1")
+
+    def recorded_settings(self, info: SegmenterInfo) -> dict[str, Any]:
+        """The settings in run.json, which a run that is continued must share."""
+        options = {**asdict(self.options), "upsample": info.upsample}
+        return {**self.settings, "lenient": self.lenient, **options, **asdict(self.outputs)}
+
+
+@dataclass(frozen=True)
+class SegmenterInfo:
+    """What run.json records of the models.
+
+    Attributes:
+        manifest: of the bundle.
+        loftup: whether LoftUp upsamples the features.
+        upsample: where LoftUp is evaluated: "full" or "selective".
+    """
+
+    manifest: Manifest
+    loftup: bool
+    upsample: str
+
+    @property
+    def bundle(self) -> dict[str, Any]:
+        """The entry `bundle` of run.json."""
+        manifest = self.manifest
+        return {
+            "id": manifest.bundle_id,
+            "domain": manifest.domain,
+            "precision": manifest.precision,
+            "models": {name: model.name for name, model in manifest.models.items()},
+            "loftup": self.loftup,
+        }
+
+    @classmethod
+    def of(cls, segmenter: Segmenter, options: Options) -> SegmenterInfo:
+        """Of a loaded segmenter.
+
+        Raises:
+            BundleError: the options ask for LoftUp, and the bundle has none.
+        """
+        return cls(segmenter.manifest, segmenter.uses_loftup(options), segmenter.upsample(options))
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class RunControl:
+    """How a caller follows and ends a run.
+
+    Attributes:
+        stop: when set, the run ends soon.
+        log: takes a message for the user, about a photo or the run.
+        progress: takes the number of finished photos, after each.
+    """
+
+    stop: Event = field(default_factory=Event)
+    log: Callable[[str], None] = _ignore
+    progress: Callable[[int], None] = _ignore
