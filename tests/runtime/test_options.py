@@ -34,7 +34,9 @@ def other(name):
         return next(value for value in info.choices if value not in (default, None))
     if info.off or isinstance(default, bool):
         return not default
-    return default + 1 if isinstance(default, int) else 0.5
+    if default is None:
+        return 7
+    return default + 1 if isinstance(default, int) else round(1 - default / 2, 2)
 
 
 @pytest.fixture(params=OPTIONS)

@@ -11,6 +11,7 @@ import pytest
 from wordmask.bundle.opening import open_bundle
 from wordmask.cli.main import main
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
+from wordmask_bench.quality.objects import OBJECT_ROWS
 from wordmask_bench.quality.scenes import MAPS, WORDS, SceneReport, Tally, click_ious, table, to_dict
 from wordmask_bench.scenes import HELD_OUT, generate
 
@@ -115,20 +116,25 @@ def report():
         ("miou", "miou_objects", "miou_unseen", "miou_band", "accuracy", "small_found"), float("nan")
     )
     maps = {name: {**figures, "miou": 0.1 * i} for i, name in enumerate(MAPS, start=1)}
-    return SceneReport(maps, 0.9, {"small": 0.8, "medium": float("nan"), "large": 1.0}, 4.0, 1 - 4 / 1024, 0.5, 3)
+    objects = dict.fromkeys(OBJECT_ROWS, 0.25) | {"ap": float("nan")}
+    return SceneReport(
+        maps, objects, 0.9, {"small": 0.8, "medium": float("nan"), "large": 1.0}, 4.0, 1 - 4 / 1024, 0.5, 3
+    )
 
 
 def test_json_has_null_for_what_does_not_exist(report):
     row = json.loads(json.dumps(to_dict(report), allow_nan=False))
     assert row["maps"]["loftup"]["miou"] == pytest.approx(0.2)
     assert row["maps"]["loftup"]["small_found"] is None
+    assert (row["objects"]["off_word"], row["objects"]["ap"]) == (0.25, None)
     assert row["click_by_area"] == {"small": 0.8, "medium": None, "large": 1.0}
     assert set(row) == {field.name for field in dataclasses.fields(SceneReport)}
 
 
-def test_the_table_puts_the_three_maps_side_by_side(report):
+def test_the_table_puts_the_maps_side_by_side_and_the_objects_below(report):
     text = table(report)
-    assert "| mIoU | 0.100 | 0.200 | 0.300 |" in text
+    assert "| mIoU | 0.100 | 0.200 | 0.300 | 0.400 |" in text
+    assert "| masks off their word | 0.25 |" in text
     assert "99.6% fewer" in text
 
 
