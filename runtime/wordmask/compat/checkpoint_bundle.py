@@ -51,7 +51,9 @@ def _model(checkpoint: Path, model_cfg: str | None) -> str:
     if name is not None:
         return f"{name[1]}_hiera_{_SIZES.get(name[2], name[2])}"
     if model_cfg is None:
-        raise BundleError(f"{checkpoint}: its name does not tell which SAM2 it is: give its configuration (--model-cfg)")
+        raise BundleError(
+            f"{checkpoint}: its name does not tell which SAM2 it is: give its configuration (--model-cfg)"
+        )
     raise BundleError(f"{model_cfg}: neither a file nor one of sam2's configurations, such as sam2.1_hiera_l.yaml")
 
 
