@@ -1,4 +1,4 @@
-"""Segments one photo at a time, whoever asks, and repeats no stage whose inputs have not changed.
+"""Segments one photo at a time and repeats no stage whose inputs have not changed.
 
 Moving a threshold asks SAM2's decoder alone; other words, or LoftUp on or off, need CLIP too; each photo is encoded for
 SAM2 once.
@@ -53,7 +53,7 @@ class Workbench:
     """A segmenter for several people. May be called from any thread; they wait for each other."""
 
     def __init__(self, segmenter: Segmenter, background: Sequence[str], *, most_bytes: int = MOST_BYTES) -> None:
-        """Args: background is what takes pixels unseen (see Vocabulary); most_bytes may be kept between requests."""
+        """Args: background words (see Vocabulary); most_bytes may be kept between requests."""
         self.segmenter = segmenter
         self._background = tuple(background)
         self._kept = Recent(most_bytes)
