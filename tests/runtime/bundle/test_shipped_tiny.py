@@ -37,7 +37,7 @@ def test_the_main_job_runs_without_naming_a_bundle(elsewhere, examples, capsys):
     row = json.loads((elsewhere / "out" / "journal.jsonl").read_text())
     assert row["instances"] >= 3
     assert Image.open(elsewhere / "out" / "semantic" / "04.png").size == Image.open(scenes / "04.png").size
-    assert "knows only synthetic scenes" in capsys.readouterr().err
+    assert "trained on synthetic scenes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 320), (20000, 16)])
