@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from photos import picture_size
 from wordmask import Segmenter
 from wordmask.bundle.search import find_bundle
 from wordmask.cli.main import main
@@ -36,7 +36,7 @@ def test_the_main_job_runs_without_naming_a_bundle(elsewhere, examples, capsys):
     assert main(["run", str(scenes / "04.png"), *words, "--output", "out", "--overlay"]) == 0
     row = json.loads((elsewhere / "out" / "journal.jsonl").read_text())
     assert row["instances"] >= 3
-    assert Image.open(elsewhere / "out" / "semantic" / "04.png").size == Image.open(scenes / "04.png").size
+    assert picture_size(elsewhere / "out" / "semantic" / "04.png") == picture_size(scenes / "04.png")
     assert "knows only synthetic scenes" in capsys.readouterr().err
 
 
