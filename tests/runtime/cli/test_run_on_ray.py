@@ -20,6 +20,8 @@ pytest.importorskip("moto.server", reason="no S3 to test with")
 import fsspec
 from moto.server import ThreadedMotoServer
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "examples" / "scenes"
 NAMES = ("01.png", "02.png", "03.png", "04.png")

@@ -30,6 +30,8 @@ from wordmask.run.find_photos import find_photos
 from wordmask.run.photo_work import Writing
 from wordmask.types import Options, Vocabulary
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "examples" / "scenes"
 WORDS = ("red", "green")
