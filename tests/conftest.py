@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,18 @@ SHARED_PHOTOS = ROOT.parent / "shared" / "images"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: what starts last keeps one process busy while the other has nothing left to do."""
-    items.sort(key=lambda item: item.get_closest_marker("full_size") is None)
+    """The longest first: what starts last keeps one process busy while the others have nothing left to do.
+
+    Servers come next: while one process waits for them, another has the cores for the full-size models.
+    """
+    first = ("full_size", "servers")
+    items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in first])
+
+
+def pytest_collection_finish() -> None:
+    """torch repeats the warnings that it gives once a process: which test they fail does not depend on the order."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_warn_always(True)
 
 
 @pytest.fixture(scope="session", autouse=True)

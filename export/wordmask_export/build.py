@@ -74,7 +74,7 @@ def build(
         protocol: windows and sizes.
         precision: fp32 or fp16.
         half_weights: round the weights to half precision and store them so; the arithmetic is that of `precision`.
-        domain: what the weights were trained on; random ones know nothing whatever this says.
+        domain: what the weights were trained on; with random weights the manifest has `random`.
         force: replaces a bundle that stands there.
         report: takes messages about the progress, and the summary.
 
@@ -93,8 +93,8 @@ def build(
                     round_weights(module)
         specs = graphs.specs(loaded, protocol)
         entries, seconds = export_all(work, specs, precision, half_weights, report)
-        knows = "random" if choice.seed is not None else domain
-        manifest = _manifest(work, loaded, protocol, entries, precision, knows)
+        trained_on = "random" if choice.seed is not None else domain
+        manifest = _manifest(work, loaded, protocol, entries, precision, trained_on)
         return manifest, compare_all(Parity(work, manifest, loaded, protocol).figures, entries, seconds, report)
 
     return write_bundle(out, make, force=force, report=report)

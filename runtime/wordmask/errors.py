@@ -1,6 +1,6 @@
 """Every error wordmask raises on purpose, so that callers can catch one base or a builtin.
 
-A message says what was found, what was expected and what to do. Anything else that comes out is a bug.
+A message says what was found, what was expected and what to do. Any other exception is a bug.
 """
 
 from __future__ import annotations

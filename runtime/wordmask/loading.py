@@ -1,4 +1,4 @@
-"""A bundle's graphs on their devices, and how many windows and pixels they are fed there."""
+"""Loads a bundle's graphs on their devices, with the batch and tile sizes for each device."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision
 
 STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
-LATE = ("clip_text", "loftup_features")  # loaded when they are first used
+LAZY = ("clip_text", "loftup_features")  # loaded when they are first used
 UPSAMPLERS = ("loftup", "loftup_features")
 GPU_WINDOWS = 10  # a run, without a preferred batch size; on a CPU one at a time is as fast and takes least memory
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedGraphs:
-    """Graphs by name, and how they are fed.
+    """Graphs by name, with their batch and tile sizes.
 
     Attributes:
-        graphs: those of STAGES that the bundle has, and of LATE.
+        graphs: those of STAGES that the bundle has, and of LAZY.
         clip_on_cpu: a processor runs CLIP. loftup_on_cpu: and LoftUp.
         kept: outputs of CLIP that may stay on its device, because LoftUp reads them there.
         class_map: classifies LoftUp's logits on LoftUp's device; None where the host does that.
@@ -89,13 +89,13 @@ def load_graphs(
     if upsampler_device is not None:
         devices |= {name: parse_device(upsampler_device) for name in UPSAMPLERS if name in devices}
     home = replace(bundle, folder=bundle.folder.absolute())  # for what is read later, from another folder
-    places = {name: place for name, place in devices.items() if name in STAGES and name not in LATE}
-    workers = (threads or default_threads()) if all(place.on_cpu for place in places.values()) else 1
+    eager = {name: device for name, device in devices.items() if name in STAGES and name not in LAZY}
+    workers = (threads or default_threads()) if all(device.on_cpu for device in eager.values()) else 1
     load = partial(load_graph, home, threads=threads, tensorrt_precision=tensorrt_precision)
     with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
-        loading = {name: pool.submit(load, name, place) for name, place in places.items()}
+        loading = {name: pool.submit(load, name, device) for name, device in eager.items()}
         graphs: dict[str, Graph] = {name: graph.result() for name, graph in loading.items()}
-    graphs |= {name: LazyGraph(partial(load, name, devices[name])) for name in LATE if name in devices}
+    graphs |= {name: LazyGraph(partial(load, name, devices[name])) for name in LAZY if name in devices}
     clip, loftup = devices["clip_image"], devices.get("loftup")
     kept = ("features",) if clip == loftup else ()
     # other GPU backends than ONNX Runtime's CUDA would need an engine for it: there the host classifies

@@ -1,4 +1,4 @@
-"""Less at a time where memory is short."""
+"""Smaller batches where memory runs out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-SIGNS = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation")  # as ONNX Runtime says it
+SIGNS = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation")  # in ONNX Runtime's messages
 logger = logging.getLogger(__name__)
 
 
@@ -18,7 +18,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def halve_batch_on_oom(run: Callable[[int], Result], most: int) -> Result:
-    """Runs with batches of `most`, and of half of that again and again while memory does not suffice.
+    """Runs with batches of `most`, and halves the batch as long as memory runs out.
 
     Args:
         run: takes the largest batch it may use; the result does not depend on it.

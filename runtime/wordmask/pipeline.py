@@ -1,4 +1,4 @@
-"""The whole chain. Only this module knows the order of the stages."""
+"""The Segmenter: composes the stages. No other module depends on their order."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Vocabulary:
 
     Attributes:
         classes: per class its synonyms; the first names the class.
-        background: words that take pixels and are left out of the results (one class, at the end). May be empty.
+        background: words that compete for pixels and are left out of the results: one class, the last. May be empty.
     """
 
     classes: tuple[tuple[str, ...], ...]

@@ -17,6 +17,8 @@ import pytest
 
 from wordmask import Options, Segmentation, Segmenter
 
+pytestmark = pytest.mark.servers
+
 WORDS = ("orange zigzag", "blue zigzag", "yellow zigzag", "black striped", "black checkered")
 PATIENCE = 20  # seconds; an answer takes one or two
 

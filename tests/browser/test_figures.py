@@ -12,6 +12,8 @@ from wordmask.cli.main import main
 from wordmask_bench.speed.page import page
 from wordmask_bench.speed.report import read_report
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -17,6 +17,8 @@ from wordmask.report.data import Found, ReportPhoto, Run
 from wordmask.report.html import report_page
 from wordmask.run.request import OutputOptions
 
+pytestmark = pytest.mark.servers
+
 HOSTILE = "<script>document.title = 'taken'</script>"
 SUMMARY = {
     "settings": {"device": "cpu"},

@@ -40,14 +40,14 @@ def test_a_photo_is_segmented(full_bundle, examples, tmp_path):
     assert np.asarray(Image.open(out / "semantic" / "cat.png")).shape == (300, 300)
 
 
-@pytest.mark.parametrize(("precision", "kind"), [("fp32", "FLOAT"), ("fp16", "HALF")])
-def test_tensorrt_compiles_every_graph(trt_standin, full_bundle, precision, kind):
+def test_tensorrt_compiles_every_graph(trt_standin, full_bundle):
+    """In fp16, whose types are changed most; tests/export/tensorrt/test_compiler.py compiles fp32 and bf16, smaller."""
     graphs = ["clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder"]
-    found = trt_standin.compile(full_bundle, precision, graphs, max_batch=1, max_prompts=8)
+    found = trt_standin.compile(full_bundle, "fp16", graphs, max_batch=1, max_prompts=8)
     assert list(found) == graphs
     for name, facts in found.items():
         assert facts["plan"] > 10_000
         products = dict(facts["products"])
-        if name == "sam2_decoder" and precision == "fp16":
+        if name == "sam2_decoder":
             assert products.pop("FLOAT") == 1  # the change of coordinates before the sines
-        assert set(products) == {kind}
+        assert set(products) == {"HALF"}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photos import picture_size
 from wordmask.cli.main import main
 from wordmask.dense.loftup import window_inputs
 from wordmask.featurizer import Featurizer, resize
@@ -127,7 +128,7 @@ def test_one_photo_goes_to_one_file(examples, tmp_path, name):
     if name == "f.npz":
         assert np.load(tmp_path / name)["features"].dtype == np.float32
     else:
-        assert Image.open(tmp_path / name).size == (3 * 32 + 2 * GAP, 32)
+        assert picture_size(tmp_path / name) == (3 * 32 + 2 * GAP, 32)
 
 
 @pytest.mark.parametrize(

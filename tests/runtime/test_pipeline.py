@@ -32,10 +32,11 @@ def chain(small_models, segmenter):
 
 @pytest.fixture(scope="module", params=["landscape", "portrait", "shared"])
 def photo(request, examples):
+    """Writable, as torch wants it."""
     if request.param == "shared":
-        return decode(request.getfixturevalue("shared_photos") / "truck.jpg")
+        return np.array(decode(request.getfixturevalue("shared_photos") / "truck.jpg"))
     picture = Image.open(examples / "chelsea.jpg")
-    return np.asarray(picture.resize((150, 260)) if request.param == "portrait" else picture)
+    return np.array(picture.resize((150, 260)) if request.param == "portrait" else picture)
 
 
 def iou(a, b):

@@ -33,6 +33,12 @@ def encoded(pixels: Pixels | Image.Image, kind: str, **options: object) -> bytes
     return file.getvalue()
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height as the file's header has them."""
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 

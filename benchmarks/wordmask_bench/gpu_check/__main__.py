@@ -47,7 +47,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="wordmask_bench.gpu_check", description="Check wordmask on a GPU.")
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the report, and of bundles and engines built for it")
-    add("--bundle", default="tiny", help="bundle with weights that know the synthetic scenes (%(default)s)")
+    add("--bundle", default="tiny", help="bundle that was trained on synthetic scenes (%(default)s)")
     add("--full", metavar="BUNDLE", help="full-size bundle (default: one is built, with random weights)")
     add("--device", nargs="+", choices=VARIANTS, default=DEFAULT_DEVICES, help="(default: all but cpu)")
     add("--only", nargs="+", metavar="STEP", help="steps to do, such as 'full-*'; see the report for their names")

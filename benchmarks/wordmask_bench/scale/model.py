@@ -105,7 +105,7 @@ class Facts:
     Attributes:
         report: of whole photos at the default windows. photo: its row.
         gpus: seconds a photo of each of GPU_RUNS, with all that surrounds the graphs.
-        ragged, clean: bytes of runs on photos that the model knows nothing of, and on scenes that it knows.
+        ragged, clean: bytes of runs on photos unlike the training data, and on scenes like it.
     """
 
     report: BenchReport

@@ -10,6 +10,7 @@ from wordmask_bench.speed.benchmark import Findings
 from wordmask_bench.speed.compute_bound import Work, with_share
 from wordmask_bench.speed.plan import Plan, precision_of
 from wordmask_bench.speed.report import KIND, SCHEMA, BenchReport, SideFacts, Subject
+from wordmask_bench.speed.side import Setup
 
 
 def make_report(plan: Plan, found: Findings) -> BenchReport:
@@ -40,19 +41,13 @@ def make_report(plan: Plan, found: Findings) -> BenchReport:
         machine=machine(),
         effort=plan.effort,
         rates=found.rates,
-        sides=tuple(
-            SideFacts(
-                name=name,
-                variant=setup.variant,
-                device=setup.device,
-                precision=precisions[name],
-                cold_start=found.starts[name].seconds,
-                peak_mb=found.peaks_mb[name],
-                gpu_mb=found.starts[name].gpu_mb,
-            )
-            for name, setup in plan.sides.items()
-        ),
+        sides=tuple(_side_facts(name, setup, precisions[name], found) for name, setup in plan.sides.items()),
         measurements=tuple(with_share(row, work.gflop(row, loftup=loftup), limits) for row in found.measurements),
         throughput=tuple(found.throughput),
         agreement=tuple(found.agreement),
     )
+
+
+def _side_facts(name: str, setup: Setup, precision: str, found: Findings) -> SideFacts:
+    start, peak = found.starts[name], found.peaks_mb[name]
+    return SideFacts(name, setup.variant, setup.device, precision, start.seconds, peak, start.gpu_mb)

@@ -63,7 +63,7 @@ class ClipImage(nn.Module):
 
 
 def clip_constants(models: Models, protocol: Protocol, merges: File) -> Clip:
-    """What the runtime must know of CLIP."""
+    """CLIP's constants for the runtime."""
     return Clip(
         dim=models.clip.text_projection.shape[1],
         patch=models.clip.visual.conv1.weight.shape[-1],
@@ -97,7 +97,7 @@ def _phases(biases: torch.Tensor) -> tuple[tuple[tuple[float, ...], ...], ...]:
 
 
 def sam2_constants(models: Models) -> Sam2:
-    """What the runtime must know of SAM2."""
+    """SAM2's constants for the runtime."""
     size = models.sam2.image_size
     return Sam2(image_size=size, mask_size=size // 4, mask_threshold=0.0)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 STEPS = {"clip": 4000, "loftup": 2200, "sam2": 7000}
 RATES = {"clip": 1e-3, "loftup": 2e-3, "sam2": 3e-3}
-LANES = (("clip", "loftup"), ("sam2",))  # LoftUp learns on CLIP's features; SAM2 learns beside them
+STAGE_GROUPS = (("clip", "loftup"), ("sam2",))  # LoftUp learns on CLIP's features; SAM2 learns beside them
 UNFINISHED = 3
 
 
@@ -65,18 +65,18 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_lanes(args: argparse.Namespace) -> int:
-    """Trains everything, in a process a lane: two of one thread each are faster than one of two threads."""
-    threads = args.threads or max(1, (os.cpu_count() or 1) // len(LANES))
+def run_processes(args: argparse.Namespace) -> int:
+    """Trains each group of stages in its own process: two of one thread each are faster than one of two."""
+    threads = args.threads or max(1, (os.cpu_count() or 1) // len(STAGE_GROUPS))
     command = [sys.executable, "-m", "wordmask_export.tiny", "train", "--out", str(args.out), "--seed", str(args.seed)]
     command += ["--minutes", str(args.minutes), "--steps", str(args.steps), "--threads", str(threads)]
     command += ["--device", args.device]
-    lanes = [subprocess.Popen([*command, "--stage", *stages]) for stages in LANES]
+    processes = [subprocess.Popen([*command, "--stage", *stages]) for stages in STAGE_GROUPS]
     try:
-        statuses = [lane.wait() for lane in lanes]
+        statuses = [process.wait() for process in processes]
     except BaseException:
-        for lane in lanes:
-            lane.terminate()
+        for process in processes:
+            process.terminate()
         raise
     return next((status for status in statuses if status not in (0, UNFINISHED)), max(statuses))
 
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     args = parse_args(arguments)
     if args.command == "train":
-        return run_train(args) if args.stage else run_lanes(args)
+        return run_train(args) if args.stage else run_processes(args)
     from wordmask_export.build import BuildError  # noqa: PLC0415
     from wordmask_export.models.weights import WeightsError  # noqa: PLC0415
     from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415

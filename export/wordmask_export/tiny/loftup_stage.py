@@ -31,7 +31,7 @@ BAND, BAND_WEIGHT, OBJECT_WEIGHT = 3, 5.0, 2.0  # where pixels are drawn more of
 
 
 @dataclass(frozen=True)
-class Part:
+class Crop:
     """A square part of a window."""
 
     top: int
@@ -54,13 +54,13 @@ def trained_towers(weights: Path) -> Towers:
     return towers.eval().requires_grad_(False)
 
 
-def cut(images: Tensor, parts: Sequence[Part]) -> Tensor:
+def cut(images: Tensor, parts: Sequence[Crop]) -> Tensor:
     """The part of each image: (B, ..., S, S) -> (B, ..., side, side)."""
     return torch.stack([image[(..., *part.slices)] for image, part in zip(images, parts, strict=True)])
 
 
 def upsample_pixels(
-    module: loftup.LoftUp, features: Tensor, guidance: Tensor, parts: Sequence[Part], pixels: Tensor
+    module: loftup.LoftUp, features: Tensor, guidance: Tensor, parts: Sequence[Crop], pixels: Tensor
 ) -> Tensor:
     """LoftUp's output at some pixels only: (B, Q, D).
 
@@ -85,7 +85,7 @@ def upsample_pixels(
 
 def draw(
     rng: np.random.Generator, class_maps: NDArray[np.uint8], *, side: int = PART, count: int = PIXELS
-) -> tuple[list[Part], NDArray[np.int64]]:
+) -> tuple[list[Crop], NDArray[np.int64]]:
     """A part of each class map, anywhere, and pixels of it, mostly near outlines.
 
     Returns:
@@ -97,7 +97,7 @@ def draw(
         band = cv2.dilate(class_map, kernel) != cv2.erode(class_map, kernel)
         weight = 1.0 + BAND_WEIGHT * band + OBJECT_WEIGHT * (class_map < OBJECT_WORDS)
         top, left = (int(x) for x in rng.integers((size - side) // 16 + 1, size=2) * 16)
-        part = Part(top, left, side)
+        part = Crop(top, left, side)
         far = np.array([top > 0, left > 0, top + side < size, left + side < size]) * HALO
         valid = slice(far[0], side - far[2]), slice(far[1], side - far[3])
         inside = np.zeros((side, side))

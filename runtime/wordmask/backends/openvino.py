@@ -27,7 +27,7 @@ class OpenVinoGraph:
 
         Args:
             path: the ONNX file; its hash is the caller's to check.
-            entry: what the manifest says of it.
+            entry: its manifest entry.
             precision: of products; bf16 sums in fp32.
             threads: of one run; all of this process's cores by default.
 
@@ -63,7 +63,7 @@ class OpenVinoGraph:
 
     def run(self, inputs: Values, keep: Collection[str] = ()) -> dict[str, Value]:
         """See wordmask.backends.Graph."""
-        request = self._model.create_infer_request()  # one a run: runs of several threads do not meet
+        request = self._model.create_infer_request()  # one a run: threads do not share it
         self._running.add(request)
         try:
             if self._cancelled.is_set():

@@ -1,9 +1,9 @@
-"""TensorRT engines beside a bundle's graphs: what one is built for, how it is found, and when it is refused.
+"""TensorRT engines beside a bundle's graphs: what each is built for, how it is found, and when it is refused.
 
 A plan is executable code for one GPU architecture and one version of TensorRT. It stands in
 `<bundle>/engines/<key>/engine.plan` with a sidecar, engine.json; the key is a hash of all it was built for. TensorRT
-gets a plan only if its sidecar fits this machine and this bundle, its sha256 is the sidecar's, and nobody but its
-owner, who is this user or root, could have written it.
+gets a plan only if its sidecar fits this machine and this bundle, its sha256 is the sidecar's, and only its owner,
+who is this user or root, may write it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wordmask.errors import EngineError, ManifestError
 
 SCHEMA = 1
 FOLDER, SIDECAR, PLAN = "engines", "engine.json", "engine.plan"
-ROWS = ("B", "N", "T")  # symbols of rows that do not see each other: padding one never changes another
+ROWS = ("B", "N", "T")  # symbols of independent rows: padding with further rows changes no result
 
 Precision = Literal["fp32", "fp16", "bf16"]
 
@@ -136,7 +136,7 @@ def find_engine(
     """The engine of a graph for this machine: its folder and sidecar.
 
     Raises:
-        EngineError: there is none; says what there is instead and how to build it.
+        EngineError: there is none; the message lists the others and the command that builds it.
     """
     others = []
     for folder, sidecar in sidecars(bundle):

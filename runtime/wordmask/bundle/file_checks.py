@@ -29,14 +29,14 @@ _ENGINE = b"EPContext"
 
 
 def check_file(path: Path, file: File) -> None:
-    """Checks that a file is the one that the manifest tells of.
+    """Checks that a file is the one in the manifest.
 
     Args:
-        path: where it stands.
-        file: what the manifest says; a graph must also hold all of its weights, and no engine.
+        path: of the file.
+        file: its manifest entry; a graph must also hold all of its weights, and no engine.
 
     Raises:
-        BundleError: it is missing, a link, no plain file, or another one, or a graph that reaches beyond itself.
+        BundleError: missing, a symlink, not a regular file, or its SHA-256 differs; or a graph with external data.
     """
     try:
         status = path.lstat()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Self
 
 SCHEMA = 2
 HALO = 2  # pixels around a tile that LoftUp's two 3x3 convolutions see: its guidance is H + 2 * HALO high
@@ -108,9 +108,32 @@ class Sam2:
     mask_threshold: float
 
 
+class Contents:
+    """Any manifest: a dataclass, with the fields of Manifest that do not decide results."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def sealed(self) -> Self:
+        """The same manifest with its bundle id filled in."""
+        return replace(self, bundle_id=bundle_id(self))
+
+    def to_json(self) -> str:
+        """The text of manifest.json."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+
+def bundle_id(manifest: Contents) -> str:
+    """Hash of what decides the results: graphs, models' parameters and constants; not parity figures, not tools."""
+    facts = asdict(manifest)
+    for name in ("bundle_id", "parity", "tools", "models"):
+        del facts[name]
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
-class Manifest:
-    """All of manifest.json. `domain` says what the weights know: real photos, synthetic scenes, or nothing (random)."""
+class Manifest(Contents):
+    """All of manifest.json. `domain`: what the weights were trained on, random if on nothing."""
 
     schema: int
     bundle_id: str
@@ -127,34 +150,6 @@ class Manifest:
     def files(self) -> tuple[File, ...]:
         """Every file of the bundle but the manifest."""
         return (*self.graphs.values(), self.clip.merges)
-
-    def sealed(self) -> Manifest:
-        """The same manifest with its bundle id filled in."""
-        return replace(self, bundle_id=bundle_id(self))
-
-    def to_json(self) -> str:
-        """The text of manifest.json."""
-        return json_of(self)
-
-
-class Contents(Protocol):
-    """Any manifest: a dataclass, with the fields of Manifest that do not decide results."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-def json_of(manifest: Contents) -> str:
-    """The text of manifest.json."""
-    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
-
-
-def bundle_id(manifest: Contents) -> str:
-    """Hash of what decides the results: graphs, models' parameters and constants; not parity figures, not tools."""
-    facts = asdict(manifest)
-    for name in ("bundle_id", "parity", "tools", "models"):
-        del facts[name]
-    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -175,7 +170,7 @@ class Backbone:
 
 
 @dataclass(frozen=True)
-class FeaturesManifest:
+class FeaturesManifest(Contents):
     """All of such a bundle's manifest.json; see Manifest."""
 
     schema: int
@@ -193,14 +188,6 @@ class FeaturesManifest:
     def files(self) -> tuple[File, ...]:
         """Every file of the bundle but the manifest."""
         return tuple(self.graphs.values())
-
-    def sealed(self) -> FeaturesManifest:
-        """The same manifest with its bundle id filled in."""
-        return replace(self, bundle_id=bundle_id(self))
-
-    def to_json(self) -> str:
-        """The text of manifest.json."""
-        return json_of(self)
 
 
 AnyManifest = Manifest | FeaturesManifest

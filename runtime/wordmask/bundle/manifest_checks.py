@@ -1,4 +1,4 @@
-"""What a manifest must say beyond being well formed: numbers that make sense, and graphs that the runtime can feed.
+"""Checks a well-formed manifest: numbers in their ranges, and graphs with the inputs and outputs of the runtime.
 
 Without this, a stride of 0 would be an endless loop, and a graph without "tokens" a crash in the middle of a run.
 """
@@ -23,10 +23,10 @@ Interface = tuple[dict[str, Shape], dict[str, Shape]]  # inputs and outputs by n
 
 
 def check_contents(manifest: Manifest) -> None:
-    """Checks what each field says.
+    """Checks the value of each field.
 
     Raises:
-        ManifestError: names the field, and says what was expected.
+        ManifestError: names the field and what was expected.
     """
     for name, graph in manifest.graphs.items():
         _check_file(member("manifest.graphs", name), graph)

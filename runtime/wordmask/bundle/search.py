@@ -1,4 +1,4 @@
-"""Where a bundle is looked for by its name."""
+"""Finds the folder of a bundle by its name."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def find_bundle(name: str | Path | None = None) -> Path:
 
     Args:
         name: a folder, or a name that is looked up in the search path; None takes the one named `default`, or else the
-            shipped `tiny`, which knows synthetic scenes alone.
+            shipped `tiny`, which was trained on synthetic scenes.
 
     Raises:
-        BundleError: there is none; lists where it was looked for.
+        BundleError: there is none; lists the folders that were searched.
     """
     wanted = Path(name or DEFAULT_NAME)
     if (name is not None or wanted.is_absolute()) and (wanted / FILE_NAME).is_file():

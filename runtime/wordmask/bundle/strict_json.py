@@ -63,7 +63,7 @@ def load_json(text: str) -> Any:
     """Parses JSON as the standard has it: without NaN and Infinity, and no member twice.
 
     Raises:
-        ManifestError: it is not that; says what is wrong.
+        ManifestError: names the field that is wrong.
     """
     try:
         return json.loads(text, object_pairs_hook=_members, parse_constant=_no_number)

@@ -23,21 +23,11 @@ RAY_SHUTDOWN_TIMEOUT = 5.0  # seconds between a signal and the end of the proces
 def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a run on a cluster."""
     add = parser.add_argument_group("cluster (Ray), and URLs such as s3://bucket/folder").add_argument
-    add(
-        "--ray",
-        nargs="?",
-        const="local",
-        metavar="ADDRESS",
-        help="of a running cluster (default: a new one on this machine)",
-    )
+    text = "address of a running cluster (default: a new one on this machine)"
+    add("--ray", nargs="?", const="local", metavar="ADDRESS", help=text)
     add("--workers", type=int, default=1, metavar="N", help="processes, each with its own models (%(default)s)")
-    add(
-        "--gpus-per-worker",
-        type=float,
-        default=0.0,
-        metavar="F",
-        help="GPUs, or a fraction of one such as 0.5 (%(default)s)",
-    )
+    text = "GPUs, or a fraction of one such as 0.5 (%(default)s)"
+    add("--gpus-per-worker", type=float, default=0.0, metavar="F", help=text)
 
 
 def check_ray_arguments(args: argparse.Namespace) -> None:
@@ -56,8 +46,8 @@ def check_ray_arguments(args: argparse.Namespace) -> None:
     from wordmask import extras
     from wordmask.backends.device import parse_device
 
-    devices = (args.device, args.upsampler_device or args.device)
-    if not args.gpus_per_worker and not all(parse_device(device).on_cpu for device in devices):
+    devices = [parse_device(device) for device in (args.device, args.upsampler_device or args.device)]
+    if not args.gpus_per_worker and not all(device.on_cpu for device in devices):
         raise ValueError(
             f"--device {args.device} on a cluster takes GPUs: say how many with --gpus-per-worker, such as 1"
         )
@@ -74,20 +64,18 @@ class RayCommand:
 
     @classmethod
     def open(cls, args: argparse.Namespace, name: str | Path | None, options: Options) -> RayCommand:
-        """Opens the bundle; raises BundleError or DeviceError if it does not fit what is asked for."""
-        from wordmask.backends.device import parse_device
+        """Opens the bundle; raises BundleError if it does not fit the options."""
         from wordmask.bundle.opening import open_bundle
-        from wordmask.distributed.driver_bundle import describe_bundle
+        from wordmask.run.request import SegmenterInfo
 
         bundle = open_bundle(name)
-        parse_device(args.device)
-        return cls(args, bundle, describe_bundle(bundle, options, args.upsampler_device or args.device))
+        return cls(args, bundle, SegmenterInfo.of_bundle(bundle, options, args.upsampler_device or args.device))
 
     def embed(self, vocabulary: Vocabulary) -> Queries:
         """Embeds the words on this machine."""
-        from wordmask.distributed.driver_bundle import embed_on_cpu
+        from wordmask.text.embedder import WordEmbedder
 
-        return embed_on_cpu(self.bundle, vocabulary, threads=self.args.threads)
+        return WordEmbedder.on_cpu(self.bundle, threads=self.args.threads).embed(vocabulary)
 
     def run(self, request: RunRequest, control: RunControl) -> Totals:
         """Does what wordmask.run.local.run_folder does, on a cluster."""

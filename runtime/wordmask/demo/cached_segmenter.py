@@ -1,4 +1,4 @@
-"""Segments one photo at a time for all users of the page, and repeats no stage whose inputs have not changed.
+"""Segments one photo at a time and repeats no stage whose inputs have not changed.
 
 Moving a threshold asks SAM2's decoder alone; other words, or LoftUp on or off, need CLIP too; each photo is encoded for
 SAM2 once.

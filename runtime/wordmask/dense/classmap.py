@@ -59,8 +59,8 @@ def classify(
     """Similarities to the photo's resolution, softmax over all words, then the most probable class.
 
     Args:
-        logits: f32 (C, h, w), cosine similarity with each word; or, with `projection`, what the words' are made of.
-        class_starts: index of each class's first word; a class's probability is that of its likeliest synonym.
+        logits: f32 (C, h, w), cosine similarity with each word; or, with `projection`, with a basis of their space.
+        class_starts: index of each class's first word; a class's probability is that of its most probable synonym.
         size: height and width of the photo.
         logit_scale: multiplies the similarities.
         projection: see wordmask.dense.similarities.
@@ -109,7 +109,7 @@ def _classify_block(
     """Fills a block of both maps; gives each class's highest probability there."""
     words, classes = resizing.shape[0], len(class_starts)
     synonyms = [slice(*ends) for ends in pairwise((*class_starts, words))]
-    # One number a word: the largest among those of the likeliest words tells the first class.
+    # One number for each word: the largest of those of the most probable words gives the first class.
     codes = np.repeat(np.arange(classes, 0, -1), [part.stop - part.start for part in synonyms])[:, None]
     codes = codes.astype(np.min_scalar_type(classes))
     best = np.zeros(classes, np.float32)

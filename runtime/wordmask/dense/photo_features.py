@@ -1,4 +1,4 @@
-"""Upsampled features of a whole photo, for those who want to look at them: the pipeline itself never holds them.
+"""Upsampled features of a whole photo, which the pipeline itself never holds.
 
 A map of D channels is large: 512 of them over a photo of two megapixels take 4 GB. So it is made window by window and
 enlarged a few channels at a time, and a large array does not lie in memory but in a temporary file.
@@ -28,7 +28,7 @@ def upsampled_features(resized: Photo, clip: Graph, constants: Clip, loftup: Ups
     """LoftUp's features of a photo, of unit length in each window, averaged where windows overlap.
 
     Args:
-        resized: u8 (H, W, 3), the photo as CLIP sees it.
+        resized: u8 (H, W, 3), the photo resized for CLIP.
         clip: the bundle's `clip_image`.
         constants: the bundle's.
         loftup: with the bundle's `loftup_features`.

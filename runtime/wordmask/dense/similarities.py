@@ -1,9 +1,9 @@
-"""The similarities of pixels with words, however many words there are.
+"""The similarities of pixels with words, for vocabularies of any size.
 
 All that happens to similarities before the softmax (LoftUp's last product, averaging windows, resizing) is linear in
-the words' embeddings. So of a vocabulary larger than their space only the similarities with the space's axes are
-computed and kept, a few hundred maps; those with the words are made from them where they are needed, some pixels at a
-time.
+the words' embeddings. So for a vocabulary with more words than dimensions only the similarities with the basis vectors
+of the space are computed and kept, a few hundred maps. Those with the words are projected from them where they are
+needed, some pixels at a time.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ PART_BYTES = 32 << 20  # of similarities with all words that are made at once
 
 @dataclass(frozen=True, eq=False)
 class BasisProjection:
-    """How the words' similarities are made of those with the axes of their space.
+    """Similarities with words as a product of embeddings and similarities with the basis vectors of their space.
 
-    Equal words are made once. A matrix product rounds them differently by their place (OpenBLAS with AVX2 does), and
+    Equal words are projected once: a matrix product rounds them differently by their row (OpenBLAS with AVX2 does), and
     they would no longer tie.
 
     Attributes:
-        embeddings: f32 (U, C), of the words that differ.
-        places: (Q,), each word's among them; None where all differ.
+        embeddings: f32 (U, C), of the distinct words.
+        rows: (Q,), each word's row in embeddings; None where all words differ.
     """
 
     embeddings: Floats
-    places: NDArray[np.intp] | None
+    rows: NDArray[np.intp] | None
 
     @classmethod
     def of(cls, embeddings: Floats) -> BasisProjection:
-        """Of all words, f32 (Q, C)."""
-        distinct, places = np.unique(embeddings, axis=0, return_inverse=True)
-        return cls(embeddings, None) if len(distinct) == len(embeddings) else cls(distinct, places.reshape(-1))
+        """The projection for all words, f32 (Q, C)."""
+        distinct, rows = np.unique(embeddings, axis=0, return_inverse=True)
+        return cls(embeddings, None) if len(distinct) == len(embeddings) else cls(distinct, rows.reshape(-1))
 
     @property
     def words(self) -> int:
         """Q."""
-        return len(self.embeddings if self.places is None else self.places)
+        return len(self.embeddings if self.rows is None else self.rows)
 
     def project(self, maps: Floats) -> Floats:
         """From f32 (C, H, W) to (Q, H, W)."""
-        made: Floats = (self.embeddings @ maps.reshape(len(maps), -1)).reshape(-1, *maps.shape[1:])
-        return made if self.places is None else made[self.places]
+        projected: Floats = (self.embeddings @ maps.reshape(len(maps), -1)).reshape(-1, *maps.shape[1:])
+        return projected if self.rows is None else projected[self.rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Words:
 
     @cached_property
     def projection(self) -> BasisProjection | None:
-        """None where the maps kept are the words' own."""
+        """None where the words themselves are the basis."""
         return (
             BasisProjection.of(self.embeddings)
             if len(self.embeddings) > max(MOST_WORDS, self.embeddings.shape[1])
@@ -76,7 +76,7 @@ class Words:
 
     @property
     def basis(self) -> Floats:
-        """Those whose maps are computed and kept, f32 (C, D): the words, or the axes of their space."""
+        """The vectors whose maps are computed and kept, f32 (C, D): the words, or the axes of their space."""
         return self.embeddings if self.projection is None else np.eye(self.embeddings.shape[1], dtype=np.float32)
 
 
@@ -85,8 +85,8 @@ class Similarities:
     """Of the pixels of a picture with all words.
 
     Attributes:
-        maps: f32 (C, H, W), of the pixels with the basis.
-        projection: None where the basis are the words.
+        maps: f32 (C, H, W), similarities of the pixels with the basis.
+        projection: from the basis to the words; None where the words are the basis.
     """
 
     maps: Floats

@@ -1,7 +1,6 @@
-"""Where LoftUp matters: pixels whose class the bilinear map leaves open.
+"""Finds the pixels whose class the bilinear map leaves undecided, where LoftUp is worth its time.
 
-Far from every border, with one class well ahead, upsampling bilinearly and by LoftUp name the same class; LoftUp's work
-is worth its price along outlines and where classes compete.
+Far from every border, and where one class has a large margin, bilinear upsampling and LoftUp give the same class.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ def undecided(
     """The pixels that a finer map may decide otherwise.
 
     Args:
-        logits: f32 (C, H, W), cosine similarity with each word, upsampled bilinearly; or, with `projection`, what the
-            words' are made of.
+        logits: f32 (C, H, W), cosine similarity with each word, upsampled bilinearly; or, with `projection`, with
+            a basis of their space.
         class_starts: index of each class's first word.
         logit_scale: multiplies the similarities.
         margin: logits by which the best class must lead the second to count as decided.

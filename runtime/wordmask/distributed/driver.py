@@ -51,7 +51,7 @@ def run_on_cluster(
 
     Args:
         request: what to segment.
-        info: see driver_bundle.describe_bundle.
+        info: of the workers' segmenters.
         loader: loads the segmenter in each worker.
         resources: number of workers and what each needs. The cluster is connected.
         control: how to follow and end the run.

@@ -138,7 +138,7 @@ def paint(instances: Sequence[Instance], size: tuple[int, int]) -> NDArray[np.ui
 
 
 class _AreaBounds:
-    """What the low-resolution logits say for certain about areas and overlaps at the photo's size.
+    """Bounds of areas and overlaps at the photo's size, from the low-resolution logits.
 
     The pixels between four neighbouring samples (a cell) lie between the least and the largest of them. A cell above
     the threshold at all four corners is inside, one above at none is outside, and the cell's number of pixels is known.

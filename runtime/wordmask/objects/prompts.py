@@ -1,4 +1,4 @@
-"""From the class map to the points SAM2 is asked about, one prompt a region."""
+"""Extracts SAM2's prompts from a class map, one for each region."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def extract_prompts(
     farthest first over the pixels whose border distance is at least half the region's largest; fewer where there are
     not that many. Negative points (negative_points) are confident pixels of another class, the background included,
     10 px to max(20, 10 + sqrt(size) / 2) px away from the region: the nearest one, then farthest first; none where
-    there is none. Ties go to the first pixel in reading order; of many candidates every k-th is looked at.
+    there is none. Ties go to the first pixel in reading order; of many candidates every k-th is used.
 
     Args:
         class_map: integers (H, W): 0 to n_classes - 1, at or above n_classes for the background, negative for unknown.

@@ -55,9 +55,7 @@ def find_regions(class_map: NDArray[np.integer], confidence: Floats, n_classes: 
         options: see Options.
     """
     labels = _labels(class_map, confidence, n_classes, options.min_confidence)
-    first = np.empty(labels.shape, dtype=np.bool_)  # does a run begin at this pixel
-    first[:, 0] = True
-    np.not_equal(labels[:, 1:], labels[:, :-1], out=first[:, 1:])
+    first = _run_starts(labels)
     run_of_pixel = np.cumsum(first.ravel(), dtype=np.int32)
     run_of_pixel -= 1
     starts = np.flatnonzero(first)
@@ -66,12 +64,11 @@ def find_regions(class_map: NDArray[np.integer], confidence: Floats, n_classes: 
 
     label = labels.ravel()[starts]
     size = np.bincount(root, weights=lengths, minlength=len(root))
-    found = np.flatnonzero((size >= (options.min_region_size or REGION_SIZE)) & (label > 0))
-    found = found[np.lexsort((found, -size[found], label[found]))]  # in the order of their prompts
+    smallest = options.min_region_size or REGION_SIZE
+    found = _in_prompt_order(np.flatnonzero((size >= smallest) & (label > 0)), size, label)
     region_of_root = np.full(len(root), -1)
     region_of_root[found] = np.arange(len(found))
     region_of_run = region_of_root[root]
-
     runs = np.flatnonzero(region_of_run >= 0)
     runs = runs[np.argsort(region_of_run[runs], kind="stable")]
     region, lengths = region_of_run[runs], lengths[runs]
@@ -112,6 +109,20 @@ def _labels(
     labels += 1
     labels *= wanted
     return labels
+
+
+def _run_starts(labels: NDArray[np.unsignedinteger]) -> BoolMask:
+    """Whether a run begins at a pixel."""
+    first = np.empty(labels.shape, dtype=np.bool_)
+    first[:, 0] = True
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=first[:, 1:])
+    return first
+
+
+def _in_prompt_order(found: Integers, size: NDArray[np.signedinteger], label: NDArray[np.unsignedinteger]) -> Integers:
+    """The roots of regions by class, within a class by falling size."""
+    order: Integers = found[np.lexsort((found, -size[found], label[found]))]
+    return order
 
 
 def _connect(labels: NDArray[np.unsignedinteger], first: BoolMask, run_of_pixel: NDArray[np.int32]) -> Integers:

@@ -47,7 +47,7 @@ def prepare(
 ) -> Plan:
     """Compares a locked output folder with this run and removes the outputs of unfinished photos.
 
-    Photos that are done stay done; those that failed are tried again, quarantined ones only if asked.
+    Finished photos are kept; those that failed are tried again, quarantined ones only if asked.
 
     Args:
         out: the output folder, with the journal in its home.
@@ -67,11 +67,7 @@ def prepare(
     if foreign and not journal.path.exists():
         raise ResumeError(f"{out} holds {foreign[0]}, which no run into it wrote: give another --output")
     if restart:
-        out.remove(_outputs((*journal.finished, *journal.unfinished)))
-        for name in (*TOTALS, JOURNAL):  # the journal last: without it, what is left could not be found
-            out.remove([name])
-        journal.path.unlink(missing_ok=True)
-        journal = Journal(journal.path)
+        journal = _restarted(out, journal)
     elif journal.finished or journal.unfinished:
         _check_settings(out, settings)
         _keep(out, journal, jobs, kinds, retry_quarantined=retry_quarantined)
@@ -88,6 +84,15 @@ def prepare(
         suspects=[job for job in todo if 0 < deaths.get(job.name, 0) < QUARANTINE],
         quarantined=[job for job in todo if deaths.get(job.name, 0) >= QUARANTINE],
     )
+
+
+def _restarted(out: Store, journal: Journal) -> Journal:
+    """Removes everything that an earlier run wrote; gives an empty journal."""
+    out.remove(_outputs((*journal.finished, *journal.unfinished)))
+    for name in (*TOTALS, JOURNAL):  # the journal last: it names the files that are left
+        out.remove([name])
+    journal.path.unlink(missing_ok=True)
+    return Journal(journal.path)
 
 
 def _outputs(names: Iterable[str]) -> Iterator[str]:

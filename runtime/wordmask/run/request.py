@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field
 from threading import Event
 from typing import Any
 
+from wordmask.backends.device import parse_device
 from wordmask.bundle.manifest import Manifest
+from wordmask.bundle.opening import PipelineBundle
+from wordmask.loading import upsampling, uses_loftup
 from wordmask.outputs.layout import SHARDS
 from wordmask.photo.job import Job
 from wordmask.photo.url import Place
@@ -106,6 +109,12 @@ class SegmenterInfo:
             BundleError: the options ask for LoftUp, and the bundle has none.
         """
         return cls(segmenter.manifest, segmenter.uses_loftup(options), segmenter.upsample(options))
+
+    @classmethod
+    def of_bundle(cls, bundle: PipelineBundle, options: Options, upsampler_device: str) -> SegmenterInfo:
+        """Of segmenters that are loaded elsewhere; raises DeviceError for a name of no device, too."""
+        on_cpu = parse_device(upsampler_device).on_cpu and "loftup" in bundle.manifest.graphs
+        return cls(bundle.manifest, uses_loftup(bundle, options), upsampling(options, on_cpu=on_cpu))
 
 
 def _ignore(_: object) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
 from wordmask.backends import Graph, run_to_host
+from wordmask.backends.device import parse_device
+from wordmask.backends.lazy import LazyGraph
+from wordmask.backends.load import load_graph
 from wordmask.bundle.manifest import Clip
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.bundle.search import user_cache
@@ -43,6 +46,12 @@ class WordEmbedder:
         manifest = bundle.manifest
         merges = bundle.path(manifest.clip.merges).absolute()  # it is read later, maybe from another folder
         return cls(graph, merges, manifest.clip, user_cache() / "words" / manifest.bundle_id)
+
+    @classmethod
+    def on_cpu(cls, bundle: PipelineBundle, *, threads: int | None) -> WordEmbedder:
+        """On this machine's CPU; the graph is loaded at the first word that is not in the cache."""
+        load = partial(load_graph, bundle, "clip_text", parse_device("cpu"), threads=threads)
+        return cls.of_bundle(bundle, LazyGraph(load))
 
     def embed(self, vocabulary: Vocabulary) -> Queries:
         """Embeds a vocabulary, the background last."""

@@ -49,7 +49,7 @@ class Tokenizer:
             BundleError: the merges file is missing or is not one.
             ValueError: context_length or vocabulary_size is too small.
         """
-        # Both packages take tens of milliseconds to import, and whoever only imports wordmask pays for neither.
+        # Both packages take tens of milliseconds to import, which `import wordmask` alone does not need.
         import ftfy  # noqa: PLC0415
         import regex  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
 

@@ -36,7 +36,7 @@ class Extras:
     """What a request may choose beside wordmask.Options.
 
     Attributes:
-        background: words that take pixels and are left out of the results; None takes the default list.
+        background: words that compete for pixels and are left out of the results; None takes the default list.
         lenient: take garbled JPEGs as far as they can be decoded.
     """
 

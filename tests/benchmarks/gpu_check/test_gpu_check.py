@@ -109,10 +109,14 @@ def test_resume_repeats_nothing_that_went_well(checked: tuple[int, Path], option
     assert read_outcomes(out) == before
 
 
-def test_a_step_without_what_it_needs_fails_alone_and_says_so(options: list[str], tmp_path: Path) -> None:
-    assert gpu_check.main(["--out", str(tmp_path), *options, "--only", "tiny-cpu"]) == 1
+def test_a_step_without_what_it_needs_fails_alone_and_says_so(
+    checked: tuple[int, Path], options: list[str], tmp_path: Path
+) -> None:
+    known = read_outcomes(checked[1])[:1]
+    write_report(tmp_path, CheckReport({}, known, ("tiny-cpu",), finished=False))
+    assert gpu_check.main(["--out", str(tmp_path), *options, "--resume", "--only", "tiny-cpu"]) == 1
     facts, tiny = read_outcomes(tmp_path)
-    assert (facts.status, tiny.status) == ("ok", "failed")
+    assert (facts.name, facts.status, tiny.status) == ("facts", "ok", "failed")
     assert "the step tiny-reference has not been done" in tiny.why
 
 

@@ -135,7 +135,10 @@ def a_run(folder, *rows):
 
 def test_bytes_are_counted_on_a_runs_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("wordmask_bench.scale.bytes.LISTED", 10)
-    row = {"status": "ok", "instances": 3, "height": 4, "width": 5, "bytes": 100}
+    row = {
+        **{"photo": "a.jpg", "name": "a", "bytes": 100, "modified_ns": 1, "status": "ok", "notes": []},
+        **{"height": 4, "width": 5, "instances": 3, "prompts": 3, "word_confidence": {}, "seconds": {}},
+    }
     a_run(tmp_path, row, row)
     found = measure(tmp_path)
     assert found == Bytes(2, 6, 40, 200, 5, 7, (tmp_path / "journal.jsonl").stat().st_size, 3, found.listed)

@@ -14,7 +14,7 @@ from wordmask_export.models import loftup  # noqa: E402
 from wordmask_export.tiny import loftup_stage, loop  # noqa: E402
 from wordmask_export.tiny.clip_stage import ClipStage, mixed_squares, new_towers, parts, squares  # noqa: E402
 from wordmask_export.tiny.data import TRAINED, WORDS, WindowStream  # noqa: E402
-from wordmask_export.tiny.loftup_stage import LoftupStage, Part, upsample_pixels  # noqa: E402
+from wordmask_export.tiny.loftup_stage import Crop, LoftupStage, upsample_pixels  # noqa: E402
 from wordmask_export.tiny.loop import Schedule, train  # noqa: E402
 from wordmask_export.tiny.prompts import PromptStream  # noqa: E402
 from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: E402
@@ -139,7 +139,7 @@ def test_pixels_of_a_part_are_upsampled_as_those_of_the_whole():
     guidance = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     features = torch.randn(1, 8, 4, 4)
     whole = module(features, guidance)[0]
-    part, row, column = Part(16, 0, 32), 16 + 5, 1
+    part, row, column = Crop(16, 0, 32), 16 + 5, 1
     pixels = torch.tensor([[5 * 32 + 1]])
     found = upsample_pixels(module, features, guidance, [part], pixels)[0, 0]
     assert part.top + loftup_stage.HALO <= row

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from photos import picture_size
 from wordmask import Segmenter
 from wordmask.bundle.search import find_bundle
 from wordmask.cli.main import main
@@ -36,8 +36,8 @@ def test_the_main_job_runs_without_naming_a_bundle(elsewhere, examples, capsys):
     assert main(["run", str(scenes / "04.png"), *words, "--output", "out", "--overlay"]) == 0
     row = json.loads((elsewhere / "out" / "journal.jsonl").read_text())
     assert row["instances"] >= 3
-    assert Image.open(elsewhere / "out" / "semantic" / "04.png").size == Image.open(scenes / "04.png").size
-    assert "knows only synthetic scenes" in capsys.readouterr().err
+    assert picture_size(elsewhere / "out" / "semantic" / "04.png") == picture_size(scenes / "04.png")
+    assert "trained on synthetic scenes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 320), (20000, 16)])
@@ -49,18 +49,18 @@ def test_photos_of_extreme_shapes_give_a_result(size):
 
 
 def test_quality_on_held_out_scenes_is_what_was_reached():
-    """The first 60 of the 500 scenes of `wordmask eval --dataset scenes`; measured 0.861, 0.797, 0.831 and so on.
+    """The first 30 of the 500 scenes of `wordmask eval --dataset scenes`; measured 0.840, 0.762, 0.801 and so on.
 
-    Margins are two hundredths, five for what few objects decide.
+    Margins are two to three hundredths, five and more for what few objects decide.
     """
-    report = evaluate(Segmenter("tiny", threads=1), range(FIRST_SEED, FIRST_SEED + 60), workers=2)
+    report = evaluate(Segmenter("tiny", threads=1), range(FIRST_SEED, FIRST_SEED + 30), workers=2)
     bilinear, loftup, masks = (report.maps[name] for name in ("bilinear", "loftup", "masks"))
-    assert loftup["miou"] > 0.84
+    assert loftup["miou"] > 0.81
     assert loftup["miou"] > bilinear["miou"] + 0.045
     assert loftup["miou_band"] > bilinear["miou_band"] + 0.20
-    assert loftup["small_found"] > bilinear["small_found"] + 0.25
+    assert loftup["small_found"] > bilinear["small_found"] + 0.30
     assert loftup["miou_unseen"] > 0.71
-    assert masks["miou"] > 0.81
-    assert masks["miou_unseen"] > 0.62
+    assert masks["miou"] > 0.77
+    assert masks["miou_unseen"] > 0.58
     assert report.click > 0.735
     assert report.prompts_saved > 0.96

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photos import picture_size
 from wordmask.cli.main import main
 from wordmask.files import TEMPORARY
 from wordmask.formats.palette import voc_palette
@@ -83,11 +84,11 @@ def test_label_pictures_have_the_voc_palette_and_the_photos_size(finished, folde
     for kind in ("semantic", "dense"):
         picture = Image.open(out / kind / "cat.png")
         assert picture.mode == "P"
-        assert picture.size == Image.open(folder / "cat.jpg").size
+        assert picture.size == picture_size(folder / "cat.jpg")
         np.testing.assert_array_equal(np.reshape(picture.getpalette(), (-1, 3))[:3], voc_palette()[:3])
     confidence = np.asarray(Image.open(out / "confidence" / "cat.png"))
     assert confidence.dtype == np.uint16
-    assert Image.open(out / "overlay" / "cat.jpg").size == Image.open(folder / "cat.jpg").size
+    assert picture_size(out / "overlay" / "cat.jpg") == picture_size(folder / "cat.jpg")
 
 
 def test_run_json_tells_settings_bundle_and_totals(finished, small_bundle):

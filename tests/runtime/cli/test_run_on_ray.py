@@ -20,6 +20,8 @@ pytest.importorskip("moto.server", reason="no S3 to test with")
 import fsspec
 from moto.server import ThreadedMotoServer
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "examples" / "scenes"
 NAMES = ("01.png", "02.png", "03.png", "04.png")
@@ -53,17 +55,17 @@ def command(photos: str, out: str, *arguments: str) -> list[str]:
 
 def interrupted(arguments: list[str]) -> tuple[int, str, float]:
     """Exit status and messages of a run that is sent SIGINT after its first photo, and the seconds it took to end."""
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if line == "1/4\n":
-            break
-    sent = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    said.append(process.stderr.read())
-    return process.wait(60), "".join(said), time.monotonic() - sent
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line == "1/4\n":
+                break
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        said.append(process.stderr.read())
+        return process.wait(60), "".join(said), time.monotonic() - sent
 
 
 def without_file_name(content: bytes) -> dict[str, object]:

@@ -17,6 +17,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from folder_runs import run
+from photos import picture_size
 from wordmask.cli.convert import FORMATS
 from wordmask.convert.conversion import WRITERS, convert
 from wordmask.convert.files import CocoFile
@@ -119,7 +120,7 @@ def test_coco_with_photos_is_the_folder_that_fiftyone_reads(kind, placing, conve
     for image in labels["images"]:
         placed = folder / "data" / image["file_name"]
         assert placed.is_symlink() == (placing == "link")
-        assert Image.open(placed).size == (image["width"], image["height"])
+        assert picture_size(placed) == (image["width"], image["height"])
         assert image["file_name"] == plain_name(image["file_name"])
 
 
@@ -226,7 +227,7 @@ def test_yolo_finds_each_photos_labels_and_the_words(converted):
     for image in images:  # ultralytics' img2label_paths
         before, after = str(image).rsplit(f"{os.sep}images{os.sep}", 1)
         assert Path(f"{before}/labels/{after.rsplit('.', 1)[0]}.txt").is_file()
-        assert Image.open(image).size == SIZE[::-1]
+        assert picture_size(image) == SIZE[::-1]
 
 
 @pytest.mark.parametrize("text", ["a: b", "#x", '"', "\\", "null", "\x85\u2028\x7f", "😀", "yes", "- 'a'", " a "])

@@ -73,6 +73,7 @@ def test_sam2_resize_is_within_one_level_of_the_reference(size):
     assert np.abs(found - expected).max() <= 1.0
 
 
+@pytest.mark.filterwarnings("ignore:`torch\\.jit\\.script` is deprecated:FutureWarning:torch")  # sam2 calls it
 def test_sam2_transforms_of_the_installed_package_agree():
     pytest.importorskip("sam2")
     import torch

@@ -27,6 +27,8 @@ from wordmask.run.find_photos import find_photos
 from wordmask.run.request import OutputOptions, RunControl, RunRequest, SegmenterInfo
 from wordmask.types import Vocabulary
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "examples" / "scenes"
 WORDS = ("red", "green")

@@ -61,5 +61,5 @@ def test_memory_stays_flat_over_a_thousand_photos(examples, tmp_path):
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     sizes = json.loads(done.stdout)
     assert sizes["1000"] <= 1.05 * sizes["200"]
-    statuses = [json.loads(row)["status"] for row in (tmp_path / "out" / "journal.jsonl").open()]
+    statuses = [json.loads(row)["status"] for row in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
     assert statuses == ["ok"] * 1000

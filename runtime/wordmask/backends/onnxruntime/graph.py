@@ -38,7 +38,7 @@ COMPUTING = {
     "Resize",
     "Softmax",
 }
-# In ONNX Runtime's messages: the place in its source, which hides the reason; what says that a graph is newer than it.
+# In ONNX Runtime's messages: the place in its source, which hides the reason; what marks a graph as too new for it.
 _SOURCE = re.compile(r"^.*?/onnxruntime_src/\S+ .*?\) |^\[ONNXRuntimeError\] : \d+ : ")
 _TOO_NEW = re.compile(r"Unsupported model IR version|Opset \d+ is under development|only \*guarantees\* support")
 
@@ -64,7 +64,7 @@ class OrtGraph:
 
         Args:
             path: the ONNX file; its hash is the caller's to check.
-            entry: what the manifest says of it.
+            entry: its manifest entry.
             device: `cpu`, `cuda[:N]` or `tensorrt-rtx[:N]`.
             threads: of one run on the CPU; all of this process's cores by default.
             cache: where TensorRT-RTX keeps the engine it builds; built anew every time without one.
@@ -122,9 +122,9 @@ class OrtGraph:
 
 
 def import_onnxruntime() -> Any:
-    """The onnxruntime module, told to send nothing: official builds since 1.29 report sessions to Microsoft.
+    """The onnxruntime module, with telemetry off: official builds since 1.29 report sessions to Microsoft.
 
-    It heeds the environment of its first session: where somebody else has opened one before, that decided.
+    It reads the environment when the process opens its first session, so an earlier session decides.
 
     Raises:
         MissingExtraError: it is not installed.

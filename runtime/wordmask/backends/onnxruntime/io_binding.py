@@ -17,7 +17,7 @@ class OrtTensor:
     """A tensor in the memory of ONNX Runtime's device; see wordmask.backends.DeviceTensor."""
 
     def __init__(self, value: Any, memory: tuple[str, int], *, plugin: bool) -> None:
-        """Args: value is an OrtValue; plugin tells that a plugin's provider holds it."""
+        """Args: value is an OrtValue; plugin is True if the provider of a plugin holds it."""
         self.value = value
         self.memory = memory
         self._plugin = plugin
@@ -38,7 +38,7 @@ class OrtTensor:
             return np.asarray(self.value.numpy())
         import onnxruntime as ort  # noqa: PLC0415
 
-        # OrtValue.numpy knows only the providers ONNX Runtime was built with
+        # OrtValue.numpy handles only the providers ONNX Runtime was built with
         host = ort.OrtValue.ortvalue_from_shape_and_type(list(self.shape), self.dtype.type)
         ort.copy_tensors([self.value], [host])
         return np.array(host.numpy())

@@ -52,7 +52,7 @@ def open_rtx(ort: Any, path: Path, entry: GraphEntry, options: Any, index: int, 
     Args:
         ort: the onnxruntime module.
         path: the ONNX file.
-        entry: what the manifest says of it.
+        entry: its manifest entry.
         options: the session's; they are changed.
         index: CUDA's number of the GPU.
         cache: where the engine is kept.

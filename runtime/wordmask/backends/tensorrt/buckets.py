@@ -27,7 +27,7 @@ class RowRange:
     sizes: tuple[tuple[str, int], ...]
 
     def shape(self, tensor: Tensor) -> tuple[int, ...]:
-        """Shape of a tensor as the engine sees it."""
+        """Shape of a tensor in the engine's run."""
         return shape_of(tensor, dict(self.sizes))
 
 

@@ -1,4 +1,4 @@
-"""The GPU as TensorRT's engines see it, through cuda-python. Every status is looked at."""
+"""The GPU for TensorRT's engines, through cuda-python. Every status is checked."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Gpu:
         return values[0] if values else None
 
     def release(self, name: str, handle: Any) -> None:
-        """Gives a resource back. For finalizers: a failure is logged, for nobody could catch it."""
+        """Frees a resource. For finalizers: a failure is logged, because it cannot be caught."""
         try:
             self.call(name, handle)
         except DeviceError as error:

@@ -1,4 +1,4 @@
-"""Memory, streams, events and captured graphs of a GPU. Each is given back when nobody holds it any more."""
+"""Memory, streams, events and captured graphs of a GPU. Each is freed with its last reference."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CapturedGraph:
 
 
 class Stream:
-    """A queue of work on the GPU. It waits for no other queue unless told to."""
+    """A queue of work on the GPU. It waits for another queue only on `wait`."""
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu

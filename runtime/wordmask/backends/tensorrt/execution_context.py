@@ -43,7 +43,7 @@ class ExecutionSlot:
             entry: its graph.
             rows: names the profile and the shapes.
             stream: on which it will run.
-            activations: as large as the engine says; the slot must not run beside others on it.
+            activations: of the engine's device_memory_size_v2; slots that share it must not run at the same time.
             strategy: tensorrt.ExecutionContextAllocationStrategy.USER_MANAGED.
             cuda_graphs: capture the second run, and replay it from then on.
 

@@ -33,7 +33,7 @@ def load_engine(bundle: Path, name: str, entry: GraphEntry, precision: Precision
     Args:
         bundle: its folder.
         name: of the graph in the manifest.
-        entry: what the manifest says of it.
+        entry: its manifest entry.
         precision: of the engine.
         device: CUDA's number of the GPU.
 
@@ -61,7 +61,7 @@ class TrtGraph:
         Args:
             plan: the engine; that it may be trusted is the caller's to check (wordmask.bundle.engines.read_plan).
             sidecar: what the plan was built for.
-            entry: what the manifest says of the graph.
+            entry: the graph's manifest entry.
             device: CUDA's number of the GPU.
             cuda_graphs: launch all kernels of a run at once from the second run at the same shapes on.
 
@@ -142,7 +142,7 @@ class TrtGraph:
                 self._stream.to_host(pinned.pointer, source.pointer, size)
                 arrays.append((_bytes(target)[first : first + size], pinned.bytes[:size]))
         if arrays or any(isinstance(value, CudaTensor) for value in inputs.values()):
-            self._stream.synchronize()  # whoever holds a tensor that was read may now drop it
+            self._stream.synchronize()  # the caller may now drop the tensors that were read
         for array, content in arrays:
             array[:] = content
 
