@@ -19,6 +19,7 @@ from wordmask.distributed.crash_counts import CrashCounts
 from wordmask.distributed.journal_mirror import mirrored
 from wordmask.distributed.worker import Failure, SegmenterLoader, Task, Worker, WorkerConfig, packed, unpacked
 from wordmask.errors import ClusterError, OutputError
+from wordmask.outputs.layout import FILES
 from wordmask.outputs.lock import run_lock
 from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.outputs.resume import Plan
@@ -99,6 +100,7 @@ class RayWorkers:
             yield answer
         if missing:
             raise ClusterError(f"{missing} photos did not come back from the cluster: run again to do them")
+        self.config.out.tidy(tuple(FILES))  # of workers that were killed while they wrote
 
 
 def _answers(tasks: Sequence[Task], config: WorkerConfig, resources: ClusterResources) -> Iterator[Outcome | Failure]:

@@ -23,6 +23,7 @@ from wordmask.distributed.cluster import ClusterResources, connected
 from wordmask.distributed.driver import photos_per_task, run_on_cluster
 from wordmask.distributed.worker import SegmenterLoader
 from wordmask.errors import ClusterError
+from wordmask.files import TEMPORARY
 from wordmask.run.find_photos import find_photos
 from wordmask.run.request import OutputOptions, RunControl, RunRequest, SegmenterInfo
 from wordmask.types import Vocabulary
@@ -111,6 +112,7 @@ def test_a_worker_that_is_killed_loses_nothing(stub, tmp_path):
         if not killed:
             killed.append(int(next(stub.processes.iterdir()).name))
             os.kill(killed[0], signal.SIGKILL)
+            (tmp_path / "out" / "semantic" / f"{TEMPORARY}0").write_bytes(b"half a file that it was writing")
 
     loader = StubLoader(stub.processes, delay=0.1)
     on_cluster(photos, tmp_path / "out", loader, progress=kill_one)
