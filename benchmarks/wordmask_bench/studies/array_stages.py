@@ -16,20 +16,24 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from wordmask import rle
 from wordmask.arrays import Floats
 from wordmask.dense import classmap, stitching
 from wordmask.dense.windows import window_starts
 from wordmask.objects import masks, prompts
+from wordmask.objects.agreement import agreements, keep_prompted_pieces
 from wordmask.objects.sam2 import resize_for_sam2
-from wordmask.types import Instance, Options
+from wordmask.types import Instance, Options, Prompt
 from wordmask_bench.scenes import generate
+from wordmask_bench.speed.side import grid_prompts
+from wordmask_bench.speed.smooth import smooth_class_map, smooth_logits
 
 CLASSES, WINDOW = 20, 224
 PHOTO, RESIZED, MEGAPIXEL = (1176, 1764), (336, 504), (816, 1224)  # heights and widths
@@ -68,6 +72,13 @@ def instances(low_res: Floats) -> list[Instance]:
     return [Instance("", 0, code, box, 0, 1.0, 1.0, 1.0, *prompt) for code, box in codes]
 
 
+def checked(low_res: Floats, asked: Sequence[Prompt], index: NDArray[np.int64], confidence: Floats) -> object:
+    """Masks without the pieces that no point touches, and their agreement with a class map."""
+    kept = keep_prompted_pieces(low_res, asked, PHOTO, mask_threshold=0.0)
+    classes = np.array([prompt.class_index for prompt in asked])
+    return agreements(kept, classes, index, confidence, mask_threshold=0.0)
+
+
 def stages(threads: int) -> dict[str, Callable[[], object]]:
     """What is measured, by name."""
     rng, logits, starts, options = np.random.default_rng(0), similarities(0), range(CLASSES), Options()
@@ -80,6 +91,10 @@ def stages(threads: int) -> dict[str, Callable[[], object]]:
     low_res = np.concatenate([decoder_logits(seed) for seed in range(2)])
     classes, confidence = np.arange(len(low_res)) // 3 % 4, np.linspace(0.7, 1, len(low_res), dtype=np.float32)
     found, count = instances(low_res), len(low_res)
+    size, points = PHOTO, 32
+    smooth, grid = smooth_logits(size, points, 256).copy(), grid_prompts(size, points, 46)
+    smooth[:, :20, :20] = 1.0  # a piece that no point touches
+    index, sure = smooth_class_map(size, points, 46)
     photo = np.asarray(cv2.resize(generate(0, size=RESIZED).image, PHOTO[::-1]), np.uint8)
     return {
         "prompts: scene": lambda: prompts.extract_prompts(scene.index, scene.confidence, CLASSES, options),
@@ -90,6 +105,7 @@ def stages(threads: int) -> dict[str, Callable[[], object]]:
         f"masks: {count} at 2 MP, encoded": lambda: instances(low_res),
         f"masks: duplicates of {count}": lambda: masks.drop_duplicates(low_res, classes, confidence, PHOTO, 0.8),
         f"masks: paint {count}": lambda: masks.paint(found, PHOTO),
+        "masks: checked, 32 of 46 words": lambda: checked(smooth, grid, index, sure),
         "photo to SAM2's square": lambda: resize_for_sam2(photo, 1024),
     }
 

@@ -48,7 +48,7 @@ def check_file(path: Path, file: File) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise BundleError(f"{path}: is a link; a bundle holds its files itself: copy them there (cp -L)")
     if not stat.S_ISREG(status.st_mode):
-        raise BundleError(f"{path}: is no plain file; build or copy the bundle again")
+        raise BundleError(f"{path}: is not a regular file; build or copy the bundle again")
     if status.st_size != file.size:
         found = f"{status.st_size} bytes, the manifest says {file.size}"
         raise BundleError(f"{path}: {found}{what_is(path)}; build or copy the bundle again")

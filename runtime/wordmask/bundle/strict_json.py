@@ -40,11 +40,11 @@ def read_json(path: Path) -> Any:
     """Reads a small JSON file; see load_json.
 
     Raises:
-        ManifestError: it is no plain file, cannot be read, is far too large, or is not JSON; names the file.
+        ManifestError: it is not a regular file, cannot be read, is far too large, or is not JSON; names the file.
     """
     try:
         if not stat.S_ISREG(path.lstat().st_mode):  # a link, a folder; a pipe would block
-            raise ManifestError(f"{path}: is no plain file (a link's file can be copied there with cp -L)")
+            raise ManifestError(f"{path}: is not a regular file (a link's file can be copied there with cp -L)")
         with path.open("rb") as stream:
             content = stream.read(_MOST_BYTES + 1)
     except OSError as error:

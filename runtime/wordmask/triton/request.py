@@ -1,4 +1,4 @@
-"""One request to the served chain: what was asked, and the answer. Knows nothing of Triton but the tensors' names."""
+"""One request to the served chain: what was asked, and the answer. Of Triton it needs the names of the tensors only."""
 
 from __future__ import annotations
 

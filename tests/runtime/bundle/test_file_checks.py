@@ -127,7 +127,7 @@ def test_what_is_no_plain_file_is_refused_without_being_opened(tmp_path: Path, k
         path.mkdir()
     else:
         os.mkfifo(path)
-    with pytest.raises(BundleError, match="is no plain file"):
+    with pytest.raises(BundleError, match="is not a regular file"):
         check_file(path, GraphEntry("graph.onnx", "0" * 64, 1, (), ()))
 
 

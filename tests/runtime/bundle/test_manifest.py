@@ -144,7 +144,7 @@ def test_a_manifest_that_is_no_plain_file_is_refused_without_being_opened(tmp_pa
         path.symlink_to(TINY / "manifest.json")
     else:
         (os.mkfifo if kind == "pipe" else os.mkdir)(path)
-    with pytest.raises(ManifestError, match=r"manifest\.json: is no plain file"):
+    with pytest.raises(ManifestError, match=r"manifest\.json: is not a regular file"):
         read_manifest(tmp_path)
 
 
