@@ -61,6 +61,9 @@ class StubSegmenter:
     def upsample(self, options):
         return "full"
 
+    def min_region_size(self, size, options):
+        return options.min_region_size or 100
+
     def uses_loftup(self, options):
         return False
 

@@ -43,6 +43,12 @@ class Side:
         """Regions with fewer than SMALL pixels."""
         return sum(size < SMALL for size in self.regions)
 
+    @property
+    def agreement(self) -> str:
+        """Mean of the masks' agreement with their words (see Instance), as a text; empty without masks."""
+        found = [instance.agreement for instance in self.result.instances]
+        return f"{np.mean(found):.3f}" if found else ""
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -68,6 +74,7 @@ class Comparison:
             ("seconds", f"{before.seconds:.2f}", f"{after.seconds:.2f}"),
             ("prompts", f"{before.result.prompt_count}", f"{after.result.prompt_count}"),
             ("masks", f"{len(before.result.instances)}", f"{len(after.result.instances)}"),
+            ("agreement of masks, mean", before.agreement, after.agreement),
             (f"regions under {SMALL} pixels", f"{before.small_regions}", f"{after.small_regions}"),
             ("uncertain band at borders, pixels", f"{before.band:.2f}", f"{after.band:.2f}"),
             ("pixels of another class", "", f"{self.disagreement:.2%}"),
@@ -88,6 +95,7 @@ def compare(segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, op
 
 
 def _side(name: str, segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, options: Options) -> Side:
+    size = (photo.shape[0], photo.shape[1])
     segmenter.segment(photo, queries, options)
     begin = time.perf_counter()
     result = segmenter.segment(photo, queries, options)
@@ -97,7 +105,7 @@ def _side(name: str, segmenter: Segmenter, photo: NDArray[np.uint8], queries: Qu
         result=result,
         seconds=seconds,
         band=uncertain_band(result.dense, result.confidence, options.min_confidence),
-        regions=region_sizes(result, options),
+        regions=region_sizes(result, replace(options, min_region_size=segmenter.min_region_size(size, options))),
     )
 
 

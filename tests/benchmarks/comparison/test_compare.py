@@ -38,6 +38,7 @@ def test_the_figures_are_those_of_the_two_sides(comparison):
     assert comparison.disagreement == 400 / 12000
     assert comparison.differs[60:80, 70:90].all()
     assert ("pixels of another class", "", "3.33%") in comparison.metrics()
+    assert ("agreement of masks, mean", "1.000", "1.000") in comparison.metrics()
 
 
 def test_the_uncertain_band_is_as_wide_as_it_was_drawn():
