@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from selenium.webdriver.common.keys import Keys
 
 from folder_runs import run
 from stub_segmenter import StubSegmenter, Trouble, write_photos
+from wordmask.dense.classmap import ClassMap
+from wordmask.outputs.rows import DoneRow
 from wordmask.report.data import Found, ReportPhoto, Run
 from wordmask.report.html import report_page
 from wordmask.run.request import OutputOptions
@@ -37,7 +38,8 @@ class Sharpened(StubSegmenter):
 
     def class_map(self, photo, queries, options, timer=None):
         assert not self.uses_loftup(options)
-        return SimpleNamespace(index=np.zeros(photo.shape[:2], np.int32))
+        everywhere = np.zeros(photo.shape[:2], np.int32)
+        return ClassMap(everywhere, np.ones(photo.shape[:2], np.float32), np.ones(1, np.float32))
 
 
 def hostile_name(folder: Path) -> Path:
@@ -183,8 +185,20 @@ def test_a_thousand_photos_filter_at_once_and_load_what_is_seen(chromium, tmp_pa
     outline = "M10 10" + "l5 7-3 4" * 150 + "z"
     photos = []
     for i in range(1000):
-        objects = tuple(Found(word, 0.9 - i / 2000, 0.9, 0.9, ((50, 50, 1),), outline) for word in (0, 1 + i % 3))
-        row = {"name": f"{i:04d}", "photo": f"{i:04d}.jpg", "status": "ok", "seconds": {"clip": 0.1}}
+        objects = tuple(Found(word, 0.9 - i / 2000, 0.9, 0.9, 0.9, ((50, 50, 1),), outline) for word in (0, 1 + i % 3))
+        row = DoneRow(
+            photo=f"{i:04d}.jpg",
+            name=f"{i:04d}",
+            bytes=None,
+            modified_ns=None,
+            notes=(),
+            height=1500,
+            width=2000,
+            instances=2,
+            prompts=2,
+            word_confidence={},
+            seconds={"clip": 0.1},
+        )
         photos.append(ReportPhoto(row, (1500, 2000), objects, {"thumbs": f"000.png?{i}"}))
     (tmp_path / "report.html").write_bytes(report_page(Run(WORDS, SUMMARY, tuple(photos))))
     chromium.open(tmp_path / "report.html")
