@@ -60,7 +60,12 @@ def test_quality_on_held_out_scenes_is_what_was_reached():
     assert loftup["miou_band"] > bilinear["miou_band"] + 0.20
     assert loftup["small_found"] > bilinear["small_found"] + 0.30
     assert loftup["miou_unseen"] > 0.71
-    assert masks["miou"] > 0.77
-    assert masks["miou_unseen"] > 0.58
+    assert masks["miou"] > 0.83
+    assert masks["miou_unseen"] > 0.70
+    assert report.maps["over"]["miou"] > loftup["miou"] + 0.015
+    assert report.objects["off_word"] < 0.06
+    assert report.objects["duplicates"] == 0
+    assert report.objects["scattered"] < 0.05
+    assert report.objects["found_50"] > 0.76
     assert report.click > 0.735
     assert report.prompts_saved > 0.96
