@@ -93,7 +93,7 @@ def _scores(run: Run) -> str:
     counts = [0] * COLUMNS
     for score in scores:
         counts[min(max(int(score * COLUMNS), 0), COLUMNS - 1)] += 1
-    caption = "Score: confidence of the word times SAM2's estimate of the mask's IoU"
+    caption = "Score: agreement with the class map times SAM2's estimate of the mask's IoU"
     chart = histogram(counts, first=0.0, last=1.0, of="objects")
     return section("Scores", [f"<figure><figcaption>{escape(caption)}</figcaption>{chart}</figure>"] if scores else [])
 
