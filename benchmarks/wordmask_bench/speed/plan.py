@@ -17,7 +17,7 @@ from wordmask.text.word_lists import background_words, class_lines
 from wordmask.types import Options, Vocabulary
 from wordmask_bench.machine.hardware import available_cores
 from wordmask_bench.machine.timing import Effort
-from wordmask_bench.speed.side import Setup, Stage, Variant, Windows
+from wordmask_bench.speed.side import UNCHECKED, Setup, Stage, Variant, Windows
 from wordmask_bench.torch_baseline.files import ModelFiles
 
 
@@ -72,7 +72,7 @@ def make_plan(args: argparse.Namespace, bundle: PipelineBundle) -> Plan:
     if min(args.batch) < 1:
         raise ValueError(f"--batch is {args.batch}: give numbers of windows, at least 1")
     photos = tuple(job.file.resolve() for job in find_photos(args.images))
-    options = parse_options(args.options)
+    options = parse_options([*(f"{name}={value}" for name, value in UNCHECKED.items()), *args.options])
     stages: tuple[Stage, ...] = get_args(Stage)
     loftup = bundle.manifest.loftup is not None and options.use_loftup is not False
     sides = make_sides(args, bundle, options)

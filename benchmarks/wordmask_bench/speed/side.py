@@ -22,6 +22,8 @@ Photo = NDArray[np.uint8]
 Windows = Literal["one", "default"]
 Variant = Literal["wordmask", "eager", "batched", "autocast", "compile"]
 Stage = Literal["clip", "loftup", "class_map", "prompts", "sam2_encoder", "sam2_decoder", "masks", "words"]
+# checks that the PyTorch pipeline does not make are left out of wordmask's side too
+UNCHECKED = {"mask_pieces": "all", "min_score": 0.0, "across_words_iou": 1.0}
 BASELINES = get_args(Variant)[1:]
 
 

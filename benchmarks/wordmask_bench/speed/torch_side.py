@@ -79,16 +79,17 @@ class EagerSide:
         with timer.measure("class_map"):
             index, confidence = self._class_map(photo)
         size, grid = (photo.shape[0], photo.shape[1]), self.setup.grid
-        if grid is not None:
-            index, confidence = smooth_class_map(size, grid, len(words))
+        regions = (index, confidence) if grid is None else smooth_class_map(size, grid, len(words))
         with timer.measure("prompts"):
-            extract_prompts(index, confidence, len(words), options)
+            extract_prompts(*regions, len(words), options)
         with timer.measure("sam2"):
             masks = self._masks(photo, prompts)
         if grid is not None:
             masks = replace(masks, masks=smooth_masks(size, grid, *self._mask_form))
         with timer.measure("masks"):
-            semantic, instances = keep_masks(masks, prompts, words, options.iou_threshold)
+            semantic, instances = keep_masks(
+                masks, prompts, words, index, confidence, options.iou_threshold, side=self._mask_form[0]
+            )
         with timer.measure("write"):
             write_bytes(out / "semantic" / f"{name}.png", pictures.label_png(semantic, len(words)))
             image = coco_image(1, str(path), (photo.shape[0], photo.shape[1]))
@@ -191,12 +192,15 @@ class EagerSide:
         if self.setup.grid is not None:
             smooth = smooth_logits((photo.shape[0], photo.shape[1]), self.setup.grid, self._mask_form[0])
             low_res = torch.from_numpy(smooth).to(self.chain.device)
-        iou = np.ones(len(prompts), np.float32)
+        iou, words = np.ones(len(prompts), np.float32), self.setup.vocabulary.names
+        class_map = smooth_class_map((photo.shape[0], photo.shape[1]), self.setup.points, len(words))
 
         def run() -> object:
             with self.eager.mode():
                 whole = F.interpolate(low_res[:, None], size=photo.shape[:2], mode="bilinear", align_corners=False)
                 masks = Masks((whole[:, 0] > self.manifest.sam2.mask_threshold).cpu().numpy(), iou)
-            return keep_masks(masks, prompts, self.setup.vocabulary.names, self.setup.options.iou_threshold)
+            return keep_masks(
+                masks, prompts, words, *class_map, self.setup.options.iou_threshold, side=self._mask_form[0]
+            )
 
         return run

@@ -9,41 +9,67 @@ import torch
 from numpy.typing import NDArray
 
 from wordmask import rle
+from wordmask.objects.agreement import agreements
 from wordmask.types import Instance, Prompt
 from wordmask_bench.torch_baseline.chain import Masks
 
 
 def keep_masks(
-    found: Masks, prompts: Sequence[Prompt], words: Sequence[str], iou_threshold: float
+    found: Masks,
+    prompts: Sequence[Prompt],
+    words: Sequence[str],
+    class_map: NDArray[np.integer],
+    confidence: NDArray[np.float32],
+    iou_threshold: float,
+    *,
+    side: int = 256,
 ) -> tuple[NDArray[np.uint16], tuple[Instance, ...]]:
-    """The semantic map u16 (H, W) and the instances by falling score, by the rules of wordmask.objects.masks."""
+    """The semantic map u16 (H, W) and the instances by falling score, by the rules of wordmask.objects.
+
+    Of those rules the scores and the duplicates within a class; masks are not checked otherwise.
+
+    Args:
+        found: masks and SAM2's IoU estimates. prompts: of each.
+        words: the classes.
+        class_map: integers (H, W). confidence: f32 (H, W), the probability of each pixel's class.
+        iou_threshold: of two masks of a class with a higher IoU the lower score is dropped.
+        side: of the grid on which masks and class map are compared, SAM2's mask_size.
+    """
     masks = found.masks
-    kept = _distinct(masks, prompts, iou_threshold)
-    scored = sorted(kept, key=lambda i: -prompts[i].confidence * float(found.iou[i]))
+    classes = [prompt.class_index for prompt in prompts]
+    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.intp) for length in masks.shape[1:])
+    sampled = np.where(masks[:, rows[:, None], columns], 1.0, -1.0).astype(np.float32)
+    agreement = agreements(sampled, np.array(classes), class_map, confidence, mask_threshold=0.0)
+    score = agreement * found.iou
+    kept = sorted(_distinct(masks, classes, score, iou_threshold), key=lambda i: -score[i])
     semantic = np.zeros(masks.shape[1:], np.uint16)
-    for i in reversed(scored):
-        semantic[masks[i]] = prompts[i].class_index + 1
-    return semantic, tuple(_instance(masks[i], float(found.iou[i]), prompts[i], words) for i in scored)
+    for i in reversed(kept):
+        semantic[masks[i]] = classes[i] + 1
+    return semantic, tuple(
+        _instance(masks[i], float(found.iou[i]), float(agreement[i]), prompts[i], words) for i in kept
+    )
 
 
-def _distinct(masks: NDArray[np.bool_], prompts: Sequence[Prompt], iou_threshold: float) -> list[int]:
-    """Per class the more confident of masks that overlap more than the threshold; none that is empty."""
+def _distinct(
+    masks: NDArray[np.bool_], classes: Sequence[int], score: NDArray[np.floating], iou_threshold: float
+) -> list[int]:
+    """Per class the higher score of masks that overlap more than the threshold; none that is empty."""
     kept: list[int] = []
-    for class_index in {prompt.class_index for prompt in prompts}:
-        members = [i for i, prompt in enumerate(prompts) if prompt.class_index == class_index]
+    for class_index in set(classes):
+        members = [i for i, other in enumerate(classes) if other == class_index]
         flat = torch.from_numpy(masks[members]).flatten(1).float()  # (n, H*W)
         both = (flat @ flat.T).numpy()
         areas = both.diagonal()
         iou = both / np.maximum(areas[:, None] + areas - both, 1)
         chosen: list[int] = []
-        for k in sorted(range(len(members)), key=lambda k: -prompts[members[k]].confidence):
+        for k in sorted(range(len(members)), key=lambda k: -score[members[k]]):
             if areas[k] and all(iou[k, other] <= iou_threshold for other in chosen):
                 chosen.append(k)
         kept += [members[k] for k in chosen]
     return sorted(kept)
 
 
-def _instance(mask: NDArray[np.bool_], iou: float, prompt: Prompt, words: Sequence[str]) -> Instance:
+def _instance(mask: NDArray[np.bool_], iou: float, agreement: float, prompt: Prompt, words: Sequence[str]) -> Instance:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
     return Instance(
@@ -54,7 +80,8 @@ def _instance(mask: NDArray[np.bool_], iou: float, prompt: Prompt, words: Sequen
         area=int(np.count_nonzero(mask)),
         clip_confidence=prompt.confidence,
         sam_iou=iou,
-        score=prompt.confidence * iou,
+        score=agreement * iou,
         points=prompt.points,
         labels=prompt.labels,
+        agreement=agreement,
     )
