@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
 from wordmask.backends.lazy import LazyGraph
+from wordmask.backends.memory import halve_batch_on_oom
 from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest import Clip, Manifest
 from wordmask.bundle.opening import Bundle, PipelineBundle, open_bundle
@@ -27,7 +28,6 @@ from wordmask.dense.similarities import Similarities, Words
 from wordmask.dense.windows import clip_scale, resize_for_clip
 from wordmask.errors import BundleError
 from wordmask.loading import LoadedGraphs, load_graphs, upsampling, uses_loftup
-from wordmask.memory import halve_batch_on_oom
 from wordmask.objects.instances import make_instances
 from wordmask.objects.masks import paint
 from wordmask.objects.prompts import PromptSource, extract_prompts

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.backends.memory import is_out_of_memory
 from wordmask.demo.answers import (
     CLICK,
     HINT,
@@ -24,7 +25,6 @@ from wordmask.demo.answers import (
 from wordmask.demo.cached_segmenter import Workbench
 from wordmask.errors import WordmaskError
 from wordmask.formats.pictures import jpeg
-from wordmask.memory import is_out_of_memory
 from wordmask.types import Options
 
 ENLARGED_TO = 1200  # pixels of the longer side, at most

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wordmask.backends.memory import is_out_of_memory
 from wordmask.errors import PhotoError
-from wordmask.memory import is_out_of_memory
 from wordmask.photo.depth import to_rgb
 from wordmask.photo.header import check_png, open_header
 from wordmask.photo.jpeg import decode_jpeg

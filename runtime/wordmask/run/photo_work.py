@@ -9,11 +9,11 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask.backends.memory import is_out_of_memory
 from wordmask.errors import NumericError, PhotoError, WordmaskError
 from wordmask.formats import pictures
 from wordmask.formats.explanation import nothing_found
 from wordmask.formats.overlay import draw
-from wordmask.memory import is_out_of_memory
 from wordmask.outputs.layout import SHARDS, output_paths
 from wordmask.outputs.photo_annotations import annotations_bytes
 from wordmask.outputs.rows import DoneRow, FailedRow, PhotoRow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from wordmask.backends.memory import halve_batch_on_oom
 from wordmask.backends.tensorrt.cuda import GpuMemoryError
-from wordmask.memory import halve_batch_on_oom
 
 ERRORS = {
     "host": MemoryError(),
