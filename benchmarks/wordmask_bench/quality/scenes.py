@@ -18,7 +18,7 @@ from wordmask.pipeline import Segmenter
 from wordmask.types import Options, Prompt, Segmentation, Vocabulary
 from wordmask_bench.machine.markdown import markdown_table
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
-from wordmask_bench.quality.objects import OBJECT_ROWS, ObjectTally
+from wordmask_bench.quality.objects import OBJECT_ROWS, SIZES, ObjectTally
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
 
 FIRST_SEED = 1_000_000  # no training draws scenes of the combinations "test"
@@ -223,8 +223,13 @@ def table(report: SceneReport) -> str:
     found = [(name, f"{report.objects[key]:.3g}") for key, name in OBJECT_ROWS.items()]
     lines = [*lines, "", *markdown_table(("objects", ""), found)]
     by_area = ", ".join(f"{name} {value:.3f}" for name, value in report.click_by_area.items())
+    by_size = "; ".join(
+        f"at IoU 0.{limit} " + ", ".join(f"{name} {report.objects[f'found_{limit}_{name}']:.3f}" for name in SIZES)
+        for limit in (50, 75)
+    )
     lines += [
         "",
+        f"Objects found {by_size}",
         f"One click in each object: mean IoU {report.click:.3f} ({by_area})",
         f"Prompts a scene: {report.prompts:.1f}, {report.prompts_saved:.1%} fewer than a grid of 1024 points",
         f"Median time of a scene: {report.seconds:.2f} s",

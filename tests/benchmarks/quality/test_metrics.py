@@ -11,7 +11,7 @@ import pytest
 from wordmask.bundle.opening import open_bundle
 from wordmask.cli.main import main
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
-from wordmask_bench.quality.objects import OBJECT_ROWS
+from wordmask_bench.quality.objects import OBJECT_ROWS, SIZES
 from wordmask_bench.quality.scenes import MAPS, WORDS, SceneReport, Tally, click_ious, table, to_dict
 from wordmask_bench.scenes import HELD_OUT, generate
 
@@ -116,7 +116,8 @@ def report():
         ("miou", "miou_objects", "miou_unseen", "miou_band", "accuracy", "small_found"), float("nan")
     )
     maps = {name: {**figures, "miou": 0.1 * i} for i, name in enumerate(MAPS, start=1)}
-    objects = dict.fromkeys(OBJECT_ROWS, 0.25) | {"ap": float("nan")}
+    by_size = [f"found_{limit}_{name}" for limit in (50, 75) for name in SIZES]
+    objects = dict.fromkeys((*OBJECT_ROWS, *by_size), 0.25) | {"ap": float("nan"), "found_75_large": 0.5}
     return SceneReport(
         maps, objects, 0.9, {"small": 0.8, "medium": float("nan"), "large": 1.0}, 4.0, 1 - 4 / 1024, 0.5, 3
     )
@@ -135,6 +136,7 @@ def test_the_table_puts_the_maps_side_by_side_and_the_objects_below(report):
     text = table(report)
     assert "| mIoU | 0.100 | 0.200 | 0.300 | 0.400 |" in text
     assert "| masks off their word | 0.25 |" in text
+    assert "at IoU 0.75 small 0.250, medium 0.250, large 0.500" in text
     assert "99.6% fewer" in text
 
 
