@@ -102,7 +102,7 @@ _INFOS = {
     ),
     "min_confidence": OptionInfo("a region holds the pixels whose class probability is above this", least=0, most=1),
     "min_region_size": OptionInfo(
-        "smallest region that gets a prompt, in pixels (default: 100; fewer on photos smaller than CLIP's input)",
+        "smallest region that gets a prompt, in pixels (default: 100; fewer on small photos)",
         least=1,
     ),
     "iou_threshold": OptionInfo("of two masks of a class with a higher IoU, drop the lower score", least=0, most=1),
