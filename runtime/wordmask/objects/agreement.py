@@ -18,7 +18,7 @@ from wordmask.arrays import Floats
 from wordmask.types import Prompt
 
 REMOVED = 10.0  # below the threshold, as SAM2Transforms.postprocess_masks (max_sprinkle_area) sets what it removes
-INSIDE, OUTSIDE = 1, 0  # labels of points
+INSIDE = 1  # the label of a positive point
 
 
 def keep_prompted_pieces(
@@ -48,7 +48,7 @@ def keep_prompted_pieces(
         x, y = np.clip(points, 0, np.array(logits.shape[::-1]) - 1).T
         touched = np.zeros(count, np.bool_)
         touched[pieces[y, x]] = True
-        touched[OUTSIDE] = False
+        touched[0] = False  # the outside
         if not touched.any():
             touched[1 + np.argmax(np.bincount(pieces.ravel())[1:])] = True
         logits[~touched[pieces] & (logits > mask_threshold)] = mask_threshold - REMOVED

@@ -22,7 +22,7 @@ from wordmask.run.execution import StoppedError, execute
 from wordmask.run.photo_work import Outcome, PhotoProcessor
 from wordmask.run.request import IN_FLIGHT, RunControl, RunRequest, SegmenterInfo
 
-GPU_IN_FLIGHT = 4  # photos at the same time on a GPU: of 1, 2, 4 and 8 the fastest on an H200 (benchmarks/NOTES.md)
+GPU_IN_FLIGHT = 4  # photos at the same time on a GPU: of 2, 4 and 8 the fastest on an H200 (benchmarks/NOTES.md)
 HEARTBEAT = 0.05  # seconds until a stop is noticed
 
 
