@@ -18,6 +18,7 @@ from wordmask.bundle.opening import PipelineBundle
 from wordmask.dense.device_classmap import load_class_map
 from wordmask.dense.loftup import CPU_TILE, GPU_TILE, Tiling, Upsampler
 from wordmask.errors import BundleError
+from wordmask.objects.device_graphs import load_pick, load_square
 from wordmask.types import Options
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class LoadedGraphs:
         clip_on_cpu: a processor runs CLIP. loftup_on_cpu: and LoftUp.
         kept: outputs of CLIP that may stay on its device, because LoftUp reads them there.
         class_map: classifies LoftUp's logits on LoftUp's device; None where the host does that.
+        sam2_square: resizes the photo on SAM2's device; None where the host does that.
+        pick_masks: takes the chosen masks on SAM2's device; None where the host does that.
     """
 
     graphs: Mapping[str, Graph]
@@ -45,6 +48,8 @@ class LoadedGraphs:
     loftup_on_cpu: bool
     kept: tuple[str, ...] = ()
     class_map: Graph | None = None
+    sam2_square: Graph | None = None
+    pick_masks: Graph | None = None
 
     @property
     def windows_a_run(self) -> int:
@@ -100,4 +105,6 @@ def load_graphs(
     kept = ("features",) if clip == loftup else ()
     # other GPU backends than ONNX Runtime's CUDA would need an engine for it: there the host classifies
     class_map = load_class_map(loftup) if loftup is not None and loftup.kind == "cuda" else None
-    return LoadedGraphs(graphs, clip.on_cpu, loftup is not None and loftup.on_cpu, kept, class_map)
+    sam2 = devices["sam2_encoder"]
+    square, pick = (load_square(sam2), load_pick(sam2)) if sam2.kind == "cuda" else (None, None)
+    return LoadedGraphs(graphs, clip.on_cpu, loftup is not None and loftup.on_cpu, kept, class_map, square, pick)

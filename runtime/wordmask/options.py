@@ -58,6 +58,8 @@ class Options:
         min_score: a mask with a lower score (see Instance) is dropped; 0 keeps all.
         mask_pieces: of a mask in several pieces, `prompted` keeps those that a positive point of its prompt touches,
             `all` keeps all.
+        mask_choice: which of SAM2's four masks for a prompt is taken: the one that `sam2` itself would take, or the one
+            that fits the prompt's `region` of the class map (see wordmask.objects.mask_choice).
         points_per_region: positive points a region; the second and later ones are spread farthest first.
         negative_points: points a region taken from other classes' confident pixels.
         negative_min_confidence: confidence such a pixel needs.
@@ -74,6 +76,7 @@ class Options:
     across_words_iou: float = 0.5
     min_score: float = 0.26
     mask_pieces: Literal["prompted", "all"] = "prompted"
+    mask_choice: Literal["sam2", "region"] = "sam2"
     points_per_region: int = 1
     negative_points: int = 0
     negative_min_confidence: float = 0.8
@@ -112,6 +115,10 @@ _INFOS = {
     "min_score": OptionInfo("drop masks with a lower score, agreement x SAM2's IoU estimate", least=0, most=1),
     "mask_pieces": OptionInfo(
         "of a mask in several pieces, keep those that the prompt's points touch, or all", choices=("prompted", "all")
+    ),
+    "mask_choice": OptionInfo(
+        "of SAM2's four masks for a prompt, take the one SAM2 would, or the one that fits the region of the class map",
+        choices=("sam2", "region"),
     ),
     "points_per_region": OptionInfo("positive points per prompt", least=1, aliases=("--points-per-cluster",)),
     "negative_points": OptionInfo(

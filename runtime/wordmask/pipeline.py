@@ -29,11 +29,12 @@ from wordmask.dense.windows import clip_scale, resize_for_clip
 from wordmask.errors import BundleError
 from wordmask.loading import LoadedGraphs, load_graphs, upsampling, uses_loftup
 from wordmask.objects.instances import make_instances
+from wordmask.objects.mask_choice import MaskChooser, choose_as_sam2, choose_by_region
 from wordmask.objects.masks import paint
 from wordmask.objects.prompts import PromptSource, extract_prompts
 from wordmask.objects.regions import REGION_SIZE
 from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
-from wordmask.objects.sam2 import MaskSource, decode_prompts, encode_photo, resize_for_sam2
+from wordmask.objects.sam2 import MaskDecoder, MaskSource, decode_prompts, encode_photo
 from wordmask.photo.reading import check_rgb, decode
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
@@ -201,7 +202,8 @@ class Segmenter:
                 prompts = self.prompt_source(dense.index, dense.confidence, count, sized)
             encoded = encoding.result()
         with timer.measure("sam2_decoder"):
-            low_res, iou = self.decode(encoded, prompts)
+            choose = choose_as_sam2 if options.mask_choice == "sam2" else choose_by_region(dense.index)
+            low_res, iou = self.decode(encoded, prompts, choose)
         with timer.measure("masks"):
             size, names, threshold = encoded.size, queries.vocabulary.names, self.manifest.sam2.mask_threshold
             instances = make_instances(
@@ -228,23 +230,29 @@ class Segmenter:
     def encode(self, photo: Photo, timer: StageTimer | None = None) -> EncodedPhoto:
         """What SAM2's decoder needs of a decoded photo u8 (H, W, 3); the timer takes the seconds."""
         with (timer or StageTimer()).measure("sam2_encoder"):
-            square = resize_for_sam2(photo, self.manifest.sam2.image_size)
-            return encode_photo(self.graphs["sam2_encoder"], square, (photo.shape[0], photo.shape[1]))
+            side = self.manifest.sam2.image_size
+            return encode_photo(self.graphs["sam2_encoder"], photo, side, self.loaded.sam2_square)
 
-    def decode(self, encoded: EncodedPhoto, prompts: Sequence[Prompt]) -> tuple[Floats, Floats]:
+    def decode(
+        self, encoded: EncodedPhoto, prompts: Sequence[Prompt], choose: MaskChooser = choose_as_sam2
+    ) -> tuple[Floats, Floats]:
         """SAM2's masks for prompts on an encoded photo.
 
         Args:
             encoded: of `encode`.
             prompts: N prompts of that photo.
+            choose: takes one of SAM2's four masks for each prompt.
 
         Returns:
             Logits f32 (N, m, m), m being the manifest's mask_size: `wordmask.objects.masks.upsample` makes masks of
             them; and SAM2's estimate of each mask's IoU, f32 (N,).
         """
-        graph, constants = self.graphs["sam2_decoder"], self.manifest.sam2
+        graph = self.graphs["sam2_decoder"]
+        decoder = MaskDecoder(graph, self.manifest.sam2, choose, pick=self.loaded.pick_masks)
         most = graph.preferred_batch_size or PROMPTS_A_RUN
-        return halve_batch_on_oom(lambda batch: self.mask_source(graph, encoded, prompts, constants, batch), most)
+        return halve_batch_on_oom(
+            lambda batch: self.mask_source(replace(decoder, batch_size=batch), encoded, prompts), most
+        )
 
     def class_map(self, photo: Photo, queries: Queries, options: Options, timer: StageTimer | None = None) -> ClassMap:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""

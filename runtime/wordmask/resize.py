@@ -39,6 +39,31 @@ def source_positions(length: int, out_length: int, window: slice = slice(None)) 
     return before, after, np.minimum(position - before.astype(np.float32), np.float32(1.0))
 
 
+def antialiased_taps(length: int, out_length: int) -> tuple[NDArray[np.int32], Floats]:
+    """The samples of an axis that an antialiased bilinear resize averages, and their weights.
+
+    They are those of torch.nn.functional.interpolate(mode="bilinear", antialias=True) and of Pillow's BILINEAR: a
+    triangle that is as wide as two samples of the coarser grid.
+
+    Args:
+        length: samples of the source axis.
+        out_length: samples of the resized axis.
+
+    Returns:
+        Indices i32 (out_length, T) and weights f32 (out_length, T), which sum to 1; where fewer than T samples are
+        averaged, the last weights are 0.
+    """
+    scale = length / out_length
+    support = max(scale, 1.0)
+    centre = (np.arange(out_length) + 0.5) * scale
+    first = np.maximum((centre - support + 0.5).astype(np.int64), 0)
+    end = np.minimum((centre + support + 0.5).astype(np.int64), length)
+    taps = first[:, None] + np.arange((end - first).max())
+    weights = np.maximum(1 - np.abs(taps + 0.5 - centre[:, None]) / support, 0) * (taps < end[:, None])
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.minimum(taps, length - 1).astype(np.int32), weights.astype(np.float32)
+
+
 def bilinear(
     image: Floats,
     out_size: tuple[int, int],

@@ -42,9 +42,9 @@ def test_prompts_come_from_the_given_source(tiny, scene):
 
 
 def test_masks_come_from_the_given_source(tiny, scene):
-    def whole_photo(graph, encoded, prompts, constants, batch_size):
-        assert graph is tiny.graphs["sam2_decoder"]
-        low_res, iou = decode_prompts(graph, encoded, prompts, constants, batch_size)
+    def whole_photo(decoder, encoded, prompts):
+        assert decoder.graph is tiny.graphs["sam2_decoder"]
+        low_res, iou = decode_prompts(decoder, encoded, prompts)
         return np.full_like(low_res, 9), iou
 
     segmenter = Segmenter(tiny.bundle, loaded=tiny.loaded, threads=1, mask_source=whole_photo)

@@ -105,7 +105,6 @@ def _prompts(side: int) -> Arrays:
     return {
         "point_coords": points[:, None].astype(np.float32),  # (N, 1, 2)
         "point_labels": np.ones((PROMPTS, 1), np.int32),
-        "multimask": np.ones(PROMPTS, np.int32),
     }
 
 

@@ -67,14 +67,13 @@ def inputs_of(bundle: PipelineBundle) -> Iterator[tuple[str, tuple[str, Values]]
         yield case(
             "loftup", {**fed, "features": normal(WINDOWS, clip.dim, grid, grid), "text": normal(WORDS, clip.dim)}
         )
-    yield case("sam2_encoder", {"image": image(1, sam2.image_size)})
+    yield case("sam2_encoder", {"image": image(1, sam2.image_size).astype(np.float32)})
     maps = {
         tensor.name: normal(1, *(int(size) for size in tensor.shape[1:]))
         for tensor in manifest.graphs["sam2_encoder"].outputs
     }
     points = random.uniform(0, sam2.image_size, (PROMPTS, 1, 2)).astype(np.float32)
-    ones = np.ones(PROMPTS, np.int32)
-    yield case("sam2_decoder", {**maps, "point_coords": points, "point_labels": ones[:, None], "multimask": ones})
+    yield case("sam2_decoder", {**maps, "point_coords": points, "point_labels": np.ones((PROMPTS, 1), np.int32)})
     corners = [(y, x) for y in (0, 112) for x in (0, 112, 224, 280)]
     logits = normal(WINDOWS, WORDS, clip.window, clip.window)
     bands = band_inputs(logits, corners, (112 + clip.window, 280 + clip.window), range(WORDS), SIZE, 40.0)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.backends import Graph, to_host
-from wordmask.bundle.manifest import Clip, Sam2
+from wordmask.backends import to_host
+from wordmask.bundle.manifest import Clip
 from wordmask.bundle.opening import open_bundle
 from wordmask.dense.classmap import classify
 from wordmask.dense.encoder import encode_windows
@@ -25,7 +25,7 @@ from wordmask.loading import load_graphs
 from wordmask.objects.instances import make_instances
 from wordmask.objects.masks import paint, upsample
 from wordmask.objects.prompts import PromptSource, extract_prompts
-from wordmask.objects.sam2 import MaskSource, decode_prompts
+from wordmask.objects.sam2 import MaskDecoder, MaskSource, decode_prompts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.types import EncodedPhoto, Options, Prompt
@@ -93,11 +93,12 @@ class WordmaskSide:
         """See Side."""
         photo = decode(path)
         dense = self.segmenter.class_map(photo, self.queries, self.setup.options)
-        graph, constants = self.segmenter.graphs["sam2_decoder"], self.segmenter.manifest.sam2
-        low_res, _ = decode_prompts(graph, self.segmenter.encode(photo), prompts, constants)
+        decoder = MaskDecoder(self.segmenter.graphs["sam2_decoder"], self.segmenter.manifest.sam2)
+        low_res, _ = decode_prompts(decoder, self.segmenter.encode(photo), prompts)
         masks = np.zeros((len(prompts), *photo.shape[:2]), np.bool_)
         for mask, logits in zip(masks, low_res, strict=True):
-            placed = upsample(logits, (photo.shape[0], photo.shape[1]), mask_threshold=constants.mask_threshold)
+            threshold = decoder.constants.mask_threshold
+            placed = upsample(logits, (photo.shape[0], photo.shape[1]), mask_threshold=threshold)
             if placed is not None:
                 inside, (x0, y0, x1, y1) = placed
                 mask[y0:y1, x0:x1] = inside
@@ -170,13 +171,8 @@ def extract_then_grid(
 
 
 def decode_then_smooth(
-    points: int,
-    graph: Graph,
-    encoded: EncodedPhoto,
-    prompts: Sequence[Prompt],
-    constants: Sam2,
-    batch_size: int,
+    points: int, decoder: MaskDecoder, encoded: EncodedPhoto, prompts: Sequence[Prompt]
 ) -> tuple[Floats, Floats]:
     """Decodes the grid's prompts, and gives smooth masks in place of those of random weights."""
-    _, iou = decode_prompts(graph, encoded, prompts, constants, batch_size)
-    return smooth_logits(encoded.size, points, constants.mask_size), iou
+    _, iou = decode_prompts(decoder, encoded, prompts)
+    return smooth_logits(encoded.size, points, decoder.constants.mask_size), iou

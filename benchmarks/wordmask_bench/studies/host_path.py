@@ -28,6 +28,7 @@ from wordmask.backends import Value, Values
 from wordmask.bundle.manifest import HALO, Clip, Loftup, Sam2
 from wordmask.bundle.opening import PipelineBundle, open_bundle
 from wordmask.loading import STAGES, LoadedGraphs
+from wordmask.objects.mask_choice import CANDIDATES
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Queries, Segmenter
@@ -93,15 +94,23 @@ class InstantGraph:
         best = np.ones(logits.shape[1], np.float32)
         return {"index": _bytes_of(self.size)[band].copy(), "confidence": confidence[band].copy(), "best": best}
 
+    def _sam2_square(self, inputs: Values) -> dict[str, Value]:
+        side = inputs["rows"].shape[0]
+        return {"square": OnDevice(1, side, side, 3)}
+
     def _sam2_encoder(self, inputs: Values) -> dict[str, Value]:
         side = inputs["image"].shape[1]
         channels = {"image_embed": (256, 16), "high_res_0": (32, 4), "high_res_1": (64, 8)}
         return {name: OnDevice(1, count, side // step, side // step) for name, (count, step) in channels.items()}
 
     def _sam2_decoder(self, inputs: Values) -> dict[str, Value]:
-        prompts = inputs["point_coords"].shape[0]
-        masks = smooth_logits(self.size, PROMPTS, self.sam2.mask_size)[:prompts].copy()
-        return {"masks": masks, "iou": np.full(prompts, 0.9, np.float32)}
+        prompts, side = inputs["point_coords"].shape[0], self.sam2.mask_size
+        iou = np.full((prompts, CANDIDATES), 0.9, np.float32)
+        return {"masks": OnDevice(prompts, CANDIDATES, side, side), "iou": iou}
+
+    def _pick_masks(self, inputs: Values) -> dict[str, Value]:
+        prompts = inputs["choice"].shape[0]
+        return {"picked": smooth_logits(self.size, PROMPTS, self.sam2.mask_size)[:prompts].copy()}
 
 
 @functools.lru_cache(maxsize=2)
@@ -122,7 +131,8 @@ def instant_segmenter(size: Size) -> Segmenter:
     bundle = full_size(open_bundle("tiny"))
     sam2 = bundle.manifest.sam2
     graphs = {name: InstantGraph(name, size, sam2) for name in STAGES}
-    loaded = LoadedGraphs(graphs, False, False, ("features",), InstantGraph("class_map", size, sam2))
+    around = (InstantGraph(name, size, sam2) for name in ("class_map", "sam2_square", "pick_masks"))
+    loaded = LoadedGraphs(graphs, False, False, ("features",), *around)
     return Segmenter(bundle, loaded=loaded, prompt_source=extract_then_count)
 
 

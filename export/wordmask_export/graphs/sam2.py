@@ -32,7 +32,7 @@ class Encoder(nn.Module):
         """Encodes photos.
 
         Args:
-            image: u8 (B, S, S, 3).
+            image: f32 (B, S, S, 3), 0 to 255.
 
         Returns:
             image_embed (B, D, S/16, S/16), high_res_0 (B, D/8, S/4, S/4), high_res_1 (B, D/4, S/8, S/8); f32.
@@ -81,9 +81,9 @@ def gather(image: Tensor, levels: int, bias: Tensor) -> Tensor:
 
 
 def spread(mask: Tensor, side: int) -> Tensor:
-    """Pixels by token (N, s * s * 16) -> (N, 4 * s, 4 * s); `side` is s."""
-    x = mask.unflatten(1, (side, side, 2, 2, 2, 2))  # rows and columns of tokens, then of both levels
-    return x.permute(0, 1, 3, 5, 2, 4, 6).flatten(4, 6).flatten(1, 3)
+    """Pixels by token (N, 4, s * s * 16) -> (N, 4, 4 * s, 4 * s); `side` is s."""
+    x = mask.unflatten(2, (side, side, 2, 2, 2, 2))  # rows and columns of tokens, then of both levels
+    return x.permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(5, 7).flatten(2, 4)
 
 
 def read(module: Any, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -117,11 +117,10 @@ def write(module: Any, pixels: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """The `sam2_decoder` graph: prompts on one photo to one mask each.
+    """The `sam2_decoder` graph: prompts on one photo to four masks each.
 
-    The reference decodes four masks a prompt: one meant for several points or a box, and three for an ambiguous single
-    click. Here the graph itself chooses: the best of three by predicted IoU where `multimask` is 1; else the single
-    mask, or the best of three where the single one is unstable (as sam2 does by default).
+    The first is meant for several points or a box, the others for an ambiguous single click. The runtime chooses one
+    (wordmask.objects.mask_choice), by sam2's rules or by its own.
     """
 
     def __init__(self, model: Any) -> None:
@@ -172,7 +171,7 @@ class Decoder(nn.Module):
         """Image tokens (N, K, D) -> (N, K * 16, D/8): of each token its 4x4 pixels, see `spread`.
 
         The transposed convolutions' patches do not overlap, so each is a matrix product; pixels stay where their token
-        is until there is but one mask a prompt to put in order.
+        is until there are masks to put in order.
         """
         first, norm, activation, second, activation2 = self.decoder.output_upscaling
         x = keys @ patch_weight(first)  # (N, K, 4 * D/4)
@@ -182,12 +181,6 @@ class Decoder(nn.Module):
         out: Tensor = activation2(x).flatten(1, 3)
         return out
 
-    def stability(self, mask: Tensor) -> Tensor:
-        """IoU of the mask (N, 1, K) at a raised and a lowered threshold: (N, 1)."""
-        delta = self.decoder.dynamic_multimask_stability_delta
-        inner, outer = (mask > delta).float().sum(-1), (mask > -delta).float().sum(-1)
-        return torch.where(outer > 0, inner / outer.clamp_min(1.0), 1.0)
-
     def forward(
         self,
         image_embed: Tensor,
@@ -195,7 +188,6 @@ class Decoder(nn.Module):
         high_res_1: Tensor,
         point_coords: Tensor,
         point_labels: Tensor,
-        multimask: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Decodes prompts.
 
@@ -203,10 +195,9 @@ class Decoder(nn.Module):
             image_embed, high_res_0, high_res_1: of one photo (batch 1), from Encoder.
             point_coords: f32 (N, P, 2), x and y in pixels of SAM2's square.
             point_labels: i32 (N, P), 0 outside, 1 inside, 2 and 3 a box's corners.
-            multimask: i32 (N), 1 takes the best of three masks, 0 the single one.
 
         Returns:
-            masks f32 (N, S/4, S/4), logits; iou f32 (N), predicted.
+            masks f32 (N, 4, S/4, S/4), logits; iou f32 (N, 4), predicted.
         """
         decoder = self.decoder
         points = self.embed_points(point_coords, point_labels)
@@ -217,13 +208,5 @@ class Decoder(nn.Module):
         iou = decoder.iou_prediction_head(queries[:, self.iou_index])  # (N, 4)
         first = self.iou_index + 1
         hyper = torch.stack([m(queries[:, first + i]) for i, m in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
-        best = 1 + iou[:, 1:].argmax(-1, keepdim=True)  # (N, 1)
-        best_hyper = hyper.gather(1, best[..., None].expand(-1, -1, hyper.shape[2]))
-        masks = torch.cat([hyper[:, :1], best_hyper], dim=1) @ upscaled.transpose(1, 2)  # (N, 2, S/4 * S/4)
-        single, best_mask = masks[:, :1], masks[:, 1:]
-        keep = multimask[:, None] == 0
-        if decoder.dynamic_multimask_via_stability:
-            keep = keep & (self.stability(single) >= decoder.dynamic_multimask_stability_thresh)
-        mask = torch.where(keep[..., None], single, best_mask)
-        chosen_iou = torch.where(keep, iou[:, :1], iou.gather(1, best))
-        return spread(mask[:, 0], image_embed.shape[-1]), chosen_iou[:, 0]
+        masks = hyper @ upscaled.transpose(1, 2)  # (N, 4, S/4 * S/4)
+        return spread(masks, image_embed.shape[-1]), iou

@@ -99,7 +99,14 @@ def _phases(biases: torch.Tensor) -> tuple[tuple[tuple[float, ...], ...], ...]:
 def sam2_constants(models: Models) -> Sam2:
     """SAM2's constants for the runtime."""
     size = models.sam2.image_size
-    return Sam2(image_size=size, mask_size=size // 4, mask_threshold=0.0)
+    decoder = models.sam2.sam_mask_decoder
+    return Sam2(
+        image_size=size,
+        mask_size=size // 4,
+        mask_threshold=0.0,
+        stability_delta=decoder.dynamic_multimask_stability_delta,
+        stability_threshold=decoder.dynamic_multimask_stability_thresh,
+    )
 
 
 def specs(models: Models, protocol: Protocol) -> Iterator[Spec]:
@@ -214,25 +221,24 @@ def _sam2_encoder(models: Models) -> Spec:
     return Spec(
         "sam2_encoder",
         Encoder(models.sam2).eval(),
-        (_u8("image", "B", size, size, 3),),
+        (_f32("image", "B", size, size, 3),),
         tuple(_f32(name, "B", channels, side, side) for name, channels, side in _decoder_maps(models)),
-        (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+        (torch.zeros(2, size, size, 3),),
     )
 
 
 def _sam2_decoder(models: Models) -> Spec:
     maps = _decoder_maps(models)
-    prompts = (_f32("point_coords", "N", "P", 2), _i32("point_labels", "N", "P"), _i32("multimask", "N"))
+    prompts = (_f32("point_coords", "N", "P", 2), _i32("point_labels", "N", "P"))
     mask_side = models.sam2.image_size // 4
     return Spec(
         "sam2_decoder",
         Decoder(models.sam2).eval(),
         (*(_f32(name, 1, channels, side, side) for name, channels, side in maps), *prompts),
-        (_f32("masks", "N", mask_side, mask_side), _f32("iou", "N")),
+        (_f32("masks", "N", 4, mask_side, mask_side), _f32("iou", "N", 4)),
         (
             *(torch.zeros(1, channels, side, side) for _, channels, side in maps),
             torch.zeros(5, 3, 2),
             torch.ones(5, 3, dtype=torch.int32),
-            torch.ones(5, dtype=torch.int32),
         ),
     )

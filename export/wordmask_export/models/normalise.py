@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """Bytes u8 (B, H, W, 3) -> f32 (B, 3, H, W), of mean 0 and deviation 1 over the training photos."""
+    """Pixels u8 or f32 (B, H, W, 3), 0 to 255 -> f32 (B, 3, H, W), standardised by the training photos."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()

@@ -200,15 +200,16 @@ class Parity:
         yield Figure("loftup_features.relative_error", relative_error(found, expected), self.limits.loftup)
 
     def _squares(self) -> Array:
-        """u8 (2, S, S, 3): a photo and noise."""
+        """u8 (2, S, S, 3): a photo and noise. In bytes, for SAM2ImagePredictor takes no others."""
         size = self.manifest.sam2.image_size
         noise = self.random.integers(0, 256, (size, size, 3), dtype=np.uint8)
-        return np.stack([resize_for_sam2(self.photos[0], size), noise])
+        return np.stack([resize_for_sam2(self.photos[0], size).round().astype(np.uint8), noise])
 
     def _sam2_encoder(self, graph: OrtGraph) -> Iterator[Figure]:
         squares = self._squares()
         predictor = image_predictor(self.models.sam2)
-        alone = [run_to_host(graph, {"image": square[None]}) for square in squares]
+        images = squares.astype(np.float32)
+        alone = [run_to_host(graph, {"image": image[None]}) for image in images]
         worst = 0.0
         for square, found in zip(squares, alone, strict=True):
             predictor.set_image(square)
@@ -216,7 +217,7 @@ class Parity:
             worst = max(worst, *(relative_error(found[name], expected[name]) for name in expected))
         yield Figure("sam2_encoder.relative_error", worst, self.limits.relative)
         yield Figure(
-            "sam2_encoder.batch_error", rows_error(run_to_host(graph, {"image": squares}), alone), self.limits.relative
+            "sam2_encoder.batch_error", rows_error(run_to_host(graph, {"image": images}), alone), self.limits.relative
         )
 
     def _sam2_decoder(self, graph: OrtGraph) -> Iterator[Figure]:
@@ -225,21 +226,21 @@ class Parity:
         predictor = image_predictor(self.models.sam2)
         square = self._squares()[0]
         predictor.set_image(square)
-        maps = run_to_host(encoder, {"image": square[None]})
+        maps = run_to_host(encoder, {"image": square[None].astype(np.float32)})
         errors, ious = [], []
-        for labels, multimask in (((1,), 1), ((1, 1, 0), 0), ((2, 3), 0)):
-            prompts = self._prompts(labels, multimask)
+        for labels in ((1,), (1, 1, 0), (2, 3)):
+            prompts = self._prompts(labels)
             found = run_to_host(graph, {**maps, **prompts})
-            masks, iou = predict(predictor, prompts)
+            masks, iou = predict_all(predictor, prompts)
             errors += [relative_error(found["masks"], masks), relative_error(found["iou"], iou)]
             ious.append(worst_iou(found["masks"], masks))
         yield Figure("sam2_decoder.relative_error", max(errors), self.limits.relative)
         yield Figure("sam2_decoder.mask_iou", min(ious), self.limits.mask_iou, at_least=True)
-        prompts = self._prompts((1,), 1)
+        prompts = self._prompts((1,))
         error = batch_error(graph, {**maps, **prompts}, tuple(prompts))
         yield Figure("sam2_decoder.batch_error", error, self.limits.relative)
 
-    def _prompts(self, labels: tuple[int, ...], multimask: int) -> dict[str, Array]:
+    def _prompts(self, labels: tuple[int, ...]) -> dict[str, Array]:
         """Four prompts of the given labels at random places; a box's corners are ordered."""
         size = self.manifest.sam2.image_size
         coords = self.random.uniform(0, size, (BATCH, len(labels), 2)).astype(np.float32)
@@ -248,7 +249,6 @@ class Parity:
         return {
             "point_coords": coords,
             "point_labels": np.tile(np.array(labels, np.int32), (BATCH, 1)),
-            "multimask": np.full(BATCH, multimask, np.int32),
         }
 
 
@@ -291,24 +291,23 @@ def encoder_maps(predictor: Any) -> dict[str, Array]:
     return {name: value.numpy() for name, value in maps.items()}
 
 
-def predict(predictor: Any, prompts: dict[str, Array]) -> tuple[Array, Array]:
-    """SAM2ImagePredictor's low-resolution logits (N, S/4, S/4) and IoU (N) for prompts in its own coordinates."""
-    multimask = bool(prompts["multimask"][0])
-    model = predictor.model
+def predict_all(predictor: Any, prompts: dict[str, Array]) -> tuple[Array, Array]:
+    """SAM2's four masks (N, 4, S/4, S/4), logits, and their IoU (N, 4) for prompts in its square's coordinates.
+
+    The predictor itself gives the first mask, or the other three.
+    """
+    model, features = predictor.model, predictor._features  # noqa: SLF001  (sam2 has no public name for it)
     sparse, dense = model.sam_prompt_encoder(
         points=(torch.from_numpy(prompts["point_coords"]), torch.from_numpy(prompts["point_labels"])),
         boxes=None,
         masks=None,
     )
-    masks, iou, _, _ = model.sam_mask_decoder(
-        image_embeddings=predictor._features["image_embed"],  # noqa: SLF001  (sam2 has no public name for it)
+    masks, iou, _, _ = model.sam_mask_decoder.predict_masks(
+        image_embeddings=features["image_embed"],
         image_pe=model.sam_prompt_encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
-        multimask_output=multimask,
         repeat_image=True,
-        high_res_features=predictor._features["high_res_feats"],  # noqa: SLF001  (sam2 has no public name for it)
+        high_res_features=features["high_res_feats"],
     )
-    best = iou.argmax(1)
-    rows = torch.arange(len(iou))
-    return masks[rows, best].numpy(), iou[rows, best].numpy()
+    return masks.numpy(), iou.numpy()

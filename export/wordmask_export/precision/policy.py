@@ -37,7 +37,8 @@ class Wiring:
         graph = model.graph
         self.nodes = list(graph.node)
         self.constants = {tensor.name for tensor in graph.initializer}
-        self.bytes = {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.UINT8}
+        bytes_ = {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.UINT8}
+        self.pixels = bytes_ | ({value.name for value in graph.input} & {"image"})
         self.outputs = {value.name for value in graph.output}
         self.producer = {name: index for index, node in enumerate(self.nodes) for name in node.output}
         self.consumers: dict[str, set[int]] = defaultdict(set)
@@ -58,9 +59,9 @@ class Wiring:
         return {index for index, node in enumerate(self.nodes) if node.op_type in types}
 
 
-def normalised_bytes(wiring: Wiring, _: set[int]) -> set[int]:
-    """The steps between a picture's bytes and the first that is more than normalisation."""
-    known, found = set(wiring.bytes), set()
+def normalised_pixels(wiring: Wiring, _: set[int]) -> set[int]:
+    """The steps between a picture's pixels, 0 to 255, and the first that is more than normalisation."""
+    known, found = set(wiring.pixels), set()
     for index, node in enumerate(wiring.nodes):
         variable = [name for name in node.input if name not in wiring.constants]
         if node.op_type in ELEMENTWISE | {"Transpose"} and variable and known.issuperset(variable):
@@ -131,12 +132,12 @@ LOFTUP = (
 )
 POLICY: dict[str, tuple[Island, ...]] = {
     "clip_image": (
-        Island(normalised_bytes, "4.5 -> 9.0 e-4, full 6.4 -> 8.2, bf16 40 -> 82"),
+        Island(normalised_pixels, "4.5 -> 9.0 e-4, full 6.4 -> 8.2, bf16 40 -> 82"),
         Island(layer_norms, "4.5 -> 9.3 e-4, full 6.4 -> 11.1, bf16 40 -> 76"),
         Island(feeders, "the residual stream: 4.6 -> 7.0 e-4, full 6.5 -> 10.7, bf16 41 -> 60"),
     ),
     "backbone_image": (
-        Island(normalised_bytes, "all as clip_image; together 3.3 e-4 of a narrow DINOv2"),
+        Island(normalised_pixels, "all as clip_image; together 3.3 e-4 of a narrow DINOv2"),
         Island(layer_norms, "as clip_image"),
         Island(feeders, "the residual stream, as clip_image"),
     ),
@@ -148,7 +149,7 @@ POLICY: dict[str, tuple[Island, ...]] = {
     "loftup_cpu": LOFTUP,
     "loftup_features": LOFTUP,
     "sam2_encoder": (
-        Island(normalised_bytes, "high_res_0 3.9 -> 6.9 e-4, full 7.8 -> 10.6, bf16 33 -> 111"),
+        Island(normalised_pixels, "high_res_0 3.9 -> 6.9 e-4, full 7.8 -> 10.6, bf16 33 -> 111"),
         Island(layer_norms, "image_embed 5.8 -> 6.6 e-4, full 12.6 -> 13.1, bf16 49 -> 56; and range, as above"),
     ),
     "sam2_decoder": (

@@ -86,8 +86,8 @@ class RealInputs:
         grid = (features.shape[2], features.shape[3])
         return {"features": features, **window_inputs(windows, grid, self._manifest.loftup)}
 
-    def _squares(self, count: int) -> NDArray[np.uint8]:
-        """u8 (count, S, S, 3): the photos in turn, every other pair mirrored."""
+    def _squares(self, count: int) -> NDArray[np.float32]:
+        """f32 (count, S, S, 3): the photos in turn, every other pair mirrored."""
         squares = [resize_for_sam2(photo, self._manifest.sam2.image_size) for photo in self._photos]
         squares += [square[:, ::-1] for square in squares]
         return np.stack([squares[i % len(squares)] for i in range(count)])
@@ -105,5 +105,4 @@ class RealInputs:
         return {
             "point_coords": points.astype(np.float32),
             "point_labels": np.ones((count, 1), np.int32),
-            "multimask": np.ones(count, np.int32),
         }

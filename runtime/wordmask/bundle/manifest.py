@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
-SCHEMA = 2
+SCHEMA = 3
 HALO = 2  # pixels around a tile that LoftUp's two 3x3 convolutions see: its guidance is H + 2 * HALO high
 MIN_TILE = 32  # pixels: the least side of such a tile that engines are built for
 
@@ -101,11 +101,20 @@ class Loftup:
 
 @dataclass(frozen=True)
 class Sam2:
-    """Constants of the SAM2 graphs: side of the input image and of the low-resolution masks, and their threshold."""
+    """Constants of the SAM2 graphs.
+
+    Attributes:
+        image_size: side of the square that the encoder takes. mask_size: side of the low-resolution masks; pixels.
+        mask_threshold: a pixel is in a mask if its logit is above this.
+        stability_delta, stability_threshold: the first mask of a prompt with several points is used where its IoU at
+            thresholds of plus and minus delta reaches the threshold (see wordmask.objects.mask_choice).
+    """
 
     image_size: int
     mask_size: int
     mask_threshold: float
+    stability_delta: float = 0.05
+    stability_threshold: float = 0.98
 
 
 class Contents:

@@ -118,10 +118,9 @@ def _interfaces(manifest: Manifest) -> Iterator[tuple[str, Interface]]:
     prompts: dict[str, Shape] = {
         "point_coords": (None, None, 2),
         "point_labels": (None, None),
-        "multimask": (None,),
     }
     yield "sam2_encoder", ({"image": (None, side, side, 3)}, maps)
-    yield "sam2_decoder", ({**maps, **prompts}, {"masks": (None, mask, mask), "iou": (None,)})
+    yield "sam2_decoder", ({**maps, **prompts}, {"masks": (None, 4, mask, mask), "iou": (None, 4)})
 
 
 def _loftup_features(dim: int, loftup: Loftup) -> Interface:

@@ -4,76 +4,112 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.arrays import Floats, Photo
-from wordmask.backends import Graph, run_to_host
+from wordmask.backends import Graph, Value, to_host
 from wordmask.bundle.manifest import Sam2
+from wordmask.objects.device_graphs import square_inputs
+from wordmask.objects.mask_choice import Candidates, MaskChooser, choose_as_sam2
 from wordmask.types import EncodedPhoto, Prompt
 
 MAPS = ("image_embed", "high_res_0", "high_res_1")
 BATCH = 32  # prompts a run; bounds memory
-MaskSource = Callable[[Graph, EncodedPhoto, Sequence[Prompt], Sam2, int], tuple[Floats, Floats]]  # as decode_prompts
 
 
-def resize_for_sam2(photo: Photo, size: int) -> Photo:
-    """The whole photo as a square, aspect not kept: u8 (size, size, 3).
+def resize_for_sam2(photo: Photo, side: int) -> Floats:
+    """The whole photo u8 (H, W, 3) as a square f32 (side, side, 3) of values 0 to 255, aspect not kept.
 
-    Pillow's bilinear filter is the antialiased triangle filter that sam2 applies; cv2's are not.
+    Pillow's bilinear filter is the antialiased one of SAM2Transforms; cv2's are not. Each channel is resized in floats,
+    as SAM2Transforms does: of bytes, Pillow rounds twice.
     """
-    if photo.shape[:2] == (size, size):
-        return photo
-    return np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.BILINEAR))
+    channels = photo.astype(np.float32).transpose(2, 0, 1)  # (3, H, W)
+    if photo.shape[:2] == (side, side):
+        return np.ascontiguousarray(channels.transpose(1, 2, 0))
+    resized = (Image.fromarray(each).resize((side, side), Image.Resampling.BILINEAR) for each in channels)
+    return np.stack([np.asarray(each) for each in resized], axis=2)
 
 
-def encode_photo(graph: Graph, square: NDArray[np.uint8], size: tuple[int, int]) -> EncodedPhoto:
-    """SAM2's encoding of a photo of height and width `size`, given as SAM2's square u8 (S, S, 3).
-
-    It stays on the graph's device.
-    """
-    return EncodedPhoto(graph.run({"image": square[None]}, MAPS), size)
-
-
-def decode_prompts(
-    graph: Graph, encoded: EncodedPhoto, prompts: Sequence[Prompt], constants: Sam2, batch_size: int | None = None
-) -> tuple[Floats, Floats]:
-    """One mask a prompt.
-
-    A single point takes the best of SAM2's three masks by its own estimate; several points or a box take its
-    single-mask output. Prompts are grouped by their number of points: a padding point would change the mask.
+def encode_photo(graph: Graph, photo: Photo, side: int, square: Graph | None = None) -> EncodedPhoto:
+    """SAM2's encoding of a photo. It stays on the graph's device.
 
     Args:
+        graph: the bundle's `sam2_encoder`.
+        photo: u8 (H, W, 3).
+        side: of the square that the graph takes.
+        square: resizes the photo on the graph's device (wordmask.objects.device_graphs); None does so on the host.
+    """
+    inputs = None if square is None else square_inputs(photo, side)
+    if square is None or inputs is None:
+        image: Value = resize_for_sam2(photo, side)[None]
+    else:
+        image = square.run(inputs, ("square",))["square"]
+    return EncodedPhoto(graph.run({"image": image}, MAPS), (photo.shape[0], photo.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class MaskDecoder:
+    """SAM2's decoder for the prompts of a photo.
+
+    Attributes:
         graph: the bundle's `sam2_decoder`.
-        encoded: the photo.
-        prompts: with points in pixels of the photo.
         constants: the bundle's.
-        batch_size: prompts a run, at most; by default the graph's. The results do not depend on it.
+        choose: takes one of the four masks of each prompt.
+        batch_size: prompts a run, at most; None takes the graph's. The results do not depend on it.
+        pick: brings only the chosen masks to the host (see Candidates).
+    """
+
+    graph: Graph
+    constants: Sam2
+    choose: MaskChooser = choose_as_sam2
+    batch_size: int | None = None
+    pick: Graph | None = None
+
+
+MaskSource = Callable[[MaskDecoder, EncodedPhoto, Sequence[Prompt]], tuple[Floats, Floats]]  # as decode_prompts
+
+
+def decode_prompts(decoder: MaskDecoder, encoded: EncodedPhoto, prompts: Sequence[Prompt]) -> tuple[Floats, Floats]:
+    """One mask a prompt.
+
+    Prompts are grouped by their number of points: a padding point would change the mask.
+
+    Args:
+        decoder: the graph, and how one of its masks is chosen.
+        encoded: the photo.
+        prompts: N prompts with points in pixels of the photo.
 
     Returns:
         Logits f32 (N, mask_size, mask_size) and predicted IoU f32 (N,), in the prompts' order.
     """
-    batch_size = batch_size or graph.preferred_batch_size or BATCH
-    side = constants.mask_size
+    batch_size = decoder.batch_size or decoder.graph.preferred_batch_size or BATCH
+    side = decoder.constants.mask_size
     masks, iou = np.empty((len(prompts), side, side), np.float32), np.empty(len(prompts), np.float32)
-    height, width = encoded.size
-    to_square = constants.image_size / np.array([width, height])
     groups: dict[int, list[int]] = defaultdict(list)
     for index, prompt in enumerate(prompts):
         groups[len(prompt.points)].append(index)
-    for count, members in groups.items():
+    for members in groups.values():
         for start in range(0, len(members), batch_size):
             batch = members[start : start + batch_size]
-            outputs = run_to_host(
-                graph,
-                {
-                    **encoded.maps,
-                    "point_coords": np.stack([prompts[i].points * to_square for i in batch]).astype(np.float32),
-                    "point_labels": np.stack([prompts[i].labels for i in batch]).astype(np.int32),
-                    "multimask": np.full(len(batch), int(count == 1), np.int32),
-                },
-            )
-            masks[batch], iou[batch] = outputs["masks"], outputs["iou"]
+            asked = [prompts[i] for i in batch]
+            candidates = _decode(decoder, encoded, asked)
+            choice = decoder.choose(candidates, asked, decoder.constants)
+            masks[batch] = candidates.take(choice)
+            iou[batch] = candidates.iou[np.arange(len(batch)), choice]
     return masks, iou
+
+
+def _decode(decoder: MaskDecoder, encoded: EncodedPhoto, prompts: Sequence[Prompt]) -> Candidates:
+    """The four masks of some prompts with the same number of points."""
+    height, width = encoded.size
+    to_square = decoder.constants.image_size / np.array([width, height])
+    inputs = {
+        **encoded.maps,
+        "point_coords": np.stack([prompt.points * to_square for prompt in prompts]).astype(np.float32),
+        "point_labels": np.stack([prompt.labels for prompt in prompts]).astype(np.int32),
+    }
+    outputs = decoder.graph.run(inputs, ("masks",) if decoder.pick else ())
+    return Candidates(outputs["masks"], to_host(outputs["iou"]), decoder.pick)

@@ -7,9 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from wordmask.bundle.manifest import Sam2  # noqa: E402
+from wordmask.objects.mask_choice import Candidates, choose_as_sam2  # noqa: E402
+from wordmask.types import Prompt  # noqa: E402
 from wordmask_export.graphs.sam2 import Decoder, Encoder  # noqa: E402
 from wordmask_export.models.pipeline import image_predictor  # noqa: E402
-from wordmask_export.parity.pipeline import encoder_maps, predict  # noqa: E402
+from wordmask_export.parity.pipeline import encoder_maps, predict_all  # noqa: E402
 
 NAMES = ("image_embed", "high_res_0", "high_res_1")
 
@@ -26,58 +29,68 @@ def predictor(small_models, square):
     return found
 
 
-def decode(small_models, predictor, coords, labels, multimask):
+def decode(small_models, predictor, coords, labels):
+    """The graph's four masks and their IoU, and the predictor's."""
     maps = encoder_maps(predictor)
     prompts = {
         "point_coords": np.asarray(coords, np.float32),
         "point_labels": np.tile(np.asarray(labels, np.int32), (len(coords), 1)),
-        "multimask": np.full(len(coords), multimask, np.int32),
     }
     with torch.inference_mode():
         found = Decoder(small_models.sam2)(
             *(torch.from_numpy(maps[name]) for name in NAMES), *(torch.from_numpy(p) for p in prompts.values())
         )
-        return [value.numpy() for value in found], predict(predictor, prompts)
+        return [value.numpy() for value in found], predict_all(predictor, prompts)
 
 
 def test_encoder_equals_the_predictor(small_models, predictor, square):
     with torch.inference_mode():
-        found = Encoder(small_models.sam2)(torch.from_numpy(square[None]))
+        found = Encoder(small_models.sam2)(torch.from_numpy(square[None].astype(np.float32)))
     expected = encoder_maps(predictor)
     for name, value in zip(NAMES, found, strict=True):
         np.testing.assert_allclose(value, expected[name], atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("labels", "multimask"),
-    [((1,), 1), ((1,), 0), ((1, 1, 0), 0), ((1, 0), 1), ((2, 3), 0), ((2, 3, 1), 0), ((2, 3, 1, 0), 1)],
-    ids=["click", "click-single", "points", "points-multi", "box", "box-and-click", "all"],
+    "labels",
+    [(1,), (1, 1, 0), (1, 0), (2, 3), (2, 3, 1), (2, 3, 1, 0)],
+    ids=["click", "points", "point and negative", "box", "box and click", "all"],
 )
-def test_decoder_equals_the_predictor(small_models, predictor, labels, multimask):
+def test_the_decoders_four_masks_are_the_references(small_models, predictor, labels):
     coords = np.random.default_rng(1).uniform(0, 256, (5, len(labels), 2))
-    found, expected = decode(small_models, predictor, coords, labels, multimask)
+    found, expected = decode(small_models, predictor, coords, labels)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
 
 
-def test_an_unstable_single_mask_gives_way_to_the_best_of_three(small_models, predictor):
-    coords = np.random.default_rng(2).uniform(0, 256, (4, 2, 2))
+@pytest.mark.parametrize(
+    ("labels", "threshold"),
+    [((1,), 0.98), ((1, 1), 0.0), ((1, 1), 0.98), ((1, 1), 1.1)],
+    ids=["click", "always stable", "as published", "never stable"],
+)
+def test_the_mask_chosen_is_the_one_that_sam2image_predictor_gives(small_models, predictor, labels, threshold):
+    coords = np.random.default_rng(2).uniform(0, 256, (4, len(labels), 2)).astype(np.float32)
+    kinds = np.tile(np.array(labels, np.int32), (4, 1))
+    (masks, iou), _ = decode(small_models, predictor, coords, labels)
+    prompts = [Prompt(0, points, kind, 1.0, 1) for points, kind in zip(coords, kinds, strict=True)]
+    choice = choose_as_sam2(Candidates(masks, iou), prompts, Sam2(256, 64, 0.0, 0.05, threshold))
     decoder = small_models.sam2.sam_mask_decoder
-    threshold = decoder.dynamic_multimask_stability_thresh
-    results = []
+    published = decoder.dynamic_multimask_stability_thresh
+    decoder.dynamic_multimask_stability_thresh = threshold
     try:
-        for value in (0.0, 1.1):  # always stable, never stable
-            decoder.dynamic_multimask_stability_thresh = value
-            found, expected = decode(small_models, predictor, coords, (1, 1), 0)
-            np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
-            results.append(found[0])
+        _, scores, expected = predictor._predict(
+            torch.from_numpy(coords), torch.from_numpy(kinds), multimask_output=len(labels) == 1
+        )
     finally:
-        decoder.dynamic_multimask_stability_thresh = threshold
-    assert np.abs(results[0] - results[1]).max() > 1e-3
+        decoder.dynamic_multimask_stability_thresh = published
+    rows, best = np.arange(4), scores.argmax(1).numpy()
+    # the predictor clamps its low-resolution logits
+    np.testing.assert_allclose(masks[rows, choice].clip(-32, 32), expected.numpy()[rows, best], atol=1e-5)
+    np.testing.assert_allclose(iou[rows, choice], scores.numpy()[rows, best], atol=1e-6)
 
 
 def test_prompts_do_not_influence_each_other(small_models, predictor):
     coords = np.random.default_rng(3).uniform(0, 256, (6, 1, 2))
-    together, _ = decode(small_models, predictor, coords, (1,), 1)
-    alone, _ = decode(small_models, predictor, coords[4:5], (1,), 1)
+    together, _ = decode(small_models, predictor, coords, (1,))
+    alone, _ = decode(small_models, predictor, coords[4:5], (1,))
     np.testing.assert_allclose(together[0][4:5], alone[0], atol=1e-5)

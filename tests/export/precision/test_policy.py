@@ -60,11 +60,10 @@ def cases():
     pixels = window_inputs(image[:2], features.shape[2:], manifest.loftup)
     text = np.random.default_rng(0).standard_normal((6, manifest.clip.dim)).astype(np.float32)
     text /= np.linalg.norm(text, axis=1, keepdims=True)
-    square = windows(manifest.sam2.image_size, 1)
+    square = windows(manifest.sam2.image_size, 1).astype(np.float32)
     prompts = {
         "point_coords": np.random.default_rng(1).uniform(0, 512, (8, 2, 2)).astype(np.float32),
         "point_labels": np.ones((8, 2), np.int32),
-        "multimask": np.zeros(8, np.int32),
     }
     inputs = {
         "clip_image": {"image": image},
@@ -124,11 +123,11 @@ def test_half_arithmetic_stays_close_to_fp32(cases, name, precision, limit):
 @pytest.mark.parametrize(
     ("name", "island", "precision"),
     [
-        ("clip_image", "normalised_bytes", "fp16"),
+        ("clip_image", "normalised_pixels", "fp16"),
         ("clip_image", "layer_norms", "fp16"),
         ("clip_image", "feeders", "fp16"),
         ("loftup", "layer_norms", "fp16"),
-        ("sam2_encoder", "normalised_bytes", "bf16"),
+        ("sam2_encoder", "normalised_pixels", "bf16"),
         ("sam2_decoder", "angles", "fp16"),
     ],
 )

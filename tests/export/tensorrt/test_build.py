@@ -118,7 +118,6 @@ def test_every_dynamic_input_gets_the_shapes_of_its_symbols(bundle, fake):
     assert decoder[1] == {
         "point_coords": ((16, 1, 2), (16, 1, 2), (16, 16, 2)),
         "point_labels": ((16, 1), (16, 1), (16, 16)),
-        "multimask": ((16,), (16,), (16,)),
     }
 
 

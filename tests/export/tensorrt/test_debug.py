@@ -76,7 +76,7 @@ def test_a_line_reproduces_one_graph_and_bucket(written):
     assert {"--onnxrt", "--trt", "--strongly-typed"} <= set(words)
     assert words[words.index("--load-inputs") + 1] == "sam2_decoder/inputs_1.json"
     start = words.index("--trt-max-shapes") + 1
-    assert words[start : start + 3] == ["point_coords:[10,16,2]", "point_labels:[10,16]", "multimask:[10]"]
+    assert words[start : start + 2] == ["point_coords:[10,16,2]", "point_labels:[10,16]"]
     for line in lines:
         assert (written / shlex.split(line)[2]).is_file()
 

@@ -87,11 +87,10 @@ def test_bound_runs_give_what_plain_runs_give(tiny, tokens, expected):
 def test_kept_tensors_are_read_where_they_are(tiny, entries):
     encoder, decoder = session_of(tiny / "sam2_encoder.onnx"), session_of(tiny / "sam2_decoder.onnx")
     side = entries["sam2_encoder"].inputs[0].shape[1]
-    image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3)).astype(np.float32)
     points = {
         "point_coords": np.array([[[100.0, 90.0]], [[30.0, 200.0]]], np.float32),
         "point_labels": np.ones((2, 1), np.int32),
-        "multimask": np.ones(2, np.int32),
     }
     names = [output.name for output in encoder.get_outputs()]
     maps = bound(encoder, {"image": image}, names)

@@ -46,7 +46,7 @@ def edit(path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["schema"], 3, "schema is 3, this version of wordmask reads 2"),
+        (["schema"], 2, "schema is 2, this version of wordmask reads 3"),
         (["schema"], ..., "schema is None"),
         (["schema"], "1", "schema is '1'"),
         (["clip", "window"], "64", r"manifest\.clip\.window is '64', expected int"),
@@ -91,7 +91,7 @@ def test_a_wrong_field_is_named(path, value, message):
         (["loftup"], None, r"graphs\.loftup is not a graph that this version knows"),
         (["loftup", "phases"], [[], []], r"manifest\.loftup\.phases is \(\(\), \(\)\), expected 2 blocks"),
         (["sam2", "image_size"], 0, r"manifest\.sam2\.image_size is 0, expected 1 to"),
-        (["sam2", "mask_size"], 3, r"sam2_decoder\.outputs\[0\]\.shape is \('N', \d+, \d+\), expected \(any, 3, 3\)"),
+        (["sam2", "mask_size"], 3, r"sam2_decoder\.outputs\[0\]\.shape is \('N', 4, \d+, \d+\), expected \(any, 4, 3, 3\)"),
         (["graphs", "clip_text", "inputs"], [], r"clip_text\.inputs is \[\], expected tensors named tokens"),
         (["graphs", "clip_image", "inputs", 0, "shape", 1], 64, r"clip_image\.inputs\[0\]\.shape is .*128, 128, 3\)"),
     ],
@@ -161,7 +161,7 @@ def features_manifest(**changed):
     encoder = tiny.graphs["clip_image"]
     backbone = Backbone("dinov2s", tiny.clip.dim, tiny.clip.patch, tiny.clip.window)
     graphs = {"backbone_image": encoder, "loftup_features": tiny.graphs["loftup_features"]}
-    facts = {"schema": 2, "kind": "features", "bundle_id": "", "domain": "random", "precision": "fp32"}
+    facts = {"schema": 3, "kind": "features", "bundle_id": "", "domain": "random", "precision": "fp32"}
     facts |= {"graphs": graphs, "models": {}, "backbone": backbone, "loftup": tiny.loftup, **changed}
     return FeaturesManifest(**facts).sealed()
 
