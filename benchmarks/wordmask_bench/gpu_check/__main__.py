@@ -2,9 +2,9 @@
 
     python -m wordmask_bench.gpu_check --out results/h200
 
-Facts about the machine; the tiny bundle on every device, against ONNX Runtime on the CPU and against the truth; the
-full-size models with random weights on every device, against PyTorch in results and in time. The most telling steps
-come first; each runs in a process of its own with a time limit; the report is written anew after each.
+Facts about the machine; on every device the tiny bundle, against ONNX Runtime on the CPU and against the truth; then
+with the full-size models a whole photo against PyTorch, a folder, and every stage. The most telling steps come first;
+each runs in a process of its own with a time limit; the report is written anew after each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,14 @@ from wordmask_bench.gpu_check.plan import (
     VARIANTS,
     Settings,
     Step,
+    Variant,
     may_refuse,
     plan,
     unavailable,
 )
 from wordmask_bench.gpu_check.report import CheckReport, Outcome, read_outcomes, save_json, write_report
 from wordmask_bench.gpu_check.step_process import SKIPPED, Running, finish, start
-from wordmask_bench.gpu_check.steps import EXAMPLES, Figures, full_reference, tiny_device, tiny_reference
+from wordmask_bench.gpu_check.steps import Figures, tiny_device, tiny_reference
 from wordmask_bench.machine.child_process import kill_session
 from wordmask_bench.machine.facts import facts
 from wordmask_bench.machine.timing import Effort
@@ -48,12 +49,14 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the report, and of bundles and engines built for it")
     add("--bundle", default="tiny", help="bundle that was trained on synthetic scenes (%(default)s)")
-    add("--full", metavar="BUNDLE", help="full-size bundle (default: one is built, with random weights)")
+    add(
+        "--full", metavar="BUNDLE", help="full-size bundle or its skeleton (default: one is built, with random weights)"
+    )
     add("--device", nargs="+", choices=VARIANTS, default=DEFAULT_DEVICES, help="(default: all but cpu)")
     add("--only", nargs="+", metavar="STEP", help="steps to do, such as 'full-*'; see the report for their names")
     add("--resume", action="store_true", help="keep the steps that an earlier check in this folder got through")
     add("--minutes", type=float, default=MINUTES, help="no step is started, or goes on, after that (%(default)s)")
-    add("--photo", type=Path, default=EXAMPLES / "coffee.jpg", help="that is timed as a whole (%(default)s)")
+    add("--photo", type=Path, help="that is timed as a whole (default: one of 1800x1200 is made)")
     add("--photos", type=int, default=32, help="copies of it in the folder that is timed (%(default)s)")
     add("--scenes", type=int, default=24, help="held-out scenes (%(default)s)")
     add("--max-batch", type=int, default=8, help="of the engines (%(default)s)")
@@ -154,23 +157,42 @@ class Check:
 
 def figures_of(step: str, settings: Settings) -> Figures:
     """The figures of a step, as they come."""
-    alone = {FACTS: lambda _: facts(), TINY: tiny_reference, FULL: full_reference}
-    if step in alone:
-        return alone[step](settings)
+    if step == FACTS:
+        return iter(facts())
+    if step == TINY:
+        return tiny_reference(settings)
+    if step == FULL:
+        from wordmask_bench.gpu_check.full_models import full_reference  # noqa: PLC0415
+
+        return full_reference(settings)
     kind, _, name = step.partition("-")
-    if kind == "tiny":
-        return tiny_device(settings, VARIANTS[name])
-    if kind == "folder":
-        from wordmask_bench.gpu_check.folder import folder_device  # noqa: PLC0415
+    return _device_step(kind)(settings, VARIANTS[name])
 
-        return folder_device(settings, VARIANTS[name])
-    if kind == "options":
-        from wordmask_bench.gpu_check.cuda_options import options_device  # noqa: PLC0415
 
-        return options_device(settings, VARIANTS[name])
-    from wordmask_bench.gpu_check.full_models import full_device  # noqa: PLC0415
+def _device_step(kind: str) -> Callable[[Settings, Variant], Figures]:
+    """The step of one kind; what only this kind needs is imported here."""
+    match kind:
+        case "tiny":
+            return tiny_device
+        case "photo":
+            from wordmask_bench.gpu_check.photo import photo_device  # noqa: PLC0415
 
-    return full_device(settings, VARIANTS[name])
+            return photo_device
+        case "compile":
+            from wordmask_bench.gpu_check.photo import compile_device  # noqa: PLC0415
+
+            return compile_device
+        case "folder":
+            from wordmask_bench.gpu_check.folder import folder_device  # noqa: PLC0415
+
+            return folder_device
+        case "full":
+            from wordmask_bench.gpu_check.full_models import full_device  # noqa: PLC0415
+
+            return full_device
+    from wordmask_bench.gpu_check.cuda_options import options_device  # noqa: PLC0415
+
+    return options_device
 
 
 def run_step(args: argparse.Namespace) -> int:

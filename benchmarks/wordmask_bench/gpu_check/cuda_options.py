@@ -20,8 +20,9 @@ from wordmask.bundle.opening import PipelineBundle, open_bundle
 from wordmask.dense import device_classmap
 from wordmask.dense.device_classmap import band_inputs
 from wordmask.dense.loftup import window_inputs
+from wordmask_bench.gpu_check.full_bundles import full_folder
 from wordmask_bench.gpu_check.plan import Settings, Variant
-from wordmask_bench.gpu_check.steps import Figures, attempt, full_folder
+from wordmask_bench.gpu_check.steps import Figures, attempt
 
 PROVIDER = "CUDAExecutionProvider"
 WINDOWS, WORDS, PROMPTS, SIZE = 8, 46, 32, (1200, 1800)

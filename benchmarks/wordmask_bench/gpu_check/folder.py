@@ -14,48 +14,30 @@ from typing import Any
 
 import numpy as np
 
-from wordmask.backends.onnxruntime.graph import default_threads
-from wordmask.text.word_lists import default_background
-from wordmask.types import Options, Vocabulary
+from wordmask_bench.gpu_check.full_bundles import full_bundles, setup_of
 from wordmask_bench.gpu_check.plan import Settings, Variant
-from wordmask_bench.gpu_check.steps import Figures, attempt, build, full_folder
+from wordmask_bench.gpu_check.steps import Figures, attempt, build
 from wordmask_bench.speed.folder_run import copies, run_photos
-from wordmask_bench.speed.side import Setup
 from wordmask_bench.speed.wordmask_side import WordmaskSide
 
-IN_FLIGHT = (2, 4, 8, 1)  # photos under way at once, most telling first
-WORDS = 20
+IN_FLIGHT = (4, 2, 8, 1)  # photos under way at once, most telling first
 SAMPLE = 0.1  # seconds between two looks at the GPU
 
 
 def folder_device(settings: Settings, variant: Variant) -> Figures:
-    """Runs over copies of the photo, with 1 to 8 of them under way at once.
-
-    Each photo has the protocol's windows, 20 words beside the default background, and prompts on a grid; masks and
-    regions are smooth where the weights are random (see wordmask_bench.speed.smooth).
-    """
-    folder = full_folder(settings)
-    yield "engines", build(settings, folder, variant)
-    setup = Setup(
-        variant="wordmask",
-        bundle=str(folder),
-        device=variant.device,
-        threads=default_threads(),
-        vocabulary=Vocabulary.parse([f"thing {number}" for number in range(WORDS)], default_background()),
-        options=Options(upsample="full"),
-        grid=settings.max_prompts,
-        points=settings.max_prompts,
-        tensorrt_precision=variant.precision or "fp16",
-    )
-    side = WordmaskSide(setup)
-    with tempfile.TemporaryDirectory(prefix="wordmask-folder-") as work:
-        side.words(Path(work) / "words.npy")
-        photos = copies(settings.photo, settings.photos, Path(work) / "photos")
-        run(side, photos[:2], Path(work) / "first", 2)  # chooses convolutions, allocates
-        yield "photos", len(photos)
-        for in_flight in IN_FLIGHT:
-            out = Path(work) / f"out{in_flight}"
-            yield f"in_flight.{in_flight}", attempt(functools.partial(run, side, photos, out, in_flight))
+    """Runs over copies of the photo, with 1 to 8 of them under way at once, for each precision of the bundle."""
+    for precision, folder in full_bundles(settings, variant).items():
+        yield f"{precision}.engines", build(settings, folder, variant)
+        side = WordmaskSide(setup_of(settings, variant, folder))
+        with tempfile.TemporaryDirectory(prefix="wordmask-folder-") as work:
+            side.words(Path(work) / "words.npy")
+            photos = copies(settings.timed_photo(), settings.photos, Path(work) / "photos")
+            run(side, photos[:2], Path(work) / "first", 2)  # chooses convolutions, allocates
+            yield f"{precision}.photos", len(photos)
+            for in_flight in IN_FLIGHT:
+                out = Path(work) / f"out{in_flight}"
+                found = attempt(functools.partial(run, side, photos, out, in_flight))
+                yield f"{precision}.in_flight.{in_flight}", found
 
 
 def run(side: WordmaskSide, photos: Sequence[Path], out: Path, in_flight: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The full-size models on one device: every stage and a whole photo against PyTorch, in results, time and memory."""
+"""The full-size models on one device: every stage against PyTorch, in results, time and memory."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import wordmask_export
 from wordmask.backends import Values, run_to_host
-from wordmask.objects.prompts import extract_prompts
+from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.bundle.opening import open_bundle
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask.types import Options, Vocabulary
-from wordmask_bench.gpu_check.cases import load_cases
+from wordmask_bench.gpu_check.cases import load_cases, make_cases, save_cases
+from wordmask_bench.gpu_check.full_bundles import full_folder, make_full, make_half
 from wordmask_bench.gpu_check.plan import Settings, Variant
 from wordmask_bench.gpu_check.steps import (
-    EXAMPLE_WORDS,
     CheckError,
     Figures,
     attempt,
     build,
     checked,
-    full_folder,
     need,
     open_on,
+    report_line,
     with_limit,
 )
 from wordmask_bench.machine.facts import gpu_megabytes_used
@@ -47,11 +48,29 @@ MAPS = {
     "high_res_0": "sam2_encoder",
     "high_res_1": "sam2_encoder",
 }
-FEWEST, SIZES = 16, (10000, 3000, 1000, 300, 100, 30, 10)  # prompts that a photo should have; regions tried for that
+
+
+EXAMPLES = Path(next(iter(wordmask_export.__path__))) / "data"  # photos that are installed with the package
+EXAMPLE_WORDS = ("cat", "cup", "spoon", "table")
+
+
+def full_reference(settings: Settings) -> Figures:
+    """Makes the full-size bundle where none is given, its fp16 form, and what its graphs give on the CPU."""
+    folder, half = full_folder(settings), settings.work("full-fp16")
+    if not (folder / FILE_NAME).is_file():
+        yield "parity", make_full(settings)
+    bundle = open_bundle(folder)
+    yield "bundle", {"id": bundle.manifest.bundle_id, "models": {k: m.name for k, m in bundle.manifest.models.items()}}
+    if bundle.manifest.precision == "fp32" and not half.is_dir():
+        make_half(folder, half)
+    photos = [decode(path) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    cases = make_cases(bundle, photos, list(EXAMPLE_WORDS), report_line)
+    save_cases(settings.work("full_cases.npz"), cases)
+    yield "cases", {name: case.rows for name, case in cases.items()}
 
 
 def full_device(settings: Settings, variant: Variant) -> Figures:
-    """Engines, every stage against the CPU and PyTorch, times a stage, a whole photo, and memory."""
+    """Engines, every stage against the CPU and PyTorch, times a stage, and memory."""
     cases_file = need(settings.work("full_cases.npz"), "full-reference")
     folder = full_folder(settings)
     yield "engines", build(settings, folder, variant)
@@ -72,17 +91,12 @@ def full_device(settings: Settings, variant: Variant) -> Figures:
     for name, rows in TIMED.items():
         if name not in cases:
             continue
-        yield (
-            f"against_pytorch.{name}",
-            attempt(functools.partial(against_pytorch, name, segmenter, eager, cases[name], variant)),
-        )
+        if not settings.from_skeleton:  # those weights are PyTorch's only by their distribution
+            compared = functools.partial(against_pytorch, name, segmenter, eager, cases[name], variant)
+            yield f"against_pytorch.{name}", attempt(compared)
         for count in rows:
             timed = functools.partial(time_stage, name, segmenter, (eager, half), cases, count, settings.effort)
             yield f"times.{name}.{count}", attempt(timed)
-    yield (
-        "times.photo",
-        attempt(functools.partial(time_photo, settings.photo, segmenter, (eager, half), settings.effort)),
-    )
     if cuda:
         yield "memory.pytorch_mb", _torch_peak()
 
@@ -143,40 +157,6 @@ def with_ratios(times: dict[str, Times]) -> dict[str, Any]:
     """The times, and how many times faster than PyTorch the engine is by the medians."""
     figures: dict[str, Any] = {label: asdict(value) for label, value in times.items()}
     return figures | {f"{label}_over_engine": ratio for label, ratio in ratios(times, ["engine"])["engine"].items()}
-
-
-def time_photo(path: Path, segmenter: Segmenter, sides: tuple[Eager, Eager], effort: Effort) -> dict[str, Any]:
-    """Milliseconds from a photo's file to its masks, words embedded, and how far the results agree."""
-    words = list(EXAMPLE_WORDS)
-    queries = segmenter.embed(Vocabulary.parse(words))
-    options = prompting(path, segmenter, words)
-    text = sides[0].chain.embed(words)
-    result = segmenter.segment(decode(path), queries, options)
-    eager = sides[0].photo(path, text, options)
-    contenders: dict[str, Callable[[], object]] = {
-        "engine": lambda: segmenter.segment(decode(path), queries, options),
-        "pytorch_fp32": lambda: sides[0].photo(path, text, options),
-        "pytorch_autocast": lambda: sides[1].photo(path, text, options),
-    }
-    times = measure(contenders, effort, cuda=sides[0].chain.device.type == "cuda")
-    return {
-        **with_ratios(times),
-        "prompts": {"engine": result.prompt_count, "pytorch_fp32": eager.prompts},
-        "engine_stages_ms": {name: round(seconds * 1000, 2) for name, seconds in result.seconds.items()},
-        "class_map_agreement": float((result.dense == eager.class_map + 1).mean()),
-    }
-
-
-def prompting(path: Path, segmenter: Segmenter, words: list[str]) -> Options:
-    """Options that give the photo some prompts also with random weights: all confidences, the largest regions."""
-    photo = decode(path)
-    queries = segmenter.embed(Vocabulary.parse(words))
-    dense = segmenter.class_map(photo, queries, Options(upsample="full"))
-    for size in SIZES:
-        options = Options(min_confidence=0.0, min_region_size=size)
-        if len(extract_prompts(dense.index, dense.confidence, len(words), options)) >= FEWEST:
-            return options
-    return Options(min_confidence=0.0, min_region_size=1)
 
 
 def _torch_peak() -> int:

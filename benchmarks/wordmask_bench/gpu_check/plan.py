@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from wordmask.bundle.engines import Precision
+from wordmask_bench.gpu_check.skeleton import MOMENTS
 from wordmask_bench.machine.timing import Effort
 from wordmask_bench.quality.scenes import FIRST_SEED
+from wordmask_bench.speed.folder_run import write_made_photo
 
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")  # GPUs in TensorRT-RTX's support matrices
 
@@ -50,9 +52,10 @@ VARIANTS = {
 FACTS, TINY, FULL = "facts", "tiny-reference", "full-reference"
 MINUTES = 8.0
 # seconds a step may take, of MINUTES
-LIMITS = {FACTS: 90.0, TINY: 150.0, FULL: 300.0, "tiny": 150.0, "full": 240.0, "folder": 150.0, "options": 150.0}
-FIRST = (TINY, "tiny-cpu", "tiny-cuda", "tiny-tensorrt-fp16", FULL, "full-cpu", "full-tensorrt-fp16", "full-cuda",
-         "folder-cpu", "folder-tensorrt-fp16", "folder-cuda", "options-cuda")  # fmt: skip
+LIMITS = {FACTS: 90.0, TINY: 150.0, FULL: 300.0, "tiny": 150.0, "photo": 150.0, "folder": 150.0, "full": 240.0, "compile": 150.0,
+          "options": 150.0}  # fmt: skip
+KINDS = ("tiny", "photo", "folder", "full", "compile")  # on every device, most telling first
+DEVICES = ("cpu", "cuda", "tensorrt-fp16")  # likewise
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,10 @@ class Settings:
     Attributes:
         out: folder of the results and of what the steps leave to each other.
         tiny: the bundle with trained weights, name or folder.
-        full: the full-size bundle; None builds one with random weights.
+        full: the full-size bundle, or a skeleton of one; None builds one with random weights.
         clip, sam2: models of that bundle, names or configuration files.
         small: build it with windows of 64 pixels.
-        photo: the whole photo that is timed. photos: how many of it a folder holds.
+        photo: the whole photo that is timed; None makes one of 1800x1200. photos: how many of it a folder holds.
         scenes: held-out scenes to judge quality by.
         max_batch, max_prompts: of the engines.
         effort: of timing.
@@ -77,7 +80,7 @@ class Settings:
     clip: str
     sam2: str
     small: bool
-    photo: Path
+    photo: Path | None
     photos: int
     scenes: int
     max_batch: int
@@ -89,6 +92,20 @@ class Settings:
         folder = self.out / "work"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
+
+    @property
+    def from_skeleton(self) -> bool:
+        """Whether the full-size bundle's weights are drawn anew, so that no PyTorch model has them."""
+        return self.full is not None and (Path(self.full) / MOMENTS).is_file()
+
+    def timed_photo(self) -> Path:
+        """The whole photo that is timed."""
+        if self.photo is not None:
+            return self.photo
+        made = self.work("photo.jpg")
+        if not made.is_file():
+            write_made_photo(made)
+        return made
 
     @property
     def seeds(self) -> range:
@@ -114,12 +131,14 @@ def plan(devices: Sequence[str], only: Sequence[str] | None, minutes: float = MI
         minutes: there are; with more than usual, a step may take longer too.
     """
     more = max(1.0, minutes / MINUTES)
-    steps = [Step(name, None, LIMITS[name] * more) for name in (TINY, FULL)]
-    for kind in ("tiny", "full", "folder"):
-        steps += [Step(f"{kind}-{name}", VARIANTS[name], LIMITS[kind] * more) for name in dict.fromkeys(devices)]
+    ordered = sorted(dict.fromkeys(devices), key=lambda name: DEVICES.index(name) if name in DEVICES else len(DEVICES))
+    steps = [Step(TINY, None, LIMITS[TINY] * more)]
+    for kind in KINDS:
+        steps += [Step(f"{kind}-{name}", VARIANTS[name], LIMITS[kind] * more) for name in ordered]
+        if kind == "tiny":
+            steps.append(Step(FULL, None, LIMITS[FULL] * more))
     if "cuda" in devices:
         steps.append(Step("options-cuda", VARIANTS["cuda"], LIMITS["options"] * more))
-    steps.sort(key=lambda step: FIRST.index(step.name) if step.name in FIRST else len(FIRST))
     wanted = [step for step in steps if not only or any(fnmatch.fnmatch(step.name, pattern) for pattern in only)]
     return [Step(FACTS, None, LIMITS[FACTS] * more), *wanted]
 

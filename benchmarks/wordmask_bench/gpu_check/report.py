@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from wordmask_bench.gpu_check.goals import goals
 from wordmask_bench.machine.markdown import markdown_table
 
 JSON, MARKDOWN = "gpu_check.json", "gpu_check.md"
@@ -96,7 +97,7 @@ def markdown(report: CheckReport) -> str:
     """The report for people."""
     steps = [(o.name, o.status, f"{o.seconds:.1f}", _one_line(o.why)) for o in report.outcomes]
     table = markdown_table(("step", "status", "seconds", ""), steps)
-    lines = ["# Check on a GPU", "", *_head(report), "", *table]
+    lines = ["# Check on a GPU", "", *_head(report), "", *table, "", *_goals(report)]
     if report.waiting:
         named = ", ".join(report.waiting)
         lines += ["", f"Not started{' for lack of time' if report.finished else ' yet'}: {named}"]
@@ -104,6 +105,18 @@ def markdown(report: CheckReport) -> str:
         if outcome.result:
             lines += ["", f"## {outcome.name}", "", *_figures(outcome.result)]
     return "\n".join(lines) + "\n"
+
+
+def _goals(report: CheckReport) -> list[str]:
+    """What the check is to show, as a table; nothing where CUDA was not checked."""
+    results = {outcome.name: outcome.result for outcome in report.outcomes}
+    if not any(name.endswith("-cuda") for name in results):
+        return []
+    rows = [
+        (goal.name, f"{goal.least:g}", "" if goal.found is None else f"{goal.found:.4g}", goal.reached)
+        for goal in goals(results)
+    ]
+    return [*markdown_table(("goal", "at least", "measured", "reached"), rows), ""]
 
 
 def _head(report: CheckReport) -> list[str]:

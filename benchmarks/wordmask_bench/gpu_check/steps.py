@@ -14,12 +14,9 @@ from typing import Any, cast
 
 import numpy as np
 
-import wordmask_export
 from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest_reading import FILE_NAME
-from wordmask.bundle.opening import open_bundle
 from wordmask.bundle.search import find_bundle
-from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask_bench.gpu_check.cases import compare, load_cases, make_cases, save_cases
 from wordmask_bench.gpu_check.chain import agreement, quality, scene_maps
@@ -32,8 +29,6 @@ Figures = Iterator[tuple[str, Any]]
 
 # Gross faults alone: TF32 rounds to 1e-3, bf16 to some 1e-2; mixed rows or a wrong layout are above 0.3.
 SINGLE_LIMIT, HALF_LIMIT = 2e-2, 0.15
-EXAMPLES = Path(next(iter(wordmask_export.__path__))) / "data"  # photos that are installed with the package
-EXAMPLE_WORDS = ("cat", "cup", "spoon", "table")
 
 
 class CheckError(RuntimeError):
@@ -124,35 +119,6 @@ def with_limit(name: str, figures: Mapping[str, float], variant: Variant) -> dic
     if worst <= limit:
         return {**figures}
     return {**figures, "error": f"{name}: relative error {worst:.3g}, more than {limit:g}: that is no rounding"}
-
-
-def full_reference(settings: Settings) -> Figures:
-    """Builds the full-size bundle, or takes the one that was named, and runs its graphs on the CPU."""
-    folder = full_folder(settings)
-    if not (folder / FILE_NAME).is_file():
-        yield "parity", build_full(settings, folder)
-    bundle = open_bundle(folder)
-    yield "bundle", {"id": bundle.manifest.bundle_id, "models": {k: m.name for k, m in bundle.manifest.models.items()}}
-    photos = [decode(path) for path in sorted(EXAMPLES.glob("*.jpg"))]
-    cases = make_cases(bundle, photos, list(EXAMPLE_WORDS), report_line)
-    save_cases(settings.work("full_cases.npz"), cases)
-    yield "cases", {name: case.rows for name, case in cases.items()}
-
-
-def full_folder(settings: Settings) -> Path:
-    """Where the full-size bundle stands, or will stand."""
-    return settings.work("full") if settings.full is None else find_bundle(settings.full)
-
-
-def build_full(settings: Settings, folder: Path) -> dict[str, float]:
-    """Exports the models with random weights; gives the parity figures."""
-    from wordmask_export.build import build as build_bundle  # noqa: PLC0415
-    from wordmask_export.graphs.specs import Protocol  # noqa: PLC0415
-    from wordmask_export.models.pipeline import Choice  # noqa: PLC0415
-
-    choice = Choice(clip=settings.clip, sam2=settings.sam2, weights="random:0")
-    protocol = Protocol(window=64, stride=32, short_side=96, long_side=256) if settings.small else Protocol()
-    return build_bundle(folder, choice, protocol, report=report_line).parity
 
 
 def need(path: Path, step: str) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from wordmask.photo.job import Job, stamp
@@ -16,6 +17,8 @@ from wordmask.run.local import run_folder
 from wordmask.run.request import IN_FLIGHT, RunRequest
 from wordmask.text.queries import Queries
 from wordmask.types import Options
+
+MADE_SIZE = (1200, 1800)  # height and width of the photo that is made where none is named
 
 
 @dataclass(frozen=True)
@@ -60,3 +63,13 @@ def copies(photo: Path, count: int, folder: Path) -> list[Path]:
     """Copies of a photo in a folder that is made."""
     folder.mkdir()
     return [Path(shutil.copyfile(photo, folder / f"{number}{photo.suffix}")) for number in range(count)]
+
+
+def write_made_photo(path: Path, size: tuple[int, int] = MADE_SIZE) -> None:
+    """Writes a JPEG of soft shapes and some grain, height and width `size`, about as large as a photo's."""
+    random = np.random.default_rng(0)
+    height, width = size
+    coarse = random.integers(0, 256, (height // 60 + 1, width // 60 + 1, 3), np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    photo = np.clip(smooth + random.normal(0, 6, (height, width, 3)), 0, 255).astype(np.uint8)
+    cv2.imwrite(str(path), photo, [cv2.IMWRITE_JPEG_QUALITY, 85])

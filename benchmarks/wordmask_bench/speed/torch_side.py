@@ -182,7 +182,9 @@ class EagerSide:
             points = torch.from_numpy(np.stack([prompt.points * side for prompt in some]).astype(np.float32))
             labels = torch.from_numpy(np.stack([prompt.labels for prompt in some]))
             asked = {"point_coords": points.to(self.chain.device), "point_labels": labels.to(self.chain.device)}
-            parts.append(STAGES["sam2_decoder"](self.chain, {**maps, **asked})["masks"])
+            outputs = STAGES["sam2_decoder"](self.chain, {**maps, **asked})
+            best = 1 + outputs["iou"][:, 1:].argmax(1)  # of three, as for single points
+            parts.append(outputs["masks"][torch.arange(len(some), device=best.device), best])
         return torch.cat(parts)
 
     def _masks_stage(self, photo: Photo, prompts: Sequence[Prompt]) -> Callable[[], object]:

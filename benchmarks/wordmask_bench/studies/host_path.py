@@ -19,7 +19,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,12 +32,11 @@ from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Queries, Segmenter
 from wordmask.types import Options, Prompt, Vocabulary
-from wordmask_bench.speed.folder_run import copies, run_photos
+from wordmask_bench.speed.folder_run import copies, run_photos, write_made_photo
 from wordmask_bench.speed.side import grid_prompts
 from wordmask_bench.speed.smooth import smooth_class_map, smooth_logits
 
 Size = tuple[int, int]
-SIZE: Size = (1200, 1800)  # height and width of the photo that is made where none is named
 WORDS, BACKGROUND, PROMPTS = 20, 26, 32
 DIM, FREQUENCIES = 512, 20  # of CLIP's features; of LoftUp's published positional features
 IN_FLIGHT = (1, 2, 4)
@@ -116,14 +114,6 @@ class InstantGraph:
 @functools.lru_cache(maxsize=2)
 def _bytes_of(size: Size) -> NDArray[np.uint8]:
     return smooth_class_map(size, PROMPTS, WORDS)[0].astype(np.uint8)
-
-
-def made_photo(size: Size) -> NDArray[np.uint8]:
-    """A photo of soft shapes and some grain, u8 (H, W, 3), whose JPEG is about as large as a real one's."""
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (size[0] // 60 + 1, size[1] // 60 + 1, 3), np.uint8)
-    smooth = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    return np.clip(smooth + random.normal(0, 6, (*size, 3)), 0, 255).astype(np.uint8)
 
 
 def instant_segmenter(size: Size) -> Segmenter:
@@ -206,7 +196,7 @@ def main() -> None:
         photo = args.photo
         if photo is None:
             photo = Path(work) / "made.jpg"
-            cv2.imwrite(str(photo), made_photo(SIZE), [cv2.IMWRITE_JPEG_QUALITY, 85])
+            write_made_photo(photo)
         figures = measure(photo, args.photos)
     print(json.dumps(figures, indent=1))  # noqa: T201
     if args.json:

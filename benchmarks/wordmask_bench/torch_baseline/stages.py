@@ -138,22 +138,20 @@ def _sam2_encoder(chain: EagerChain, inputs: Tensors) -> Tensors:
 
 
 def _sam2_decoder(chain: EagerChain, inputs: Tensors) -> Tensors:
-    """All prompts in one call; for each the best of three masks, as for single points."""
+    """All prompts in one call, their four masks each, as the graph gives them."""
     model: Any = chain.models.sam2
     sparse, dense = model.sam_prompt_encoder(
         points=(inputs["point_coords"], inputs["point_labels"]), boxes=None, masks=None
     )
-    masks, iou, _, _ = model.sam_mask_decoder(
+    masks, iou, _, _ = model.sam_mask_decoder.predict_masks(
         image_embeddings=inputs["image_embed"],
         image_pe=model.sam_prompt_encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
-        multimask_output=True,
         repeat_image=True,
         high_res_features=[inputs["high_res_0"], inputs["high_res_1"]],
     )
-    best, rows = iou.argmax(1), torch.arange(len(iou), device=iou.device)
-    return {"masks": masks[rows, best], "iou": iou[rows, best]}
+    return {"masks": masks, "iou": iou}
 
 
 STAGES: dict[str, Callable[[EagerChain, Tensors], Tensors]] = {

@@ -19,6 +19,7 @@ from wordmask_bench.gpu_check.cases import compare, load_cases, make_cases, save
 from wordmask_bench.gpu_check.chain import agreement
 from wordmask_bench.gpu_check.plan import VARIANTS, may_refuse, plan, unavailable
 from wordmask_bench.gpu_check.report import CheckReport, Outcome, errors_in, markdown, read_outcomes, write_report
+from wordmask_bench.gpu_check.skeleton import pack
 from wordmask_bench.machine.timing import Effort, measure
 from wordmask_bench.torch_baseline.case import Case
 
@@ -73,7 +74,8 @@ def test_the_whole_check_runs_on_the_cpu_and_reports_every_step(checked: tuple[i
     status, out = checked
     report = json.loads((out / "gpu_check.json").read_text())
     ended = {row["name"]: row["status"] for row in report["outcomes"]}
-    names = ("facts", "tiny-reference", "tiny-cpu", "full-reference", "full-cpu", "folder-cpu")
+    names = ("facts", "tiny-reference", "tiny-cpu", "full-reference", "photo-cpu", "folder-cpu", "full-cpu",
+             "compile-cpu")  # fmt: skip
     assert ended == dict.fromkeys(names, "ok"), [row["why"] for row in report["outcomes"]]
     assert status == 0
     assert report["finished"] is True
@@ -87,12 +89,53 @@ def test_the_engine_agrees_with_the_cpu_exactly_and_with_pytorch_closely(checked
         assert against_cpu["rows"] < 1e-4  # another batch size takes other kernels
         limit = 5e-3 if stage == "loftup" else 1e-4  # the published LoftUp takes sines of 22026 rad in fp32
         assert max(result[f"against_pytorch.{stage}"].values()) < limit
-    assert result["times.photo"]["class_map_agreement"] > 0.99
+
+
+def test_a_whole_photo_is_timed_against_every_form_of_pytorch_and_agrees_with_it(checked: tuple[int, Path]) -> None:
+    results = {outcome.name: outcome.result for outcome in read_outcomes(checked[1])}
+    result = results["photo-cpu"]
+    assert set(result["times"]["median_ms"]) == {"fp32", "fp16", "eager", "autocast"}
+    assert set(results["compile-cpu"]["times"]["median_ms"]) == {"fp32", "fp16", "compile"}
+    medians = result["times"]["median_ms"]
+    assert result["times"]["ratios"]["fp16"]["autocast"] == medians["autocast"] / medians["fp16"]
+    assert {"clip", "loftup", "class_map", "sam2_encoder", "masks"} <= set(result["stages_ms"]["fp32"])
+    assert result["agreement.fp32"]["class_map"] > 0.999
+    assert result["agreement.fp32"]["mask_iou_worst"] > 0.998
+    assert result["agreement.fp16"]["class_map"] > 0.9
+
+
+def test_a_folder_is_timed_in_both_precisions(checked: tuple[int, Path]) -> None:
+    result = {outcome.name: outcome.result for outcome in read_outcomes(checked[1])}["folder-cpu"]
+    for precision in ("fp32", "fp16"):
+        assert all(result[f"{precision}.in_flight.{count}"]["photos_per_second"] > 0 for count in (1, 2, 4, 8))
+
+
+def test_the_report_says_which_goals_are_reached() -> None:
+    outcomes = (
+        Outcome("tiny-cuda", "ok", 1.0, result={"chain_against_cpu": {"class_map": 1.0}}),
+        Outcome("photo-cuda", "ok", 1.0, result={"times": {"ratios": {"fp32": {"eager": 4.5, "autocast": 1.5}}}}),
+    )
+    text = markdown(CheckReport({}, outcomes, (), finished=True))
+    assert "| photo: times as fast as PyTorch eager in fp32 | 4 | 4.5 | yes |" in text
+    assert "| photo: times as fast as PyTorch under autocast | 2 | 1.5 | no |" in text
+    assert "| folder: photos a second | 25 |  | not measured |" in text
+    assert "| tiny: share of the class map equal to the CPU's, fp32 | 0.999 | 1 | yes |" in text
+
+
+def test_a_skeletons_bundle_is_filled_and_not_compared_with_pytorch(
+    options: list[str], small_bundle: Path, tmp_path: Path
+) -> None:
+    pack(small_bundle, tmp_path / "skeleton")
+    arguments = ["--out", str(tmp_path / "check"), *options, "--full", str(tmp_path / "skeleton")]
+    assert gpu_check.main([*arguments, "--only", "full-reference", "photo-cpu"]) == 0
+    result = {outcome.name: outcome.result for outcome in read_outcomes(tmp_path / "check")}["photo-cpu"]
+    assert "times" in result
+    assert not any(name.startswith("agreement") for name in result)
 
 
 def test_times_of_every_side_stand_in_the_report(checked: tuple[int, Path]) -> None:
     result = {outcome.name: outcome.result for outcome in read_outcomes(checked[1])}["full-cpu"]
-    rows = [f"times.{name}" for name in ("loftup.8", "loftup.1", "sam2_decoder.32", "clip_image.8", "photo")]
+    rows = [f"times.{name}" for name in ("loftup.8", "loftup.1", "sam2_decoder.32", "clip_image.8")]
     for name in rows:
         row = result[name]
         assert row["pytorch_fp32_over_engine"] == row["pytorch_fp32"]["median_ms"] / row["engine"]["median_ms"]
@@ -151,17 +194,13 @@ def test_the_most_telling_steps_come_first() -> None:
     assert names == [
         "facts",
         "tiny-reference",
-        "tiny-cuda",
-        "tiny-tensorrt-fp16",
+        *(f"tiny-{device}" for device in ("cuda", "tensorrt-fp16", "tensorrt-rtx")),
         "full-reference",
-        "full-tensorrt-fp16",
-        "full-cuda",
-        "folder-tensorrt-fp16",
-        "folder-cuda",
+        *(f"photo-{device}" for device in ("cuda", "tensorrt-fp16", "tensorrt-rtx")),
+        *(f"folder-{device}" for device in ("cuda", "tensorrt-fp16", "tensorrt-rtx")),
+        *(f"full-{device}" for device in ("cuda", "tensorrt-fp16", "tensorrt-rtx")),
+        *(f"compile-{device}" for device in ("cuda", "tensorrt-fp16", "tensorrt-rtx")),
         "options-cuda",
-        "tiny-tensorrt-rtx",
-        "full-tensorrt-rtx",
-        "folder-tensorrt-rtx",
     ]
     assert [step.name for step in plan(("cuda",), ["full-*"])] == ["facts", "full-reference", "full-cuda"]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import cv2
 import pytest
 
-from wordmask_bench.studies.host_path import IN_FLIGHT, OnDevice, made_photo, measure
+from wordmask_bench.speed.folder_run import write_made_photo
+from wordmask_bench.studies.host_path import IN_FLIGHT, OnDevice, measure
 
 
 @pytest.fixture
 def photo(tmp_path):
     path = tmp_path / "small.jpg"
-    cv2.imwrite(str(path), made_photo((240, 360)))
+    write_made_photo(path, (240, 360))
     return path
 
 

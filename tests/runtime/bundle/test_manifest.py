@@ -91,7 +91,11 @@ def test_a_wrong_field_is_named(path, value, message):
         (["loftup"], None, r"graphs\.loftup is not a graph that this version knows"),
         (["loftup", "phases"], [[], []], r"manifest\.loftup\.phases is \(\(\), \(\)\), expected 2 blocks"),
         (["sam2", "image_size"], 0, r"manifest\.sam2\.image_size is 0, expected 1 to"),
-        (["sam2", "mask_size"], 3, r"sam2_decoder\.outputs\[0\]\.shape is \('N', 4, \d+, \d+\), expected \(any, 4, 3, 3\)"),
+        (
+            ["sam2", "mask_size"],
+            3,
+            r"sam2_decoder\.outputs\[0\]\.shape is \('N', 4, \d+, \d+\), expected \(any, 4, 3, 3\)",
+        ),
         (["graphs", "clip_text", "inputs"], [], r"clip_text\.inputs is \[\], expected tensors named tokens"),
         (["graphs", "clip_image", "inputs", 0, "shape", 1], 64, r"clip_image\.inputs\[0\]\.shape is .*128, 128, 3\)"),
     ],
