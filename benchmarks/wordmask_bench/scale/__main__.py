@@ -49,12 +49,8 @@ def _photo(facts: Facts) -> str:
     rows = [
         ("windows, prompts", f"{photo.windows}, {photo.prompts}", report.date),
         ("work of the graphs", f"{photo.gflop / 1000:.2f} TFLOP", "counted in the ONNX files"),
-        (
-            "around the graphs",
-            f"{facts.around:.2f} core-seconds",
-            f"decode, class map, prompts, masks, write ({photo.photo})",
-        ),
-        ("of that, decoding", f"{facts.decoding * 1000:.1f} core-ms", "the same"),
+        ("the host's part beside a GPU", f"{facts.host.core_seconds * 1000:.0f} core-ms", "host-path.json"),
+        ("of that, decoding", f"{facts.host.decoding * 1000:.1f} core-ms", "the same"),
         ("its file", size(facts.read), f"mean of {facts.ragged.photos} photos"),
         ("semantic PNG", size(facts.ragged.semantic / facts.ragged.photos), "the same"),
         ("annotations, ragged masks", size(facts.ragged.annotations / facts.ragged.photos), _per_mask(facts.ragged)),
@@ -65,7 +61,7 @@ def _photo(facts: Facts) -> str:
             f"mean of {facts.clean.photos} scenes",
         ),
         ("its place in a run's list", size(facts.clean.listed), "memory"),
-        ("between host and GPU", size(facts.moved), f"computed: {report.subject.words} words, maps stay on the GPU"),
+        ("between host and GPU", size(facts.moved), "computed: similarities and maps stay on the GPU"),
     ]
     return table("A photo", ("what", "figure", "how known"), rows)
 
@@ -77,7 +73,7 @@ def _per_mask(found: Bytes) -> str:
 def _devices(facts: Facts) -> str:
     rows = []
     for device in devices(facts):
-        beside = [f"{work / device.seconds:.2g}" for work in (facts.around, facts.decoding)]
+        beside = [f"{work / device.seconds:.2g}" for work in (facts.host.core_seconds, facts.host.decoding)]
         cells = ["in it", "in it"] if device.measured else beside
         rows.append((device.name, *_kind(device), f"{1 / device.seconds:.3g}", *cells))
     head = ("device", "known", "seconds a photo", "photos a second", "cores beside it", "of them, to decode")
@@ -94,7 +90,7 @@ def _goals(facts: Facts) -> str:
         cells = [device.name, _kind(device)[0]]
         for goal in GOALS:
             hours = f"{amount(goal.photos * device.seconds / HOUR)} {device.unit}-h"
-            beside = "" if device.measured else f" + {counted(math.ceil(goal.rate * facts.around), 'core')}"
+            beside = "" if device.measured else f" + {counted(math.ceil(goal.rate * facts.host.core_seconds), 'core')}"
             cells += [hours, f"{counted(math.ceil(goal.rate * device.seconds), device.unit)}{beside}"]
         rows.append(cells)
     head = ["device", "known"]

@@ -15,8 +15,7 @@ from wordmask_bench.speed.readme_table import RESULTS
 from wordmask_bench.speed.report import BenchReport, Measurement, read_report
 
 DAY, HOUR = 86400.0, 3600.0
-AROUND = ("decode", "prompts", "masks", "write")  # stages on one core each, beside the graphs
-WINDOW, SQUARE, MASK = 224, 1024, 256  # sides in pixels of the models in the results: CLIP's, SAM2's, its decoder's
+WINDOW, MASK = 224, 256  # sides in pixels of the models in the results: CLIP's windows, SAM2's low-resolution masks
 
 
 @dataclass(frozen=True)
@@ -99,41 +98,45 @@ GPU_RUNS = (
 
 
 @dataclass(frozen=True)
+class HostPath:
+    """What a photo costs the host of a GPU.
+
+    Attributes:
+        pixels: of the photo.
+        core_seconds: of everything that no graph does. decoding: of these, reading and decoding the file.
+    """
+
+    pixels: int
+    core_seconds: float
+    decoding: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the results say of a photo.
 
     Attributes:
         report: of whole photos at the default windows. photo: its row.
+        host: of such a photo whose graphs all run on a GPU (wordmask_bench.studies.host_path).
         gpus: seconds a photo of each of GPU_RUNS, with all that surrounds the graphs.
         ragged, clean: bytes of runs on photos unlike the training data, and on scenes like it.
     """
 
     report: BenchReport
     photo: Measurement
+    host: HostPath
     gpus: dict[str, float]
     ragged: Bytes
     clean: Bytes
 
     @property
-    def around(self) -> float:
-        """Core-seconds a photo of what surrounds the graphs; the class map takes all of the benchmark's cores."""
-        stages = self.photo.stages_ms[self.report.engines[0]]
-        return (sum(stages[name] for name in AROUND) + stages["class_map"] * self.report.subject.threads) / 1000
-
-    @property
-    def decoding(self) -> float:
-        """Core-seconds a photo of reading and decoding its file: a part of `around`."""
-        return self.photo.stages_ms[self.report.engines[0]]["decode"] / 1000
-
-    @property
     def moved(self) -> float:
-        """Bytes a photo that cross the bus: windows and SAM2's square to the GPU, logits and small masks from it.
+        """Bytes a photo that cross the bus: windows and the photo to the GPU, class map and chosen masks from it.
 
-        Features and SAM2's maps stay there (not through Triton, see docs/serving.md).
+        Features, similarities, SAM2's maps and the other masks stay there (not through Triton, see docs/serving.md).
         """
-        window = WINDOW * WINDOW
-        up = self.photo.windows * window * 3 + SQUARE**2 * 3
-        down = self.photo.windows * self.report.subject.words * window * 4 + self.photo.prompts * MASK**2 * 4
+        up = self.photo.windows * WINDOW**2 * 3 + self.host.pixels * 3
+        down = self.host.pixels * (1 + 4) + self.photo.prompts * MASK**2 * 4  # index, confidence; masks
         return up + down
 
     @property
@@ -153,9 +156,17 @@ def read_facts(root: Path) -> Facts:
     report = read_report(results / "bench-2-default.json")
     photo = next(row for row in report.measurements if row.name == "photo")
     gpus = {run.name: _seconds(results / run.file, run.in_flight) for run in GPU_RUNS}
-    return Facts(
-        report, photo, gpus, read_bytes(results / "bytes-photos.json"), read_bytes(results / "bytes-scenes.json")
-    )
+    host = read_host_path(results / "host-path.json")
+    ragged, clean = (read_bytes(results / f"bytes-{kind}.json") for kind in ("photos", "scenes"))
+    return Facts(report, photo, host, gpus, ragged, clean)
+
+
+def read_host_path(file: Path) -> HostPath:
+    """What `python -m wordmask_bench.studies.host_path --json FILE` wrote."""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    width, height = map(int, found["photo"].split("x"))
+    decode = found["in_flight_1"]["stages_ms"]["decode"]
+    return HostPath(width * height, found["cpu_ms_per_photo"] / 1000, decode / 1000)
 
 
 def _seconds(file: Path, in_flight: int) -> float:
@@ -182,7 +193,7 @@ def ceilings(device: Device, facts: Facts) -> dict[str, float]:
     """Photos a second that each part of a GPU's machine allows."""
     return {
         "GPU": 1 / device.seconds,
-        "cores": CORES.value / facts.around,
+        "cores": CORES.value / facts.host.core_seconds,
         "bus": BUS.value * 1e9 / facts.moved,
         "network": NETWORK.value * 1e9 / 8 / (facts.read + facts.written),
     }

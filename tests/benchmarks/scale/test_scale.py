@@ -11,7 +11,7 @@ from wordmask_bench.scale.__main__ import main, sections
 from wordmask_bench.scale.bytes import Bytes, listed_bytes, measure
 from wordmask_bench.scale.model import ASSUMPTIONS, GOALS, GPU_RUNS, SUSTAINED, Device, ceilings, devices, read_facts
 from wordmask_bench.scale.table import BEGIN, END, amount, counted, size, table
-from wordmask_bench.speed.readme_table import renewed
+from wordmask_bench.speed.readme_table import RESULTS, renewed
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "scale.md"
@@ -75,10 +75,16 @@ def test_twice_the_rate_is_half_the_gpus(facts):
     assert first == pytest.approx(second) == pytest.approx(facts.photo.gflop / 1000)
 
 
-def test_the_work_around_the_graphs_counts_all_cores_of_the_class_map(facts):
-    stages = facts.photo.stages_ms["wordmask cpu"]
-    alone = stages["decode"] + stages["prompts"] + stages["masks"] + stages["write"]
-    assert facts.around == pytest.approx((alone + 2 * stages["class_map"]) / 1000)
+def test_the_hosts_part_is_what_the_study_measured(facts):
+    found = json.loads((ROOT / RESULTS / "host-path.json").read_text())
+    assert facts.host.pixels == 1800 * 1200
+    assert facts.host.core_seconds == found["cpu_ms_per_photo"] / 1000
+    assert facts.host.decoding == found["in_flight_1"]["stages_ms"]["decode"] / 1000
+
+
+def test_of_a_photo_of_two_megapixels_27_megabytes_cross_the_bus(facts):
+    windows, masks = 8 * 224 * 224 * 3, 32 * 256 * 256 * 4
+    assert facts.moved == windows + masks + 1800 * 1200 * (3 + 1 + 4)
 
 
 def test_a_fast_gpu_waits_for_its_cores(facts):
