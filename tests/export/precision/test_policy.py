@@ -138,19 +138,6 @@ def test_without_an_island_the_error_grows(cases, name, island, precision):
     assert loss(cases[name], without, precision) > 1.1 * loss(cases[name], policy, precision)
 
 
-def test_pixels_are_counted_in_fp32(small_bundle):
-    """A full-size mask has 65,536 pixels, and fp16 ends at 65,504."""
-    model = typed(graph_of(small_bundle, "sam2_decoder"), "sam2_decoder", "fp16")
-    types = value_types(model)
-    (ratio,) = [node for node in model.graph.node if node.op_type == "Div" and "ReduceSum" in sources(model, node)]
-    assert {types[name] for name in (*ratio.input, *ratio.output)} == {TensorProto.FLOAT}
-
-
-def sources(model, node):
-    """Operators of the nodes that a node reads."""
-    return {other.op_type for other in model.graph.node if set(other.output) & set(node.input)}
-
-
 def test_half_weights_are_folded(small_bundle, tmp_path):
     """fp32 constants that were stored in half with a cast come out as they were."""
     model = graph_of(small_bundle, "loftup")
