@@ -26,7 +26,7 @@ from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:
     from wordmask.bundle.manifest import Manifest
-    from wordmask.outputs.summary import Totals
+    from wordmask.outputs.run_record import RunRecord
     from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
     from wordmask.run.request import RunControl, RunRequest
@@ -123,14 +123,14 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
         if one_picture(args):
             return run_picture(segmenter, jobs[0], queries, options, args)
     try:
-        totals = _with_progress(segment, _request(args, jobs, queries, options), stop)
+        totals = _with_progress(segment, _request(args, jobs, queries, options), stop).totals
     except StoppedError:
         return FAILED  # the supervisor sets the exit status
-    done, masks = totals.statuses["ok"], totals.instances
-    print(printable(f"{done} of {len(jobs)} photos, {masks} masks: {args.output}"), flush=True)
+    done = totals.done
+    print(printable(f"{done} of {len(jobs)} photos, {totals.instances} masks: {args.output}"), flush=True)
     if args.report:
         print(printable(f"to look at: {args.output / REPORT}"), flush=True)
-    if totals.statuses["INTERNAL"]:
+    if "INTERNAL" in totals.statuses:
         return FAILED
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
 
@@ -195,8 +195,8 @@ def _request(args: argparse.Namespace, jobs: list[Job], queries: Queries, option
 
 
 def _with_progress(
-    segment: Callable[[RunRequest, RunControl], Totals], request: RunRequest, stop: threading.Event
-) -> Totals:
+    segment: Callable[[RunRequest, RunControl], RunRecord], request: RunRequest, stop: threading.Event
+) -> RunRecord:
     from tqdm import tqdm
 
     from wordmask.run.request import RunControl

@@ -12,7 +12,7 @@ from wordmask.photo.url import Url
 
 if TYPE_CHECKING:
     from wordmask.bundle.opening import PipelineBundle
-    from wordmask.outputs.summary import Totals
+    from wordmask.outputs.run_record import RunRecord
     from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
     from wordmask.text.queries import Queries
     from wordmask.types import Options, Vocabulary
@@ -77,7 +77,7 @@ class RayCommand:
 
         return WordEmbedder.on_cpu(self.bundle, threads=self.args.threads).embed(vocabulary)
 
-    def run(self, request: RunRequest, control: RunControl) -> Totals:
+    def run(self, request: RunRequest, control: RunControl) -> RunRecord:
         """Does what wordmask.run.local.run_folder does, on a cluster."""
         from wordmask.backends.onnxruntime.graph import default_threads
         from wordmask.distributed.cluster import ClusterResources, connected

@@ -23,8 +23,8 @@ from wordmask.outputs.layout import FILES
 from wordmask.outputs.lock import run_lock
 from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.outputs.resume import Plan
+from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Folder
-from wordmask.outputs.summary import Totals
 from wordmask.photo.url import Place, Url
 from wordmask.run.execution import StoppedError, execute
 from wordmask.run.local import HEARTBEAT
@@ -47,7 +47,7 @@ def run_on_cluster(
     loader: SegmenterLoader,
     resources: ClusterResources,
     control: RunControl,
-) -> Totals:
+) -> RunRecord:
     """Segments every photo, as run.local.run_folder does, and raises the same errors.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -85,3 +86,18 @@ def coco_document(
         images.append(document.image(image))
         yield from document.annotations(image, entries)
     yield document.MIDDLE + b"".join(images) + document.END
+
+
+def words_of_document(first_line: bytes) -> tuple[str, ...]:
+    """The names of the classes, from the first line of a CocoDocument.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    try:
+        words = tuple(str(category["name"]) for category in json.loads(first_line.rstrip(b",\n") + b"}")["categories"])
+    except (LookupError, TypeError, RecursionError) as error:
+        raise ValueError(repr(error)) from error
+    if not words:
+        raise ValueError("it names no words")
+    return words

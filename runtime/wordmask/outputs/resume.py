@@ -10,7 +10,8 @@ from typing import Any
 from wordmask.errors import OutputError, ResumeError
 from wordmask.formats.terminal import printable
 from wordmask.outputs.journal import Entry, Journal
-from wordmask.outputs.layout import FILES, JOURNAL, TOTALS, output_paths
+from wordmask.outputs.layout import FILES, JOURNAL, RUN, TOTALS, output_paths
+from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
 
@@ -101,10 +102,10 @@ def _outputs(names: Iterable[str]) -> Iterator[str]:
 
 def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
     try:
-        earlier = json.loads(next(out.read(["run.json"])))
-        before = {**earlier["settings"], "bundle": earlier["bundle"]["id"]}
-    except (OutputError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ResumeError(f"{out} holds a journal, but no run.json with its settings: {ADVICE}") from error
+        earlier = RunRecord.parse(next(out.read([RUN])))
+    except (OutputError, ValueError) as error:
+        raise ResumeError(f"{out} holds a journal, but no {RUN} with its settings ({error}): {ADVICE}") from error
+    before = {**earlier.settings, "bundle": earlier.bundle.id}
     changed = [name for name in settings if name not in RESUME_MAY_DIFFER and before.get(name) != settings[name]]
     if changed:
         differences = "; ".join(

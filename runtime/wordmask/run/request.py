@@ -12,6 +12,7 @@ from wordmask.bundle.manifest import Manifest
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.loading import upsampling, uses_loftup
 from wordmask.outputs.layout import SHARDS
+from wordmask.outputs.run_record import BundleRecord
 from wordmask.photo.job import Job
 from wordmask.photo.url import Place
 from wordmask.pipeline import Segmenter
@@ -90,16 +91,11 @@ class SegmenterInfo:
     upsample: str
 
     @property
-    def bundle(self) -> dict[str, Any]:
+    def bundle(self) -> BundleRecord:
         """The entry `bundle` of run.json."""
         manifest = self.manifest
-        return {
-            "id": manifest.bundle_id,
-            "domain": manifest.domain,
-            "precision": manifest.precision,
-            "models": {name: model.name for name, model in manifest.models.items()},
-            "loftup": self.loftup,
-        }
+        models = {name: model.name for name, model in manifest.models.items()}
+        return BundleRecord(manifest.bundle_id, manifest.domain, manifest.precision, models, self.loftup)
 
     @classmethod
     def of(cls, segmenter: Segmenter, options: Options) -> SegmenterInfo:
