@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from wordmask.backends import Graph
 from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.memory import halve_batch_on_oom
 from wordmask.backends.onnxruntime.graph import default_threads
+from wordmask.bundle.domains import warn_of_domain
+from wordmask.bundle.engines import Precision
 from wordmask.bundle.manifest import Clip, Manifest
 from wordmask.bundle.opening import Bundle, PipelineBundle, open_bundle
 from wordmask.dense.branch import DenseBranch
@@ -26,7 +29,7 @@ from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
 from wordmask.dense.windows import clip_scale, resize_for_clip
-from wordmask.errors import BundleError
+from wordmask.errors import BundleError, WordmaskWarning
 from wordmask.loading import LoadedGraphs, load_graphs, upsampling, uses_loftup
 from wordmask.objects.instances import make_instances
 from wordmask.objects.masks import paint
@@ -34,15 +37,12 @@ from wordmask.objects.prompts import PromptSource, extract_prompts
 from wordmask.objects.regions import REGION_SIZE
 from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
 from wordmask.objects.sam2 import MaskSource, decode_prompts, encode_photo, resize_for_sam2
-from wordmask.photo.reading import check_rgb, decode
+from wordmask.photo import reading
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import default_background
 from wordmask.timing import StageTimer
 from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation, Vocabulary
-
-if TYPE_CHECKING:
-    from wordmask.bundle.engines import Precision
 
 __all__ = ["Queries", "Segmenter", "StageTimer"]  # the first and the last are handed on
 Clock = StageTimer  # its former name
@@ -74,7 +74,8 @@ class Segmenter:
         """Loads a bundle's graphs.
 
         Args:
-            bundle: a folder or a name (see wordmask.bundle.find_bundle).
+            bundle: a folder or a name (see wordmask.bundle.find_bundle). One that was not trained on photos brings a
+                WordmaskWarning, once per process.
             device: for all stages: `cpu`, `cuda[:N]`, `tensorrt[:N]` (with the engines that `wordmask engines` builds)
                 or `tensorrt-rtx[:N]`.
             upsampler_device: for LoftUp alone; `device` by default.
@@ -94,6 +95,7 @@ class Segmenter:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        warn_of_domain(self.manifest.bundle_id, self.manifest.domain)
         self.loaded = loaded or load_graphs(
             self.bundle,
             device=device,
@@ -146,7 +148,7 @@ class Segmenter:
         """Segments one photo.
 
         Args:
-            image: a file, or RGB u8 (H, W, 3).
+            image: a file, or RGB u8 (H, W, 3). A file with several images brings a WordmaskWarning; the first is taken.
             words: class lines; commas inside one separate synonyms.
             background: words that compete for pixels and are left out of the results; None takes the default list.
             options: thresholds and prompts.
@@ -157,11 +159,13 @@ class Segmenter:
         """
         timer = StageTimer()
         with timer.measure("decode"):
-            photo = decode(image) if isinstance(image, str | Path) else check_rgb(image)
+            photo = reading.load(image) if isinstance(image, str | Path) else reading.Photo(reading.check_rgb(image))
+        for note in photo.notes:
+            warnings.warn(f"{image}: {note}", WordmaskWarning, stacklevel=2)
         vocabulary = Vocabulary.parse(words, default_background() if background is None else background)
         with timer.measure("words"):
             queries = self.embed(vocabulary)
-        return self.segment(photo, queries, options or Options(), timer)
+        return self.segment(photo.pixels, queries, options or Options(), timer)
 
     def embed(self, vocabulary: Vocabulary) -> Queries:
         """Embeds a vocabulary; do it once for many photos.

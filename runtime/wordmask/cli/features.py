@@ -68,8 +68,6 @@ def run(args: argparse.Namespace) -> int:
     if one_file and len(jobs) > 1:
         raise ValueError(f"--output is {args.output}, one file, for {len(jobs)} photos: name a folder")
     featurizer = Featurizer(open_chosen(args), device=args.device, threads=args.threads)
-    if featurizer.domain == "random":
-        print("WARNING: this bundle has random weights: its features mean nothing", file=sys.stderr)
     done = 0
     for job in jobs:
         try:

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordmask.bundle.domains import DOMAINS
 from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_tensorrt_precision
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
 from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, RayCommand, add_ray_arguments, check_ray_arguments
@@ -25,7 +24,6 @@ from wordmask.run.supervisor import SHUTDOWN_TIMEOUT, Interrupted, is_restarted_
 from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:
-    from wordmask.bundle.manifest import Manifest
     from wordmask.outputs.run_record import RunRecord
     from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
@@ -113,12 +111,10 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     bundle = _bundle(args)
     if args.ray is not None:
         cluster = RayCommand.open(args, bundle, options)
-        _warn_of_domain(cluster.info.manifest)
         queries, segment = cluster.embed(vocabulary), cluster.run
     else:
         segmenter = _segmenter(args, bundle)
         segmenter.uses_loftup(options)
-        _warn_of_domain(segmenter.manifest)
         queries, segment = segmenter.embed(vocabulary), partial(run_folder, segmenter)
         if one_picture(args):
             return run_picture(segmenter, jobs[0], queries, options, args)
@@ -133,11 +129,6 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     if "INTERNAL" in totals.statuses:
         return FAILED
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
-
-
-def _warn_of_domain(manifest: Manifest) -> None:
-    if manifest.domain != "photos":
-        print(f"WARNING: {DOMAINS[manifest.domain]}", file=sys.stderr)
 
 
 def _segmenter(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, Placing
 from wordmask.convert.voc import CvatWriter, VocWriter
 from wordmask.convert.yolo import YoloWriter
-from wordmask.errors import ConversionError, OutputError
+from wordmask.errors import ConversionError, OutputError, WordmaskWarning
 from wordmask.files import atomic_folder
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.finished_run import FinishedRun, RunPhoto
@@ -54,6 +55,10 @@ class Converted:
     left_out: int
 
 
+def _warn(text: str) -> None:
+    warnings.warn(text, WordmaskWarning, stacklevel=3)
+
+
 def convert(
     out: Path,
     kind: str,
@@ -61,7 +66,7 @@ def convert(
     *,
     placing: Placing = "none",
     force: bool = False,
-    log: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = _warn,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Converted:
     """Converts a finished run. Memory does not grow with its photos.
@@ -72,7 +77,7 @@ def convert(
         target: the folder to make. Until all is written it has another name.
         placing: whether the photos come too.
         force: replace what an earlier conversion wrote there.
-        log: takes a message about each photo that is left out.
+        log: takes a message about each photo that is left out; by default a WordmaskWarning.
         progress: takes the number of photos read, after each.
 
     Raises:
