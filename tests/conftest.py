@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wordmask.bundle.domains import warn_of_domain, warn_of_features
+from wordmask.bundle.domains import warn_of_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
@@ -41,8 +41,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True)
 def _warned_of_no_bundle() -> None:
     """Warnings that come once per bundle and process: which test gets them does not depend on the order."""
-    warn_of_domain.cache_clear()
-    warn_of_features.cache_clear()
+    warn_of_weights.cache_clear()
 
 
 @pytest.fixture(scope="session")

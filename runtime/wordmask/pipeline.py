@@ -18,7 +18,7 @@ from wordmask.backends import Graph
 from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.memory import halve_batch_on_oom
 from wordmask.backends.onnxruntime.graph import default_threads
-from wordmask.bundle.domains import warn_of_domain
+from wordmask.bundle.domains import DOMAINS, warn_of_weights
 from wordmask.bundle.engines import Precision
 from wordmask.bundle.manifest import Clip, Manifest
 from wordmask.bundle.opening import Bundle, PipelineBundle, open_bundle
@@ -95,7 +95,7 @@ class Segmenter:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        warn_of_domain(self.manifest.bundle_id, self.manifest.domain)
+        warn_of_weights(self.manifest.bundle_id, DOMAINS.get(self.manifest.domain))
         self.loaded = loaded or load_graphs(
             self.bundle,
             device=device,

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from wordmask import Segmenter
-from wordmask.bundle.domains import DOMAINS
+from wordmask.bundle.domains import DOMAINS, FEATURES
 from wordmask.bundle.opening import Bundle, open_bundle
 from wordmask.cli.main import main
 from wordmask.errors import WordmaskWarning
@@ -39,9 +39,7 @@ def test_nothing_is_said_of_a_bundle_that_was_trained_on_photos():
 
 
 def test_a_featurizer_warns_of_random_weights(small_bundle):
-    assert warned(lambda: Featurizer(small_bundle, threads=1)) == [
-        "this bundle has random weights: its features mean nothing"
-    ]
+    assert warned(lambda: Featurizer(small_bundle, threads=1)) == [FEATURES["random"]]
 
 
 def test_a_photo_of_several_images_is_warned_of(tmp_path):

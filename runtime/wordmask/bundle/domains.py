@@ -14,16 +14,11 @@ DOMAINS = {
 TRAINED_ON = {"photos": "trained on photos", "synthetic": "trained on synthetic scenes", "random": "random weights"}
 WARNINGS = {domain: f"{text[0].upper()}{text[1:]}." for domain, text in DOMAINS.items()}  # as sentences, for pages
 
-
-@cache
-def warn_of_domain(bundle_id: str, domain: str) -> None:
-    """Warns about the masks of a bundle that was not trained on photos, once per bundle; for the caller's caller."""
-    if domain in DOMAINS:
-        warnings.warn(DOMAINS[domain], WordmaskWarning, stacklevel=3)
+FEATURES = {"random": "this bundle has random weights: its features mean nothing"}
 
 
 @cache
-def warn_of_features(bundle_id: str, domain: str) -> None:
-    """The same about the features of a bundle with random weights."""
-    if domain == "random":
-        warnings.warn("this bundle has random weights: its features mean nothing", WordmaskWarning, stacklevel=3)
+def warn_of_weights(bundle_id: str, text: str | None) -> None:
+    """Issues the WordmaskWarning of a bundle's domain, once per bundle and process, at the caller's caller."""
+    if text is not None:
+        warnings.warn(text, WordmaskWarning, stacklevel=3)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordmask.cli.arguments import add_bundle, add_device
+from wordmask.cli.build import BACKBONES
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
 from wordmask.formats.terminal import printable
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from wordmask.featurizer import FeatureMaps, Featurizer
     from wordmask.photo.job import Job
 
-BACKBONES = ("clip", "dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
 SUFFIXES = (".npz", ".png")
 
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models and features")
     source, shape = models.add_mutually_exclusive_group(), models.add_mutually_exclusive_group()
     text = "the bundle of this name (clip: the default of --bundle)"
-    source.add_argument("--backbone", choices=BACKBONES, help=text)
+    source.add_argument("--backbone", choices=("clip", *BACKBONES), help=text)
     add_bundle(source)
     text = "size of the upsampled features, with the whole photo as one square window (default: the window's)"
     shape.add_argument("--size", type=parse_size, metavar="N|HxW", help=text)

@@ -65,12 +65,12 @@ class RayCommand:
     @classmethod
     def open(cls, args: argparse.Namespace, name: str | Path | None, options: Options) -> RayCommand:
         """Opens the bundle; raises BundleError if it does not fit the options."""
-        from wordmask.bundle.domains import warn_of_domain
+        from wordmask.bundle.domains import DOMAINS, warn_of_weights
         from wordmask.bundle.opening import open_bundle
         from wordmask.run.request import SegmenterInfo
 
         bundle = open_bundle(name)
-        warn_of_domain(bundle.manifest.bundle_id, bundle.manifest.domain)  # the segmenters are in other processes
+        warn_of_weights(bundle.manifest.bundle_id, DOMAINS.get(bundle.manifest.domain))  # segmenters are elsewhere
         return cls(args, bundle, SegmenterInfo.of_bundle(bundle, options, args.upsampler_device or args.device))
 
     def embed(self, vocabulary: Vocabulary) -> Queries:

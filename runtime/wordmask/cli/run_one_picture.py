@@ -38,7 +38,7 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     from wordmask.errors import PhotoError
     from wordmask.files import write_bytes
     from wordmask.formats import pictures
-    from wordmask.formats.explanation import nothing_found
+    from wordmask.formats.explanation import remarks
     from wordmask.formats.overlay import draw
     from wordmask.run.find_photos import load_unchanged
 
@@ -49,10 +49,7 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
         return SOME_PHOTOS_FAILED
     result = segmenter.segment(photo.pixels, queries, options)
     write_bytes(args.output, pictures.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
-    messages = list(photo.notes)
-    if not result.instances:
-        messages.append(nothing_found(result, options))
-    for text in messages:
+    for text in remarks(photo.notes, result, options):
         print(printable(f"{job.path}: {text}"), file=sys.stderr)
     print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)
     return OK

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.compat.guided_masks import (
-    shared_segmenter,
-)
+from wordmask.compat.guided_masks import shared_segmenter
 from wordmask.dense.photo_features import enlarge
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.photo.reading import check_rgb

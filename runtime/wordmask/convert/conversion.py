@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from wordmask.convert.coco import CocoWriter
-from wordmask.convert.files import write
+from wordmask.convert.files import Writer, write
 from wordmask.convert.geojson import GeoJsonWriter
 from wordmask.convert.labelme import LabelMeWriter
 from wordmask.convert.panoptic import PanopticWriter
@@ -19,19 +18,9 @@ from wordmask.convert.yolo import YoloWriter
 from wordmask.errors import ConversionError, OutputError, WordmaskWarning
 from wordmask.files import atomic_folder
 from wordmask.formats.json import json_bytes
-from wordmask.outputs.finished_run import FinishedRun, RunPhoto
+from wordmask.outputs.finished_run import FinishedRun
 
 MARK = ".wordmask-convert.json"  # in every converted folder: what may be replaced with --force
-
-
-class Writer(Protocol):
-    """Writes one format into a folder that exists."""
-
-    def add(self, photo: RunPhoto) -> None:
-        """Adds a photo; ConversionError where the format or the photo does not let it."""
-
-    def finish(self) -> None:
-        """Writes what can only be written at the end."""
 
 
 WRITERS: dict[str, Callable[[Path, tuple[str, ...], PhotoFiles], Writer]] = {
@@ -88,8 +77,9 @@ def convert(
         raise ConversionError(f"{kind} has no place for photos: leave out --photos {placing}")
     run = FinishedRun.open(out)
     _check_target(target, force=force)
-    if run.failed:
-        log(f"{run.failed} of {run.failed + run.photos} photos failed in the run and have nothing to convert")
+    totals = run.record.totals
+    if totals.photos > totals.done:
+        log(f"{totals.photos - totals.done} of {totals.photos} photos failed in the run and have nothing to convert")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(target, replace=True) as folder:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from wordmask.convert.files import write
+from wordmask.convert.files import Writer, write
 from wordmask.convert.object_map import mask_in_box
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.pixel_centre_polygons import contours, simplified
@@ -25,7 +25,7 @@ _VERSION = "5.5.0"  # of the format; it has masks
 _FEWEST_POINTS = 3  # of a LabelMe polygon
 
 
-class LabelMeWriter:
+class LabelMeWriter(Writer):
     """Writes the files; shapes of one object share a group_id."""
 
     def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
@@ -51,9 +51,6 @@ class LabelMeWriter:
             "imageWidth": photo.size[1],
         }
         write(path, json_bytes(document, indent=1))
-
-    def finish(self) -> None:
-        """All is written."""
 
 
 def _shapes(found: Instance) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from wordmask.convert.files import CocoFile, write
 from wordmask.convert.object_map import object_map
 from wordmask.convert.photo_files import PhotoFiles
 from wordmask.formats.coco import coco_categories, coco_image
-from wordmask.formats.palette import voc_palette
+from wordmask.formats.palette import class_colour
 from wordmask.formats.pictures import encode
 from wordmask.outputs.finished_run import RunPhoto
 
@@ -25,9 +25,8 @@ class PanopticWriter:
     def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
         """Begins panoptic.json in the folder."""
         self._folder, self._photo_files = folder, photo_files
-        colours = voc_palette()
         categories = [
-            {**category, "isthing": 1, "color": colours[1 + i % 255].tolist()}
+            {**category, "isthing": 1, "color": list(class_colour(i))}
             for i, category in enumerate(coco_categories(words))
         ]
         self._document = CocoFile(folder / "panoptic.json", categories, numbered=False)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wordmask.convert.files import append, write
+from wordmask.convert.files import Writer, append, write
 from wordmask.convert.object_map import class_map, object_map
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.errors import ConversionError
@@ -24,7 +24,7 @@ from wordmask.outputs.finished_run import RunPhoto
 _MOST = 254  # classes, and objects of a photo: 255 is void
 
 
-class VocWriter:
+class VocWriter(Writer):
     """Writes SegmentationClass/, SegmentationObject/, ImageSets/Segmentation/ and labelmap.txt."""
 
     list_name = "trainval.txt"
@@ -68,9 +68,6 @@ class VocWriter:
 
     def _picture(self, labels: NDArray[np.uint16]) -> bytes:
         return label_png(labels, _MOST)
-
-    def finish(self) -> None:
-        """All is written."""
 
 
 class CvatWriter(VocWriter):

@@ -25,7 +25,7 @@ from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.outputs.resume import Plan
 from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Folder
-from wordmask.photo.url import Place, Url
+from wordmask.photo.url import Url
 from wordmask.run.execution import StoppedError, execute
 from wordmask.run.local import HEARTBEAT
 from wordmask.run.photo_work import Outcome
@@ -34,11 +34,6 @@ from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
 NO_PROCESS = 0  # in `started` rows: no supervisor watches, crashes are counted on the cluster
 PHOTOS_PER_TASK = 4
 MAX_TASKS = 20_000  # each is an object in Ray's memory from the beginning
-
-
-def store_at(out: Place) -> Folder | RemoteFolder:
-    """The store of an output folder."""
-    return RemoteFolder(out) if isinstance(out, Url) else Folder(Path(out).absolute())
 
 
 def run_on_cluster(
@@ -60,7 +55,8 @@ def run_on_cluster(
     Raises:
         ClusterError: a worker cannot process photos.
     """
-    out = store_at(request.out)
+    place = request.out
+    out = RemoteFolder(place) if isinstance(place, Url) else Folder(place.absolute())
     config = WorkerConfig(loader, Path.cwd(), replace(request, jobs=()), out)
     with run_lock(out.home), contextlib.ExitStack() as stack:
         if isinstance(out, RemoteFolder):

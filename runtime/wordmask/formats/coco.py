@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wordmask.formats.json import json_bytes
-from wordmask.types import Instance
+from wordmask.types import Instance, Segmentation
 
 
 def coco_image(number: int, name: str, size: tuple[int, int]) -> dict[str, Any]:
@@ -86,6 +86,12 @@ def coco_document(
         images.append(document.image(image))
         yield from document.annotations(image, entries)
     yield document.MIDDLE + b"".join(images) + document.END
+
+
+def coco_photo_document(name: str, result: Segmentation) -> bytes:
+    """annotations.json of a single photo."""
+    image = coco_image(1, name, result.semantic.shape[:2])
+    return b"".join(coco_document(result.words, [(image, map(coco_annotation, result.instances))]))
 
 
 def words_of_document(first_line: bytes) -> tuple[str, ...]:

@@ -49,14 +49,12 @@ class FinishedRun:
     Attributes:
         out: the folder.
         words: the class names.
-        photos: number of photos that have results.
-        failed: number of the others.
+        record: its run.json.
     """
 
     out: Path
     words: tuple[str, ...]
-    photos: int
-    failed: int
+    record: RunRecord
 
     @classmethod
     def open(cls, out: Path) -> FinishedRun:
@@ -73,8 +71,7 @@ class FinishedRun:
             raise ConversionError(f"{out / RUN} cannot be read ({error}): run into the folder again") from error
         if not record.finished:
             raise ConversionError(f"the run in {out} is not finished: the same wordmask run command finishes it")
-        done = record.totals.done
-        return cls(out, _words(out / ANNOTATIONS), done, record.totals.photos - done)
+        return cls(out, _words(out / ANNOTATIONS), record)
 
     def entries(self) -> Iterator[PhotoEntry]:
         """The photos that have results, in the run's order.

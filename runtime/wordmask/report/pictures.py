@@ -13,7 +13,7 @@ from PIL import Image
 
 from wordmask.errors import PhotoError
 from wordmask.files import write_files
-from wordmask.formats.palette import class_colour, edge_colour, voc_palette
+from wordmask.formats.palette import class_colour, edge_colour, palette_indices, voc_palette
 from wordmask.formats.pictures import encode
 from wordmask.outputs.layout import REPORT_PICTURES, output_paths
 from wordmask.photo.reading import load
@@ -115,6 +115,6 @@ def _map(path: Path) -> bytes:
         labels = np.asarray(picture).astype(np.int32)
     height, width = _fitting((labels.shape[0], labels.shape[1]), PHOTO_SIDE)
     nearest = labels[np.arange(height) * labels.shape[0] // height][:, np.arange(width) * labels.shape[1] // width]
-    small = Image.fromarray(np.where(nearest > 0, (nearest - 1) % 255 + 1, 0).astype(np.uint8))
+    small = Image.fromarray(palette_indices(nearest).astype(np.uint8))
     small.putpalette(voc_palette().tobytes())
     return encode(small, "PNG", transparency=0)

@@ -9,8 +9,8 @@ from typing import Any
 from wordmask.bundle.strict_json import load_json, parse_as
 from wordmask.errors import BundleError, ManifestError, WordmaskError
 from wordmask.formats import pictures
-from wordmask.formats.coco import coco_annotation, coco_document, coco_image
-from wordmask.formats.explanation import nothing_found
+from wordmask.formats.coco import coco_photo_document
+from wordmask.formats.explanation import remarks
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.rows import DoneRow, PhotoRow
 from wordmask.photo.reading import load_bytes
@@ -122,9 +122,7 @@ def answer(
         queries = embed(question.vocabulary)
     result = segmenter.segment(photo.pixels, queries, question.options, timer)
     if ANNOTATIONS in wanted:
-        image = coco_image(1, question.name, result.semantic.shape[:2])
-        objects = [coco_annotation(instance) for instance in result.instances]
-        yield ANNOTATIONS, b"".join(coco_document(result.words, [(image, objects)]))
+        yield ANNOTATIONS, coco_photo_document(question.name, result)
     if SEMANTIC in wanted:
         yield SEMANTIC, pictures.label_png(result.semantic, len(result.words))
     if REPORT in wanted:
@@ -132,6 +130,5 @@ def answer(
 
 
 def _report(name: str, result: Segmentation, notes: tuple[str, ...], options: Options) -> Mapping[str, Any]:
-    nothing = [] if result.instances else [nothing_found(result, options)]
-    row = DoneRow.of(name, name, None, result, [*notes, *nothing])
+    row = DoneRow.of(name, name, None, result, remarks(notes, result, options))
     return {field: value for field, value in vars(row).items() if field not in PhotoRow.__dataclass_fields__}
