@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_tensorrt_precision
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
-from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, RayCommand, add_ray_arguments, check_ray_arguments
+from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, add_ray_arguments, check_ray_arguments, prepare_on_ray
 from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
 from wordmask.formats.terminal import printable
 from wordmask.options import OPTIONS
@@ -110,8 +110,7 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     jobs = _jobs(args)
     bundle = _bundle(args)
     if args.ray is not None:
-        cluster = RayCommand.open(args, bundle, options)
-        queries, segment = cluster.embed(vocabulary), cluster.run
+        queries, segment = prepare_on_ray(args, bundle, options, vocabulary)
     else:
         segmenter = _segmenter(args, bundle)
         segmenter.uses_loftup(options)
