@@ -78,7 +78,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the member {show(twice)} stands there twice")
+        raise ValueError(f"the member {show(twice)} occurs twice")
     return members
 
 

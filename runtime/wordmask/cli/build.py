@@ -86,7 +86,7 @@ def _build_pipeline(args: argparse.Namespace) -> None:
         weights=args.weights,
     )
     if args.tensorrt:
-        find_target(args.gpu)  # the export takes minutes: what engines need is missed before it
+        find_target(args.gpu)  # the export takes minutes: check first that this GPU can have engines
     protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
     build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
 

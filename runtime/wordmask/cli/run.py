@@ -156,10 +156,10 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
 
 
 def _bundle(args: argparse.Namespace) -> str | Path | None:
-    """The bundle that is named, or that of the checkpoint that is."""
+    """The bundle of --bundle, or the one made from --checkpoint."""
     if args.checkpoint is None:
         if args.model_cfg is not None:
-            raise ValueError("--model-cfg says what a checkpoint is: name that too, as --checkpoint FILE")
+            raise ValueError("--model-cfg describes a checkpoint: give --checkpoint FILE, too")
         name: str | None = args.bundle
         return name
     from wordmask.compat.checkpoint_bundle import bundle_of_checkpoint

@@ -64,7 +64,7 @@ def convert(
         out: the run's output folder.
         kind: a key of WRITERS.
         target: the folder to make. Until all is written it has another name.
-        placing: whether the photos come too.
+        placing: whether photos are linked or copied beside their annotations.
         force: replace what an earlier conversion wrote there.
         log: takes a message about each photo that is left out; by default a WordmaskWarning.
         progress: takes the number of photos read, after each.

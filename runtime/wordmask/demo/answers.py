@@ -43,7 +43,7 @@ def words_of(text: str) -> list[str]:
 
 
 def topmost(result: Segmentation, x: int, y: int) -> Instance | None:
-    """The object that is seen at a pixel: of those whose masks hold it, the one of highest score."""
+    """The object on top at a pixel: the one of highest score among those whose masks contain it."""
     for instance in result.instances:  # in falling score
         x0, y0, x1, y1 = instance.box
         inside = x0 <= x < x1 and y0 <= y < y1
@@ -82,7 +82,7 @@ def files(answer: Answer, name: str, stem: str) -> Mapping[str, bytes]:
 
 
 def summary_html(answer: Answer, options: Options) -> str:
-    """How many masks there are and what they took, or why there are none; and the decoder's notes."""
+    """The number of masks and the seconds they took, or why there are none; and the decoder's notes."""
     result = answer.result
     if result.instances:
         found = f"<b>{_count(len(result.instances), 'mask')}</b> from {_count(result.prompt_count, 'prompt')}"
@@ -103,7 +103,7 @@ def head_html(notice: str | None) -> str:
 
 
 def problem_html(text: str) -> str:
-    """A problem that its reader can solve."""
+    """An error that the user can mend, as HTML."""
     return f'<p class="problem" role="alert">{escape(text)}</p>'
 
 

@@ -1,4 +1,4 @@
-"""The page itself: where its controls stand, and which of them asks for what. Needs Gradio."""
+"""The page: layout of its controls, and the event handlers. Needs Gradio."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _loftup(workbench: Workbench) -> gr.Checkbox:
 
 
 def _connect(workbench: Workbench, controls: list[Any], start: gr.Button, outputs: list[Any]) -> None:
-    """Lets every control ask for a new answer, and a click into the picture for an object."""
+    """Connects every control to a new answer, and a click into the picture to the object there."""
 
     def show(*values: Any) -> list[Any]:
         return _updates(reply(workbench, Asked(*values)), outputs[0].GRADIO_CACHE)

@@ -1,4 +1,4 @@
-"""Segments many photos on a cluster: Ray Data passes paths to a pool of actors, whose outcomes are recorded here."""
+"""Segments many photos on a cluster: Ray Data passes paths to a pool of actors; the driver records the outcomes."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class RayWorkers:
             missing -= 1
             yield answer
         if missing:
-            raise ClusterError(f"{missing} photos did not come back from the cluster: run again to do them")
+            raise ClusterError(f"{missing} photos have no outcome from the cluster: run again to process them")
         self.config.out.tidy(tuple(FILES))  # of workers that were killed while they wrote
 
 
@@ -129,7 +129,7 @@ def _answers(tasks: Sequence[Task], config: WorkerConfig, resources: ClusterReso
 
 
 def photos_per_task(photos: int, threads: int) -> int:
-    """Few, so that all threads end together, rows arrive soon and a crash repeats little; more in a huge run."""
+    """Small, so that all threads end together, rows arrive soon and a crash repeats little; larger in a huge run."""
     return max(1, min(PHOTOS_PER_TASK, photos // (4 * threads)), photos // MAX_TASKS)
 
 

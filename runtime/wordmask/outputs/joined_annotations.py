@@ -16,13 +16,13 @@ from wordmask.photo.job import Job
 
 
 class OutOfTimeError(Exception):
-    """annotations.json could not be written in time."""
+    """annotations.json was not written by the time limit."""
 
 
 def write_annotations(
     out: Store, words: Sequence[str], journal: Journal, jobs: Iterable[Job], *, until: float | None = None
 ) -> None:
-    """annotations.json, with ids that follow the jobs' order.
+    """Writes annotations.json; ids follow the order of the jobs.
 
     Args:
         out: the output folder, with every finished photo's annotations in SHARDS.

@@ -16,7 +16,7 @@ from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
 
 RESUME_MAY_DIFFER = {"photos", "threads", "in_flight", "report"}  # settings that change no photo's result
-QUARANTINE = 2  # processes that died at work on a photo
+QUARANTINE = 2  # number of processes that died while they worked on a photo
 ADVICE = "run with the same, give another --output, or start afresh with --restart"
 
 
@@ -28,7 +28,7 @@ class Plan:
         journal: the finished photos.
         rest: photos to process.
         suspects: photos to process one at a time, because a process died while it worked on them and others.
-        quarantined: photos at which a process died again.
+        quarantined: photos at which at least QUARANTINE processes died; they are not processed.
     """
 
     journal: Journal
@@ -88,7 +88,7 @@ def prepare(
 
 
 def _restarted(out: Store, journal: Journal) -> Journal:
-    """Removes everything that an earlier run wrote; gives an empty journal."""
+    """Removes everything that an earlier run wrote; returns an empty journal."""
     out.remove(_outputs((*journal.finished, *journal.unfinished)))
     for name in (*TOTALS, JOURNAL):  # the journal last: it names the files that are left
         out.remove([name])

@@ -113,5 +113,5 @@ def _object(instance: Instance, size: tuple[int, int]) -> tuple[Found, Shape]:
 
 
 def _address(path: Path) -> str:
-    """A relative address that any file name survives, also one that is no Unicode."""
+    """A relative URL, percent-encoded from the bytes of the path, which need not be Unicode."""
     return quote(os.fsencode(path))

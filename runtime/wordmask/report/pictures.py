@@ -21,7 +21,7 @@ from wordmask.report.svg_outlines import GRID, Contour
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most
 _OPACITY = 0.5
-_SHARPNESS = 4  # binary digits after the point of a coordinate
+_SHARPNESS = 4  # fractional bits of a coordinate: `shift` of OpenCV
 
 Picture = NDArray[np.uint8]
 
@@ -37,7 +37,7 @@ class Shape:
 def make_pictures(
     out: Path, name: str, photo: Path, size: tuple[int, int], shapes: Sequence[Shape], *, lenient: bool
 ) -> Mapping[str, Path]:
-    """Makes what is missing of a photo's pictures.
+    """Makes the pictures of a photo that do not exist yet.
 
     Args:
         out: the run's folder.
@@ -45,7 +45,7 @@ def make_pictures(
         photo: the file.
         size: height and width it had in the run.
         shapes: its masks, in falling score.
-        lenient: take garbled JPEGs.
+        lenient: decode garbled JPEGs.
 
     Returns:
         The pictures by kind (outputs.layout.REPORT_PICTURES), without those that cannot be made: of a photo that has

@@ -1,4 +1,4 @@
-"""What happens around the photos of a run, on this machine or a cluster: journal, annotations.json, run.json."""
+"""Runs the workers, on this machine or a cluster, and writes journal, annotations.json and run.json."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class _Record:
         self.control.progress(len(self.journal.finished))
 
     def write_annotations(self, *, until: float | None = None) -> None:
-        """annotations.json, if it can be written by the time `until`."""
+        """Writes annotations.json, unless that takes longer than `until`."""
         words = self.request.queries.vocabulary.names
         try:
             write_annotations(self.out, words, self.journal, self.request.jobs, until=until)
@@ -107,7 +107,7 @@ class _Record:
             self.control.log("annotations.json is not complete: the next run writes it")
 
     def summarise(self, *, finished: bool) -> RunRecord:
-        """run.json."""
+        """Writes run.json."""
         record = RunRecord.of(
             (row for _, row in self.journal.rows(self.request.jobs)),
             self.request.recorded_settings(self.info),

@@ -66,7 +66,7 @@ class LocalWorkers:
     in_flight: int
 
     def process_photos(self, plan: Plan) -> Generator[Outcome, None, None]:
-        """In the order of the plan, but for photos that must be processed alone for want of memory."""
+        """In the order of the plan; photos that ran out of memory are processed once more at the end, one at a time."""
         try:
             for _, outcome in self._in_order(plan.journal, plan.suspects, 1):
                 yield outcome

@@ -107,7 +107,7 @@ class PhotoProcessor:
 
 
 def failure_of(error: Exception) -> PhotoError | None:
-    """The error as one photo's; None if every photo would meet it."""
+    """The PhotoError of a photo that raised this error; None if every photo would raise it."""
     if isinstance(error, PhotoError):
         return error
     if isinstance(error, NumericError):

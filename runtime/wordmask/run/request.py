@@ -99,7 +99,7 @@ class SegmenterInfo:
 
     @classmethod
     def of(cls, segmenter: Segmenter, options: Options) -> SegmenterInfo:
-        """Of a loaded segmenter.
+        """Describes a loaded segmenter.
 
         Raises:
             BundleError: the options ask for LoftUp, and the bundle has none.
@@ -108,7 +108,7 @@ class SegmenterInfo:
 
     @classmethod
     def of_bundle(cls, bundle: PipelineBundle, options: Options, upsampler_device: str) -> SegmenterInfo:
-        """Of segmenters that are loaded elsewhere; raises DeviceError for a name of no device, too."""
+        """Describes segmenters that other processes load; raises DeviceError, too, for an unknown device name."""
         on_cpu = parse_device(upsampler_device).on_cpu and "loftup" in bundle.manifest.graphs
         return cls(bundle.manifest, uses_loftup(bundle, options), upsampling(options, on_cpu=on_cpu))
 

@@ -1,4 +1,4 @@
-"""One request to the served chain: what was asked, and the answer. Of Triton it needs the names of the tensors only."""
+"""A request to the served model: parses its inputs, makes its outputs. Of Triton it has only the tensors' names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Embed = Callable[[Vocabulary], Queries]
 
 
 class RequestError(WordmaskError, ValueError):
-    """A request asks for what cannot be done; another photo would not help."""
+    """The words or options of a request cannot be used, whatever the photo."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def answer(
 
     Args:
         segmenter: the chain.
-        embed: its `embed`, or one that remembers.
+        embed: its `embed`, or a cached version of it.
         question: the request.
         wanted: which of ANNOTATIONS, SEMANTIC and REPORT.
 
