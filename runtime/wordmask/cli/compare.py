@@ -52,13 +52,10 @@ def run(args: argparse.Namespace) -> int:
 
         content = comparison_page(comparison, args.image.name, warning=WARNINGS.get(domain, ""))
     else:
-        from PIL import Image
-
-        from wordmask.formats.pictures import encode
+        from wordmask.formats.pictures import jpeg, png
         from wordmask_bench.comparison.pictures import comparison_sheet
 
-        sheet = Image.fromarray(comparison_sheet(comparison, args.height))
-        content = encode(sheet, "PNG") if kind == ".png" else encode(sheet, "JPEG", quality=90)
+        content = (png if kind == ".png" else jpeg)(comparison_sheet(comparison, args.height))
     write_bytes(args.output, content)
     print(table(comparison))
     print(f"written: {args.output}", file=sys.stderr)

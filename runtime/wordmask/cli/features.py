@@ -132,10 +132,7 @@ def _npz(maps: FeatureMaps) -> bytes:
 
 
 def _png(maps: FeatureMaps) -> bytes:
-    from PIL import Image
-
     from wordmask.formats.feature_picture import side_by_side
+    from wordmask.formats.pictures import png
 
-    stream = io.BytesIO()
-    Image.fromarray(side_by_side(maps.photo, maps.low, maps.high)).save(stream, "PNG")
-    return stream.getvalue()
+    return png(side_by_side(maps.photo, maps.low, maps.high))

@@ -10,14 +10,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from wordmask.convert.files import Writer, write
 from wordmask.convert.object_map import mask_in_box
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.pixel_centre_polygons import contours, simplified
+from wordmask.formats import pictures
 from wordmask.formats.json import json_bytes
-from wordmask.formats.pictures import encode
 from wordmask.outputs.finished_run import RunPhoto
 from wordmask.types import Instance
 
@@ -60,7 +58,7 @@ def _shapes(found: Instance) -> list[dict[str, Any]]:
     description = f"score {found.score:g}"
     if any(part.holes for part in parts) or min(map(len, rings)) < _FEWEST_POINTS:
         x0, y0, x1, y1 = found.box
-        png = base64.b64encode(encode(Image.fromarray(mask), "PNG")).decode()
+        png = base64.b64encode(pictures.png(mask)).decode()
         corners = [[x0, y0], [x1 - 1, y1 - 1]]  # both inside
         return [{"shape_type": "mask", "points": corners, "mask": png, "description": description}]
     return [

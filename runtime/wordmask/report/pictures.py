@@ -14,12 +14,13 @@ from PIL import Image
 from wordmask.errors import PhotoError
 from wordmask.files import write_files
 from wordmask.formats.palette import class_colour, edge_colour, palette_indices, voc_palette
-from wordmask.formats.pictures import encode
+from wordmask.formats.pictures import encode, jpeg
 from wordmask.outputs.layout import REPORT_PICTURES, output_paths
 from wordmask.photo.reading import load
 from wordmask.report.svg_outlines import GRID, Contour
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most
+QUALITY = 82  # of JPEGs
 _OPACITY = 0.5
 _SHARPNESS = 4  # fractional bits of a coordinate: `shift` of OpenCV
 
@@ -61,8 +62,8 @@ def make_pictures(
         pixels = _decoded(photo, size, lenient)
         if pixels is not None:
             shown = _shrunk(pixels, PHOTO_SIDE)
-            made[paths["report_assets/photos"]] = [_jpeg(shown)]
-            made[paths["report_assets/thumbs"]] = [_jpeg(_thumbnail(shown, shapes))]
+            made[paths["report_assets/photos"]] = [jpeg(shown, QUALITY)]
+            made[paths["report_assets/thumbs"]] = [jpeg(_thumbnail(shown, shapes), QUALITY)]
     for kind, source in (("report_assets/maps", "dense"), ("report_assets/bilinear", "bilinear")):
         if kind in missing and paths[source].is_file():
             made[paths[kind]] = [_map(paths[source])]
@@ -86,10 +87,6 @@ def _shrunk(pixels: Picture, side: int) -> Picture:
 def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
     scale = min(1.0, side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _jpeg(pixels: Picture) -> bytes:
-    return encode(Image.fromarray(pixels), "JPEG", quality=82)
 
 
 def _thumbnail(shown: Picture, shapes: Sequence[Shape]) -> Picture:

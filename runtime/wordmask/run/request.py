@@ -113,10 +113,6 @@ class SegmenterInfo:
         return cls(bundle.manifest, uses_loftup(bundle, options), upsampling(options, on_cpu=on_cpu))
 
 
-def _ignore(_: object) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class RunControl:
     """How a caller follows and ends a run.
@@ -128,5 +124,5 @@ class RunControl:
     """
 
     stop: Event = field(default_factory=Event)
-    log: Callable[[str], None] = _ignore
-    progress: Callable[[int], None] = _ignore
+    log: Callable[[str], None] = lambda text: None
+    progress: Callable[[int], None] = lambda done: None
