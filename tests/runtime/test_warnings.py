@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from wordmask import Segmenter
@@ -42,12 +43,26 @@ def test_a_featurizer_warns_of_random_weights(small_bundle):
     assert warned(lambda: Featurizer(small_bundle, threads=1)) == [FEATURES["random"]]
 
 
-def test_a_photo_of_several_images_is_warned_of(tmp_path):
+@pytest.fixture
+def animation(tmp_path):
     first, second = (Image.fromarray(np.full((40, 50, 3), shade, np.uint8)) for shade in (60, 200))
     path = tmp_path / "two.gif"
     first.save(path, save_all=True, append_images=[second])
+    return path
+
+
+def test_a_photo_of_several_images_is_warned_of(animation):
     segmenter = Segmenter("tiny", threads=1)
-    assert warned(lambda: segmenter(path, ["red"])) == [f"{path}: only the first of several images is used"]
+    assert warned(lambda: segmenter(animation, ["red"])) == [f"{animation}: only the first of several images is used"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["features", "{}", "--size", "56"], ["compare", "--image", "{}", "--vocabulary", "red"]]
+)
+def test_commands_for_single_photos_note_it_too(arguments, animation, small_bundle, tmp_path, capsys):
+    given = [argument.format(animation) for argument in arguments]
+    assert main([*given, "--bundle", str(small_bundle), "--output", str(tmp_path / "out.png")]) == 0
+    assert f"{animation}: only the first of several images is used" in capsys.readouterr().err.splitlines()
 
 
 def test_the_command_line_prints_it_once_and_as_a_sentence(examples, tmp_path, capsys):

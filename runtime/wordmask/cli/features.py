@@ -71,11 +71,13 @@ def run(args: argparse.Namespace) -> int:
     done = 0
     for job in jobs:
         try:
-            photo = load_unchanged(job).pixels
+            photo = load_unchanged(job)
         except PhotoError as error:
             print(printable(f"{error.code}: {error}"), file=sys.stderr)
             continue
-        _write(args.output, job, _features(featurizer, photo, args), one_file=one_file)
+        for note in photo.notes:
+            print(printable(f"{job.path}: {note}"), file=sys.stderr)
+        _write(args.output, job, _features(featurizer, photo.pixels, args), one_file=one_file)
         done += 1
     print(printable(f"{done} of {len(jobs)} photos: {args.output}"), flush=True)
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
