@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from wordmask.cli.arguments import BACKBONES
 from wordmask.cli.engines import add_tensorrt_arguments, build_engines_of
 
-BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
 OF_CLIP = (  # options that only its bundles have
     *("clip", "loftup", "sam2", "clip_weights", "sam2_weights"),
     *("clip_attention", "stride", "short_side", "long_side", "tensorrt"),

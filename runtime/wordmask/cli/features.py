@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wordmask.cli.arguments import add_bundle, add_device
-from wordmask.cli.build import BACKBONES
+from wordmask.cli.arguments import BACKBONES, add_bundle, add_device
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
 from wordmask.formats.terminal import printable
 
