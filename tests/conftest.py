@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from wordmask.bundle.domains import warn_of_weights
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
 SHARED_PHOTOS = ROOT.parent / "shared" / "images"
@@ -34,6 +36,12 @@ def pytest_collection_finish() -> None:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps the tests out of the user's cache of word embeddings."""
     os.environ["WORDMASK_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _warned_of_no_bundle() -> None:
+    """Warnings that come once per bundle and process: which test gets them does not depend on the order."""
+    warn_of_weights.cache_clear()
 
 
 @pytest.fixture(scope="session")

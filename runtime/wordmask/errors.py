@@ -1,4 +1,4 @@
-"""Every error wordmask raises on purpose, so that callers can catch one base or a builtin.
+"""Every error wordmask raises on purpose, so that callers can catch one base or a builtin; and its warnings.
 
 A message says what was found, what was expected and what to do. Any other exception is a bug.
 """
@@ -8,6 +8,10 @@ from __future__ import annotations
 
 class WordmaskError(Exception):
     """Base of all wordmask errors."""
+
+
+class WordmaskWarning(UserWarning):
+    """Results are there, but the caller should know something about them; the command line prints these to stderr."""
 
 
 class BundleError(WordmaskError, ValueError):

@@ -18,6 +18,7 @@ from wordmask.arrays import Floats, Photo
 from wordmask.backends import to_host
 from wordmask.backends.device import parse_device
 from wordmask.backends.load import load_graph
+from wordmask.bundle.domains import FEATURES, warn_of_weights
 from wordmask.bundle.manifest import FeaturesManifest
 from wordmask.bundle.opening import AnyBundle, open_any_bundle
 from wordmask.dense.encoder import encode_windows
@@ -72,6 +73,7 @@ class Featurizer:
             DeviceError, EngineError, MissingExtraError: see wordmask.Segmenter.
         """
         opened = open_any_bundle(bundle) if bundle is None or isinstance(bundle, str | Path) else bundle
+        warn_of_weights(opened.manifest.bundle_id, FEATURES.get(opened.manifest.domain))
         loftup = opened.manifest.loftup
         if loftup is None or "loftup_features" not in opened.manifest.graphs:
             raise BundleError(f"{opened.folder}: the bundle was built without LoftUp, which upsamples the features")

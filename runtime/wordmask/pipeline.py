@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,18 @@ from wordmask.backends import Graph
 from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.memory import halve_batch_on_oom
 from wordmask.backends.onnxruntime.graph import default_threads
+from wordmask.bundle.domains import DOMAINS, warn_of_weights
+from wordmask.bundle.engines import Precision
 from wordmask.bundle.manifest import Clip, Manifest
 from wordmask.bundle.opening import Bundle, PipelineBundle, open_bundle
 from wordmask.dense.branch import DenseBranch
 from wordmask.dense.classmap import ClassMap, classify, join
-from wordmask.dense.device_classmap import MAX_CLASSES, classify_on_device
+from wordmask.dense.device_classmap import can_classify, classify_on_device
 from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
 from wordmask.dense.windows import clip_scale, resize_for_clip
-from wordmask.errors import BundleError
+from wordmask.errors import BundleError, WordmaskWarning
 from wordmask.loading import LoadedGraphs, load_graphs, upsampling, uses_loftup
 from wordmask.objects.instances import make_instances
 from wordmask.objects.mask_choice import MaskChooser, choose_as_sam2, choose_by_region
@@ -35,15 +38,12 @@ from wordmask.objects.prompts import PromptSource, extract_prompts
 from wordmask.objects.regions import REGION_SIZE
 from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
 from wordmask.objects.sam2 import MaskDecoder, MaskSource, decode_prompts, encode_photo
-from wordmask.photo.reading import check_rgb, decode
+from wordmask.photo import reading
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
 from wordmask.text.word_lists import default_background
 from wordmask.timing import StageTimer
 from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation, Vocabulary
-
-if TYPE_CHECKING:
-    from wordmask.bundle.engines import Precision
 
 __all__ = ["Queries", "Segmenter", "StageTimer"]  # the first and the last are handed on
 Clock = StageTimer  # its former name
@@ -75,7 +75,8 @@ class Segmenter:
         """Loads a bundle's graphs.
 
         Args:
-            bundle: a folder or a name (see wordmask.bundle.find_bundle).
+            bundle: a folder or a name (see wordmask.bundle.find_bundle). One that was not trained on photos brings a
+                WordmaskWarning, once per process.
             device: for all stages: `cpu`, `cuda[:N]`, `tensorrt[:N]` (with the engines that `wordmask engines` builds)
                 or `tensorrt-rtx[:N]`.
             upsampler_device: for LoftUp alone; `device` by default.
@@ -95,6 +96,7 @@ class Segmenter:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        warn_of_weights(self.manifest.bundle_id, DOMAINS.get(self.manifest.domain))
         self.loaded = loaded or load_graphs(
             self.bundle,
             device=device,
@@ -147,7 +149,7 @@ class Segmenter:
         """Segments one photo.
 
         Args:
-            image: a file, or RGB u8 (H, W, 3).
+            image: a file, or RGB u8 (H, W, 3). A file with several images brings a WordmaskWarning; the first is taken.
             words: class lines; commas inside one separate synonyms.
             background: words that compete for pixels and are left out of the results; None takes the default list.
             options: thresholds and prompts.
@@ -158,11 +160,13 @@ class Segmenter:
         """
         timer = StageTimer()
         with timer.measure("decode"):
-            photo = decode(image) if isinstance(image, str | Path) else check_rgb(image)
+            photo = reading.load(image) if isinstance(image, str | Path) else reading.Photo(reading.check_rgb(image))
+        for note in photo.notes:
+            warnings.warn(f"{image}: {note}", WordmaskWarning, stacklevel=2)
         vocabulary = Vocabulary.parse(words, default_background() if background is None else background)
         with timer.measure("words"):
             queries = self.embed(vocabulary)
-        return self.segment(photo, queries, options or Options(), timer)
+        return self.segment(photo.pixels, queries, options or Options(), timer)
 
     def embed(self, vocabulary: Vocabulary) -> Queries:
         """Embeds a vocabulary; do it once for many photos.
@@ -258,21 +262,10 @@ class Segmenter:
         """The most probable class of every pixel of a photo u8 (H, W, 3), before SAM2."""
         timer, words = timer or StageTimer(), Words(queries.embeddings, queries.class_starts)
         most = self.loaded.windows_a_run
-        if not self._classifies_on_device(words, options):
+        everywhere = self.uses_loftup(options) and self.upsample(options) == "full"
+        if self.loaded.class_map is None or not everywhere or not can_classify(words, options):
             return self._host_class_map(photo, words, options, timer, most)
         return halve_batch_on_oom(lambda windows: self._device_class_map(photo, words, options, timer, windows), most)
-
-    def _classifies_on_device(self, words: Words, options: Options) -> bool:
-        """Whether LoftUp's logits stay on its device and are classified there."""
-        return (
-            self.loaded.class_map is not None
-            and words.projection is None
-            and len(words.class_starts) <= MAX_CLASSES
-            and not options.pamr
-            and options.upsample_scope != "image"
-            and self.uses_loftup(options)
-            and self.upsample(options) == "full"
-        )
 
     def _device_class_map(
         self, photo: Photo, words: Words, options: Options, timer: StageTimer, windows: int

@@ -35,6 +35,7 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
+            assert "trained on synthetic scenes" in process.stdout.readline()
             line = process.stdout.readline()
             assert "http://127.0.0.1:" in line
             assert list(temporary.glob("wordmask-demo-*"))

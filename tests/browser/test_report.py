@@ -14,6 +14,7 @@ from folder_runs import run
 from stub_segmenter import StubSegmenter, Trouble, write_photos
 from wordmask.dense.classmap import ClassMap
 from wordmask.outputs.rows import DoneRow
+from wordmask.outputs.run_record import BundleRecord, RunRecord, TotalsRecord
 from wordmask.report.data import Found, ReportPhoto, Run
 from wordmask.report.html import report_page
 from wordmask.run.request import OutputOptions
@@ -21,12 +22,15 @@ from wordmask.run.request import OutputOptions
 pytestmark = pytest.mark.servers
 
 HOSTILE = "<script>document.title = 'taken'</script>"
-SUMMARY = {
-    "settings": {"device": "cpu"},
-    "bundle": {"id": "stub", "domain": "photos", "precision": "fp32", "models": {}},
-    "totals": {"photos": 1000, "statuses": {"ok": 1000}, "instances": 2000, "images_per_second": 1.0},
-    "prompts_per_image": 2.0,
-}
+RECORD = RunRecord(
+    finished=True,
+    settings={"device": "cpu"},
+    bundle=BundleRecord("stub", "photos", "fp32", {}, loftup=True),
+    totals=TotalsRecord(1000, {"ok": 1000}, 2000, seconds=1000.0, images_per_second=1.0),
+    stage_seconds={},
+    prompts_per_image=2.0,
+    prompt_reduction={},
+)
 WORDS = ("red", HOSTILE, "quo\"te's", "nowhere")
 
 
@@ -200,7 +204,7 @@ def test_a_thousand_photos_filter_at_once_and_load_what_is_seen(chromium, tmp_pa
             seconds={"clip": 0.1},
         )
         photos.append(ReportPhoto(row, (1500, 2000), objects, {"thumbs": f"000.png?{i}"}))
-    (tmp_path / "report.html").write_bytes(report_page(Run(WORDS, SUMMARY, tuple(photos))))
+    (tmp_path / "report.html").write_bytes(report_page(Run(WORDS, RECORD, tuple(photos))))
     chromium.open(tmp_path / "report.html")
     assert chromium.script("return performance.timing.domComplete - performance.timing.navigationStart") < 5000
     loaded = chromium.script("return [...document.images].filter((image) => image.naturalWidth > 0).length")

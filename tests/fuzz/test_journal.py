@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ from fuzzing import fuzz
 from wordmask.errors import OutputError, ResumeError
 from wordmask.outputs.journal import Journal, note_death
 from wordmask.outputs.resume import prepare
+from wordmask.outputs.run_record import BundleRecord, RunRecord
 from wordmask.outputs.store import Folder
-from wordmask.outputs.summary import Totals
 from wordmask.photo.job import Job
 
 JOBS = [
     Job(Path(f"in/{name}.jpg"), name, number, (number, 7)) for number, name in enumerate(("a", "b", "c/d"), start=1)
 ]
 SETTINGS = {"threads": 1, "vocabulary": [["cat"]], "bundle": "x"}
-RUN = {"settings": {"threads": 2, "vocabulary": [["cat"]]}, "bundle": {"id": "x"}}
+BUNDLE = BundleRecord("x", "photos", "fp32", {}, loftup=True)
+RUN = asdict(
+    RunRecord.of([], {"threads": 2, "vocabulary": [["cat"]]}, BUNDLE, finished=False, done_before=0, seconds=1.0)
+)
 DONE = {
     **{"notes": ["a note"], "height": 3, "width": 4, "instances": 1, "prompts": 2},
     **{"word_confidence": {"cat": 0.75}, "seconds": {"clip": 0.5}},
@@ -142,9 +146,9 @@ def test_a_run_goes_on_from_any_journal_or_is_refused(case: Case, folder: Path) 
     finished = list(plan.journal.rows(JOBS))
     todo = [*plan.rest, *plan.suspects, *plan.quarantined]
     assert sorted([job.name for job, _ in finished] + [job.name for job in todo]) == sorted(job.name for job in JOBS)
-    totals = Totals.of(row for _, row in finished)
-    assert totals.statuses.total() == len(finished)
-    json.dumps([totals.instances, totals.prompts, totals.seconds], allow_nan=False)
+    record = RunRecord.of((row for _, row in finished), SETTINGS, BUNDLE, finished=False, done_before=0, seconds=1.0)
+    assert record.totals.photos == len(finished)
+    assert RunRecord.parse(record.to_bytes()) == record
 
 
 @fuzz(st.tuples(journals(), st.integers(-1, 3)), examples=60)

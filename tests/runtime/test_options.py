@@ -16,6 +16,7 @@ from wordmask.demo.cached_segmenter import for_class_map
 from wordmask.errors import ResumeError
 from wordmask.options import OPTIONS, Options
 from wordmask.outputs.resume import prepare
+from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Folder
 from wordmask.report.data import Run
 from wordmask.report.html import report_page
@@ -58,6 +59,11 @@ def recorded(options):
     return requested(options).recorded_settings(SegmenterInfo(MANIFEST, True, options.upsample or "full"))
 
 
+def run_record(settings):
+    bundle = SegmenterInfo(MANIFEST, True, "full").bundle
+    return RunRecord.of([], settings, bundle, finished=False, done_before=0, seconds=1.0)
+
+
 def test_the_command_line_takes_it(name, chosen):
     value = getattr(chosen, name)
     flag = [f"--{name.replace('_', '-')}"]
@@ -70,7 +76,7 @@ def test_the_command_line_takes_it(name, chosen):
 def test_run_json_records_it_and_a_run_with_another_value_is_not_continued(name, chosen, tmp_path):
     before, after = recorded(Options(**{"upsample": "selective"})), recorded(chosen)
     assert after[name] == getattr(chosen, name) != before[name]
-    (tmp_path / "run.json").write_text(json.dumps({"settings": before, "bundle": {"id": "x"}}))
+    (tmp_path / "run.json").write_bytes(run_record(before).to_bytes())
     (tmp_path / "journal.jsonl").write_text('{"name": "a", "status": "unfinished", "deaths": 1}\n')
     with pytest.raises(ResumeError, match=f"holds another run: .*{name} was "):
         prepare(Folder(tmp_path), [], {**after, "bundle": "x"}, ["semantic"])
@@ -90,11 +96,11 @@ def test_the_demo_keeps_class_maps_apart_by_it_only_if_they_depend_on_it(name, c
 
 
 def test_the_report_shows_it(name, chosen):
-    totals = {"photos": 0, "statuses": {}, "instances": 0, "images_per_second": 0}
-    bundle = {"id": "x", "domain": "photos", "precision": "fp32", "models": {}}
-    summary = {"settings": recorded(chosen), "bundle": bundle, "totals": totals, "prompts_per_image": 0.0}
     shown = "yes" if getattr(chosen, name) is True else getattr(chosen, name)
-    assert f"<li>{name.replace('_', ' ')}: {shown}</li>" in report_page(Run(("cat",), summary, ())).decode()
+    assert (
+        f"<li>{name.replace('_', ' ')}: {shown}</li>"
+        in report_page(Run(("cat",), run_record(recorded(chosen)), ())).decode()
+    )
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,11 @@ def run_photos(
     """
     jobs = [Job(path, str(number), number + 1, stamp(path)) for number, path in enumerate(photos)]
     processor, start = time.process_time(), time.perf_counter()
-    totals = run_folder(segmenter, RunRequest(jobs, queries, out, options, restart=True, in_flight=in_flight))
+    record = run_folder(segmenter, RunRequest(jobs, queries, out, options, restart=True, in_flight=in_flight))
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    if totals.statuses["ok"] != len(photos):
-        raise RuntimeError(f"{len(photos)} photos were given, their outcomes are {dict(totals.statuses)}")
-    stages = {stage: round(float(np.median(values)) * 1000, 2) for stage, values in totals.seconds.items()}
+    if record.totals.done != len(photos):
+        raise RuntimeError(f"{len(photos)} photos were given, their outcomes are {record.totals.statuses}")
+    stages = {stage: round(each.median * 1000, 2) for stage, each in record.stage_seconds.items()}
     return FolderFigures(len(photos) / seconds, processor * 1000 / len(photos), stages)
 
 

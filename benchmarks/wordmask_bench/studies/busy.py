@@ -65,12 +65,12 @@ def measure(segmenter: Segmenter, images: Sequence[Path], lines: Sequence[str], 
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
         request = RunRequest(jobs, queries, Path(out), in_flight=in_flight)
-        totals = run_folder(timed, request, RunControl(progress=lambda done: memory.append(_megabytes())))
+        record = run_folder(timed, request, RunControl(progress=lambda done: memory.append(_megabytes())))
         wall = time.perf_counter() - start
     busy = covered(spans)
     return {
         "photos": len(jobs),
-        "ok": totals.statuses["ok"],
+        "ok": record.totals.done,
         "seconds": wall,
         "photos_per_second": len(jobs) / wall,
         "engines_busy": busy / wall,

@@ -1,4 +1,4 @@
-"""TensorRT engines beside a bundle's graphs: what each is built for, how it is found, and when it is refused.
+"""TensorRT engines beside a bundle's graphs: what each is built for, how it is found, and when it is not trusted.
 
 A plan is executable code for one GPU architecture and one version of TensorRT. It stands in
 `<bundle>/engines/<key>/engine.plan` with a sidecar, engine.json; the key is a hash of all it was built for. TensorRT
@@ -50,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Request:
-    """All that decides what an engine is.
+    """Everything that an engine depends on.
 
     Attributes:
         graph: its name in the manifest.

@@ -2,11 +2,11 @@
 
 A bundle is data, wherever it comes from: nothing in it may reach beyond its own folder, and nothing in it may be run.
 So its files are plain files with the hashes of the manifest, and its graphs are ONNX files that hold all of their
-weights. Weights outside the file would be hashed by nobody, and ONNX Runtime reads them from wherever a hard link leads
+weights. Weights outside the file would not be hashed, and ONNX Runtime reads them from wherever a hard link leads
 (it refuses "..", absolute paths and symbolic links itself); a node of a compiled engine (EPContext) is machine code.
 
 A symbolic link in place of a file is refused: what it leads to is not the bundle's, and a copy of the folder would lose
-it. A hard link is not refused: its content is as well hashed as any other's, and package installers make files so.
+it. A hard link is not refused: its content is hashed like any other's, and package installers make such files.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def check_file(path: Path, file: File) -> None:
 
 
 def _open_plain(path: str, flags: int) -> int:
-    # Should a link or a pipe have taken the file's place since it was looked at, it is neither followed nor waited for.
+    # If a link or a pipe has replaced the file since lstat, it is neither followed nor waited for.
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 

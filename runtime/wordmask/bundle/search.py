@@ -12,7 +12,7 @@ DEFAULT_NAME, SHIPPED_NAME = "default", "tiny"
 
 
 def user_cache() -> Path:
-    """Folder for what may be thrown away: $WORDMASK_CACHE, or wordmask in the user's cache folder."""
+    """Cache folder, whose files can be made again: $WORDMASK_CACHE, or wordmask in the user's cache folder."""
     own = os.environ.get("WORDMASK_CACHE")
     if own:
         return Path(own)
@@ -52,7 +52,7 @@ def find_bundle(name: str | Path | None = None) -> Path:
         for folder in folders:
             if (folder / candidate / FILE_NAME).is_file():
                 return folder / candidate
-    here = f" (the folder {wanted} here is none: it holds no {FILE_NAME})" if wanted.is_dir() else ""
+    here = f" (the folder {wanted} here is not a bundle: it holds no {FILE_NAME})" if wanted.is_dir() else ""
     raise BundleError(
         f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}{here}; "
         f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder"

@@ -19,6 +19,8 @@ _MOST_BYTES = 16 << 20  # of a JSON file
 def parse_as(kind: Any, value: Any, where: str) -> Any:
     """Turns JSON into the annotated type; `where` names the field in errors."""
     origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
     if is_dataclass(kind):
         return _parse_dataclass(kind, value, where)
     if origin in (Union, types.UnionType):
@@ -76,7 +78,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the member {show(twice)} stands there twice")
+        raise ValueError(f"the member {show(twice)} occurs twice")
     return members
 
 

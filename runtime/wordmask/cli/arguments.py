@@ -6,6 +6,7 @@ from argparse import _ArgumentGroup as Group
 
 from wordmask.options import OPTIONS
 
+BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")  # besides clip
 BUNDLE = "name or folder of the models (default: the bundle named default, else the shipped tiny)"
 BACKGROUND = "background words: compete for pixels, left out of the results (%(default)s)"
 DEVICE = "cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"

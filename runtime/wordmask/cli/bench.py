@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from wordmask_bench.speed.table import table
 
     for path in filter(None, (args.json, args.report)):
-        with path.open("a"):  # that it cannot be written is better known before the work than after
+        with path.open("a"):  # fail before the measurement if it cannot be written
             pass
     bundle = open_bundle(args.bundle)
     plan = make_plan(args, bundle)

@@ -6,21 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from wordmask.cli.arguments import BACKBONES
 from wordmask.cli.engines import add_tensorrt_arguments, build_engines_of
 
-BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
-OF_CLIP = {  # options that only its bundles have, with their defaults
-    "clip": "ViT-B-16-quickgelu",
-    "loftup": "loftup_clip",
-    "sam2": "sam2.1_hiera_large",
-    "clip_weights": "openai",
-    "sam2_weights": "hub",
-    "clip_attention": "csa",
-    "stride": 112,
-    "short_side": 336,
-    "long_side": 2048,
-    "tensorrt": False,
-}
+OF_CLIP = (  # options that only its bundles have
+    *("clip", "loftup", "sam2", "clip_weights", "sam2_weights"),
+    *("clip_attention", "stride", "short_side", "long_side", "tensorrt"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +86,7 @@ def _build_pipeline(args: argparse.Namespace) -> None:
         weights=args.weights,
     )
     if args.tensorrt:
-        find_target(args.gpu)  # the export takes minutes: what engines need is missed before it
+        find_target(args.gpu)  # the export takes minutes: check first that this GPU can have engines
     protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
     build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
 
@@ -103,7 +95,9 @@ def _build_features(args: argparse.Namespace) -> None:
     from wordmask_export.build_features import build_features
     from wordmask_export.models.backbones import BackboneChoice
 
-    given = [f"--{name.replace('_', '-')}" for name, default in OF_CLIP.items() if getattr(args, name) != default]
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = [f"--{name.replace('_', '-')}" for name in OF_CLIP if getattr(args, name) != parser.get_default(name)]
     if given:
         raise ValueError(
             f"{', '.join(given)}: only for --backbone clip; {args.backbone}'s bundle is for features alone"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options
+from wordmask.formats.terminal import printable
 
 PICTURES, PAGES = (".png", ".jpg", ".jpeg"), (".html", ".htm")
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs `wordmask compare`; gives the exit status."""
     from wordmask.files import write_bytes
-    from wordmask.photo.reading import decode
+    from wordmask.photo.reading import load
     from wordmask.pipeline import Segmenter
     from wordmask.text.word_lists import background_words, class_lines
     from wordmask.types import Options, Vocabulary
@@ -42,23 +43,22 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--height is {args.height}: give at least 1")
     options = Options(min_confidence=args.min_confidence, min_region_size=args.min_region_size, upsample=args.upsample)
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
-    photo = decode(args.image)
+    photo = load(args.image)
+    for note in photo.notes:
+        print(printable(f"{args.image}: {note}"), file=sys.stderr)
     segmenter = Segmenter(args.bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
     domain = segmenter.manifest.domain
-    comparison = compare(segmenter, photo, segmenter.embed(vocabulary), options)
+    comparison = compare(segmenter, photo.pixels, segmenter.embed(vocabulary), options)
     if kind in PAGES:
         from wordmask.bundle.domains import WARNINGS
         from wordmask_bench.comparison.page import comparison_page
 
         content = comparison_page(comparison, args.image.name, warning=WARNINGS.get(domain, ""))
     else:
-        from PIL import Image
-
-        from wordmask.formats.pictures import encode
+        from wordmask.formats.pictures import jpeg, png
         from wordmask_bench.comparison.pictures import comparison_sheet
 
-        sheet = Image.fromarray(comparison_sheet(comparison, args.height))
-        content = encode(sheet, "PNG") if kind == ".png" else encode(sheet, "JPEG", quality=90)
+        content = (png if kind == ".png" else jpeg)(comparison_sheet(comparison, args.height))
     write_bytes(args.output, content)
     print(table(comparison))
     print(f"written: {args.output}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`wordmask demo`: the options, and the server's life. Imports nothing heavy until it runs."""
+"""`wordmask demo`: the options, and starting and ending the server. Imports nothing heavy until it runs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_place(host: str, port: int | None) -> None:
-    """Before the models are loaded."""
+    """Raises ValueError, before models are loaded, if the server cannot listen there."""
     try:
         socket.create_server((host, port or 0)).close()
     except (OSError, OverflowError) as error:

@@ -1,6 +1,6 @@
-"""`wordmask doctor`: what is installed here, what of it works, and what to do about the rest.
+"""`wordmask doctor`: reports what is installed, whether it works, and how to mend what does not.
 
-Nothing is changed and nothing is downloaded. A look that fails is a finding like any other.
+Nothing is changed and nothing is downloaded. A check that raises an error is reported as a finding.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,compute_cap,memory.total,driver_ve
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look found: `ok`; `note`, which needs no action; `warning`, which may; `problem`, which breaks a run."""
+    """A check's result: `ok`; `note`, which needs no action; `warning`, which may; `problem`, which breaks a run."""
 
     topic: str
     state: State
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine() -> Iterator[Finding]:
-    """All looks, one after the other; none can fail."""
-    looks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+    """Runs all checks; one that raises an error is a problem, and the others run."""
+    checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
         ("python", python),
         ("packages", packages),
         ("onnxruntime", onnxruntime),
@@ -71,11 +71,11 @@ def examine() -> Iterator[Finding]:
         ("cache", caches),
         ("bundle", bundles),
     )
-    for topic, look in looks:
+    for topic, check in checks:
         try:
-            yield from look()
-        except Exception as error:  # whatever is broken on this machine, the other looks are wanted all the more
-            yield Finding(topic, "problem", f"could not be looked at ({type(error).__name__}: {error})")
+            yield from check()
+        except Exception as error:  # the other checks run whatever is broken
+            yield Finding(topic, "problem", f"could not be checked ({type(error).__name__}: {error})")
 
 
 def table(findings: list[Finding], broken: bool) -> str:

@@ -131,6 +131,6 @@ def _segmenter(args: argparse.Namespace) -> Segmenter:
     from wordmask.pipeline import Segmenter
 
     if args.json:
-        with args.json.open("a"):  # that it cannot be written is better known before the work than after
+        with args.json.open("a"):  # fail before the measurement if it cannot be written
             pass
     return Segmenter(args.bundle, device=args.device, threads=1)

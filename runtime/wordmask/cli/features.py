@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wordmask.cli.arguments import add_bundle, add_device
+from wordmask.cli.arguments import BACKBONES, add_bundle, add_device
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
 from wordmask.formats.terminal import printable
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from wordmask.featurizer import FeatureMaps, Featurizer
     from wordmask.photo.job import Job
 
-BACKBONES = ("clip", "dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")
 SUFFIXES = (".npz", ".png")
 
 
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models and features")
     source, shape = models.add_mutually_exclusive_group(), models.add_mutually_exclusive_group()
     text = "the bundle of this name (clip: the default of --bundle)"
-    source.add_argument("--backbone", choices=BACKBONES, help=text)
+    source.add_argument("--backbone", choices=("clip", *BACKBONES), help=text)
     add_bundle(source)
     text = "size of the upsampled features, with the whole photo as one square window (default: the window's)"
     shape.add_argument("--size", type=parse_size, metavar="N|HxW", help=text)
@@ -68,16 +67,16 @@ def run(args: argparse.Namespace) -> int:
     if one_file and len(jobs) > 1:
         raise ValueError(f"--output is {args.output}, one file, for {len(jobs)} photos: name a folder")
     featurizer = Featurizer(open_chosen(args), device=args.device, threads=args.threads)
-    if featurizer.domain == "random":
-        print("WARNING: this bundle has random weights: its features mean nothing", file=sys.stderr)
     done = 0
     for job in jobs:
         try:
-            photo = load_unchanged(job).pixels
+            photo = load_unchanged(job)
         except PhotoError as error:
             print(printable(f"{error.code}: {error}"), file=sys.stderr)
             continue
-        _write(args.output, job, _features(featurizer, photo, args), one_file=one_file)
+        for note in photo.notes:
+            print(printable(f"{job.path}: {note}"), file=sys.stderr)
+        _write(args.output, job, _features(featurizer, photo.pixels, args), one_file=one_file)
         done += 1
     print(printable(f"{done} of {len(jobs)} photos: {args.output}"), flush=True)
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
@@ -134,10 +133,7 @@ def _npz(maps: FeatureMaps) -> bytes:
 
 
 def _png(maps: FeatureMaps) -> bytes:
-    from PIL import Image
-
     from wordmask.formats.feature_picture import side_by_side
+    from wordmask.formats.pictures import png
 
-    stream = io.BytesIO()
-    Image.fromarray(side_by_side(maps.photo, maps.low, maps.high)).save(stream, "PNG")
-    return stream.getvalue()
+    return png(side_by_side(maps.photo, maps.low, maps.high))

@@ -10,10 +10,12 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from wordmask.cli.exit_status import CANNOT_WRITE, USAGE
 from wordmask.cli.run_one_picture import one_picture
-from wordmask.errors import OutputError, WordmaskError
+from wordmask.errors import OutputError, WordmaskError, WordmaskWarning
+from wordmask.formats.terminal import printable
 from wordmask.run.supervisor import Interrupted, catch_signals, is_worker, supervise
 
 COMMANDS = (  # name, help, module: imported when the command is named
@@ -28,7 +30,7 @@ COMMANDS = (  # name, help, module: imported when the command is named
     ("convert", "put a run's results into a format that other tools read", "wordmask.cli.convert"),
     ("features", "features of photos, upsampled by LoftUp", "wordmask.cli.features"),
     ("triton", "write a bundle as a model repository for NVIDIA Triton", "wordmask.cli.triton"),
-    ("doctor", "look whether all that a run needs is here and works", "wordmask.cli.doctor"),
+    ("doctor", "check that what a run needs is installed and works", "wordmask.cli.doctor"),
 )
 
 
@@ -43,7 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     catch_signals()
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # a photo's damaged metadata can bring one a tag
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # a photo's damaged metadata can bring one a tag
+        warnings.simplefilter("always", WordmaskWarning)
+        warnings.showwarning = _show_warning
+        return _run_command(args, arguments)
+
+
+def _run_command(args: argparse.Namespace, arguments: Sequence[str] | None) -> int:
     try:
         plain = args.command == "run" and args.ray is None and not one_picture(args)
         watched = arguments is None and plain and not is_worker()
@@ -63,6 +72,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"wordmask: cannot write: {error}", file=sys.stderr)
         status = CANNOT_WRITE
     return status
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Prints a warning of wordmask as one line without its place in the code; others as Python does."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    if issubclass(category, WordmaskWarning):
+        text = f"WARNING: {printable(str(message))}\n"
+    (file or sys.stderr).write(text)
 
 
 def _log(text: str) -> None:

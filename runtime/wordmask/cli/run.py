@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordmask.bundle.domains import DOMAINS
 from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_tensorrt_precision
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
-from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, RayCommand, add_ray_arguments, check_ray_arguments
+from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, add_ray_arguments, check_ray_arguments, prepare_on_ray
 from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
 from wordmask.formats.terminal import printable
 from wordmask.options import OPTIONS
@@ -25,8 +24,7 @@ from wordmask.run.supervisor import SHUTDOWN_TIMEOUT, Interrupted, is_restarted_
 from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:
-    from wordmask.bundle.manifest import Manifest
-    from wordmask.outputs.summary import Totals
+    from wordmask.outputs.run_record import RunRecord
     from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
     from wordmask.run.request import RunControl, RunRequest
@@ -112,32 +110,24 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     jobs = _jobs(args)
     bundle = _bundle(args)
     if args.ray is not None:
-        cluster = RayCommand.open(args, bundle, options)
-        _warn_of_domain(cluster.info.manifest)
-        queries, segment = cluster.embed(vocabulary), cluster.run
+        queries, segment = prepare_on_ray(args, bundle, options, vocabulary)
     else:
         segmenter = _segmenter(args, bundle)
         segmenter.uses_loftup(options)
-        _warn_of_domain(segmenter.manifest)
         queries, segment = segmenter.embed(vocabulary), partial(run_folder, segmenter)
         if one_picture(args):
             return run_picture(segmenter, jobs[0], queries, options, args)
     try:
-        totals = _with_progress(segment, _request(args, jobs, queries, options), stop)
+        totals = _with_progress(segment, _request(args, jobs, queries, options), stop).totals
     except StoppedError:
         return FAILED  # the supervisor sets the exit status
-    done, masks = totals.statuses["ok"], totals.instances
-    print(printable(f"{done} of {len(jobs)} photos, {masks} masks: {args.output}"), flush=True)
+    done = totals.done
+    print(printable(f"{done} of {len(jobs)} photos, {totals.instances} masks: {args.output}"), flush=True)
     if args.report:
         print(printable(f"to look at: {args.output / REPORT}"), flush=True)
-    if totals.statuses["INTERNAL"]:
+    if "INTERNAL" in totals.statuses:
         return FAILED
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
-
-
-def _warn_of_domain(manifest: Manifest) -> None:
-    if manifest.domain != "photos":
-        print(f"WARNING: {DOMAINS[manifest.domain]}", file=sys.stderr)
 
 
 def _segmenter(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:
@@ -166,10 +156,10 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
 
 
 def _bundle(args: argparse.Namespace) -> str | Path | None:
-    """The bundle that is named, or that of the checkpoint that is."""
+    """The bundle of --bundle, or the one made from --checkpoint."""
     if args.checkpoint is None:
         if args.model_cfg is not None:
-            raise ValueError("--model-cfg says what a checkpoint is: name that too, as --checkpoint FILE")
+            raise ValueError("--model-cfg describes a checkpoint: give --checkpoint FILE, too")
         name: str | None = args.bundle
         return name
     from wordmask.compat.checkpoint_bundle import bundle_of_checkpoint
@@ -195,8 +185,8 @@ def _request(args: argparse.Namespace, jobs: list[Job], queries: Queries, option
 
 
 def _with_progress(
-    segment: Callable[[RunRequest, RunControl], Totals], request: RunRequest, stop: threading.Event
-) -> Totals:
+    segment: Callable[[RunRequest, RunControl], RunRecord], request: RunRequest, stop: threading.Event
+) -> RunRecord:
     from tqdm import tqdm
 
     from wordmask.run.request import RunControl

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from wordmask.photo.url import Url
 
 if TYPE_CHECKING:
     from wordmask.bundle.opening import PipelineBundle
-    from wordmask.outputs.summary import Totals
+    from wordmask.outputs.run_record import RunRecord
     from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
     from wordmask.text.queries import Queries
     from wordmask.types import Options, Vocabulary
@@ -54,47 +55,47 @@ def check_ray_arguments(args: argparse.Namespace) -> None:
     extras.need("wordmask run --ray", "ray", extras.RAY)
 
 
-@dataclass(frozen=True)
-class RayCommand:
-    """A run on a cluster: what the driver knows of the bundle, and the command line."""
+def prepare_on_ray(
+    args: argparse.Namespace, name: str | Path | None, options: Options, vocabulary: Vocabulary
+) -> tuple[Queries, Callable[[RunRequest, RunControl], RunRecord]]:
+    """Opens the bundle and embeds the words on this machine.
 
-    args: argparse.Namespace
-    bundle: PipelineBundle
-    info: SegmenterInfo
+    Returns:
+        The embedded words, and what wordmask.run.local.run_folder is on one machine.
 
-    @classmethod
-    def open(cls, args: argparse.Namespace, name: str | Path | None, options: Options) -> RayCommand:
-        """Opens the bundle; raises BundleError if it does not fit the options."""
-        from wordmask.bundle.opening import open_bundle
-        from wordmask.run.request import SegmenterInfo
+    Raises:
+        BundleError: the bundle cannot be used, or does not fit the options.
+    """
+    from wordmask.bundle.domains import DOMAINS, warn_of_weights
+    from wordmask.bundle.opening import open_bundle
+    from wordmask.run.request import SegmenterInfo
+    from wordmask.text.embedder import WordEmbedder
 
-        bundle = open_bundle(name)
-        return cls(args, bundle, SegmenterInfo.of_bundle(bundle, options, args.upsampler_device or args.device))
+    bundle = open_bundle(name)
+    warn_of_weights(bundle.manifest.bundle_id, DOMAINS.get(bundle.manifest.domain))  # segmenters are elsewhere
+    info = SegmenterInfo.of_bundle(bundle, options, args.upsampler_device or args.device)
+    queries = WordEmbedder.on_cpu(bundle, threads=args.threads).embed(vocabulary)
+    return queries, partial(_run, args, bundle, info)
 
-    def embed(self, vocabulary: Vocabulary) -> Queries:
-        """Embeds the words on this machine."""
-        from wordmask.text.embedder import WordEmbedder
 
-        return WordEmbedder.on_cpu(self.bundle, threads=self.args.threads).embed(vocabulary)
+def _run(
+    args: argparse.Namespace, bundle: PipelineBundle, info: SegmenterInfo, request: RunRequest, control: RunControl
+) -> RunRecord:
+    from wordmask.backends.onnxruntime.graph import default_threads
+    from wordmask.distributed.cluster import ClusterResources, connected
 
-    def run(self, request: RunRequest, control: RunControl) -> Totals:
-        """Does what wordmask.run.local.run_folder does, on a cluster."""
-        from wordmask.backends.onnxruntime.graph import default_threads
-        from wordmask.distributed.cluster import ClusterResources, connected
+    resources = ClusterResources(args.ray, args.workers, args.threads, args.gpus_per_worker)
+    with connected(resources, default_threads()) as nodes:
+        from wordmask.distributed.driver import run_on_cluster
+        from wordmask.distributed.worker import SegmenterLoader
 
-        args = self.args
-        resources = ClusterResources(args.ray, args.workers, args.threads, args.gpus_per_worker)
-        with connected(resources, default_threads()) as nodes:
-            from wordmask.distributed.driver import run_on_cluster
-            from wordmask.distributed.worker import SegmenterLoader
-
-            loader = SegmenterLoader(
-                self.bundle.folder.absolute(),
-                args.bundle,
-                self.bundle.manifest.bundle_id,
-                args.device,
-                args.upsampler_device,
-                resources.threads_per_worker(nodes),
-                args.tensorrt_precision,
-            )
-            return run_on_cluster(request, self.info, loader, resources, control)
+        loader = SegmenterLoader(
+            bundle.folder.absolute(),
+            args.bundle,
+            bundle.manifest.bundle_id,
+            args.device,
+            args.upsampler_device,
+            resources.threads_per_worker(nodes),
+            args.tensorrt_precision,
+        )
+        return run_on_cluster(request, info, loader, resources, control)

@@ -33,13 +33,11 @@ def check_one_picture(args: argparse.Namespace, photos: int) -> None:
 
 def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Options, args: argparse.Namespace) -> int:
     """Segments the photo and writes the picture; gives the exit status."""
-    from PIL import Image
-
     from wordmask.errors import PhotoError
     from wordmask.files import write_bytes
-    from wordmask.formats import pictures
-    from wordmask.formats.explanation import nothing_found
+    from wordmask.formats.explanation import remarks
     from wordmask.formats.overlay import draw
+    from wordmask.formats.pictures import png
     from wordmask.run.find_photos import load_unchanged
 
     try:
@@ -48,11 +46,8 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
         print(printable(f"{error.code}: {error}"), file=sys.stderr)
         return SOME_PHOTOS_FAILED
     result = segmenter.segment(photo.pixels, queries, options)
-    write_bytes(args.output, pictures.encode(Image.fromarray(draw(photo.pixels, result)), "PNG"))
-    messages = list(photo.notes)
-    if not result.instances:
-        messages.append(nothing_found(result, options))
-    for text in messages:
+    write_bytes(args.output, png(draw(photo.pixels, result)))
+    for text in remarks(photo.notes, result, options):
         print(printable(f"{job.path}: {text}"), file=sys.stderr)
     print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)
     return OK

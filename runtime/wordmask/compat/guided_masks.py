@@ -1,4 +1,4 @@
-"""From probabilities to masks in the words of the PyTorch pipeline: lists of dictionaries. Public through compat."""
+"""From probabilities to masks: the PyTorch pipeline's functions and lists of dictionaries. Public through compat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _loaded: weakref.WeakValueDictionary[tuple[str, str, str], Segmenter] = weakref.
 
 
 class GuidedPrompt(TypedDict):
-    """One point that SAM2 is asked about.
+    """One point prompt for SAM2.
 
     Keys:
         point: x and y in pixels of the photo.
@@ -64,7 +64,7 @@ class GuidedMask(TypedDict):
 
 
 def shared_segmenter(bundle: str | Path | None, device: str) -> Segmenter:
-    """A loaded bundle; the one that is in use already where there is one, so that models are in memory once."""
+    """Loads a bundle, or returns its segmenter if one is in use, so that models are in memory once."""
     folder = find_bundle(bundle).resolve()
     key = (str(folder), read_manifest(folder).bundle_id, device)
     segmenter = _loaded.get(key)

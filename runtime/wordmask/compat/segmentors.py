@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.arrays import Floats
-from wordmask.compat.guided_masks import (
-    shared_segmenter,
-)
+from wordmask.compat.guided_masks import shared_segmenter
 from wordmask.dense.photo_features import enlarge
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.photo.reading import check_rgb
@@ -43,7 +41,7 @@ class LoftUpSCLIPSegmentor:
 
     Attributes:
         segmenter: the `wordmask.Segmenter` that does the work.
-        options: what it is asked for: LoftUp at every pixel, or none.
+        options: of its `segment`: LoftUp at every pixel, or none.
         use_loftup, use_sam, use_pamr, verbose: as given.
     """
 
@@ -86,7 +84,7 @@ class LoftUpSCLIPSegmentor:
             mask_pieces="all",
         )
         self._check(loftup_model_name)
-        self._say(f"{self.segmenter.bundle.folder} on {device}, {'LoftUp' if use_loftup else 'bilinear upsampling'}")
+        self._log(f"{self.segmenter.bundle.folder} on {device}, {'LoftUp' if use_loftup else 'bilinear upsampling'}")
 
     def _check(self, loftup_model_name: str) -> None:
         folder, models = self.segmenter.bundle.folder, self.segmenter.manifest.models
@@ -131,7 +129,7 @@ class LoftUpSCLIPSegmentor:
         return_features = return_features and self.use_loftup
         if not (return_logits or return_features):
             dense = self.segmenter.class_map(photo, queries, self.options, timer)
-            self._say_seconds(timer)
+            self._log_seconds(timer)
             return dense.index.astype(np.int64), None, None
         features = None
         if return_features:
@@ -144,7 +142,7 @@ class LoftUpSCLIPSegmentor:
         with timer.measure("resizing"):
             logits = self._logits(similarities, queries, photo)
         seg_map = logits.argmax(axis=0)
-        self._say_seconds(timer)
+        self._log_seconds(timer)
         return seg_map, logits if return_logits else None, features
 
     def segment(self, image: NDArray[np.uint8], class_names: Sequence[str]) -> SegMap:
@@ -176,10 +174,10 @@ class LoftUpSCLIPSegmentor:
             return logits
         return np.maximum.reduceat(logits, queries.class_starts, axis=0)
 
-    def _say_seconds(self, timer: StageTimer) -> None:
-        self._say(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in timer.seconds.items()))
+    def _log_seconds(self, timer: StageTimer) -> None:
+        self._log(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in timer.seconds.items()))
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         if self.verbose:
             print(f"[wordmask] {text}", flush=True)  # noqa: T201  (that is what verbose asks for)
 
@@ -189,7 +187,7 @@ class SCLIPSegmentor:
 
     Attributes:
         segmenter: the `wordmask.Segmenter` that does the work.
-        options: what it is asked for.
+        options: of its `segment`.
         use_sam: as given.
     """
 
@@ -228,14 +226,14 @@ def evaluate_on_pascal_voc(
     With use_sam the map that SAM2's masks are painted on is measured. `wordmask eval` does more.
 
     Args:
-        segmentor: what it was made with decides.
+        segmentor: measured with the settings that it was made with.
         root: folder that holds VOCdevkit/VOC2012, or VOC2012 itself.
         limit: the first photos only.
 
     Raises:
         ValueError: the dataset is not there; the message shows the layout that is expected.
     """
-    from wordmask_bench.quality.dataset import evaluate  # noqa: PLC0415  (of another room)
+    from wordmask_bench.quality.dataset import evaluate  # noqa: PLC0415  (the benchmarks)
 
     report = evaluate(
         segmentor.segmenter,

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from wordmask.convert.coco import CocoWriter
-from wordmask.convert.files import write
+from wordmask.convert.files import Writer, write
 from wordmask.convert.geojson import GeoJsonWriter
 from wordmask.convert.labelme import LabelMeWriter
 from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, Placing
 from wordmask.convert.voc import CvatWriter, VocWriter
 from wordmask.convert.yolo import YoloWriter
-from wordmask.errors import ConversionError, OutputError
+from wordmask.errors import ConversionError, OutputError, WordmaskWarning
 from wordmask.files import atomic_folder
 from wordmask.formats.json import json_bytes
-from wordmask.outputs.finished_run import FinishedRun, RunPhoto
+from wordmask.outputs.finished_run import FinishedRun
 
 MARK = ".wordmask-convert.json"  # in every converted folder: what may be replaced with --force
-
-
-class Writer(Protocol):
-    """Writes one format into a folder that exists."""
-
-    def add(self, photo: RunPhoto) -> None:
-        """Adds a photo; ConversionError where the format or the photo does not let it."""
-
-    def finish(self) -> None:
-        """Writes what can only be written at the end."""
 
 
 WRITERS: dict[str, Callable[[Path, tuple[str, ...], PhotoFiles], Writer]] = {
@@ -54,6 +44,10 @@ class Converted:
     left_out: int
 
 
+def _warn(text: str) -> None:
+    warnings.warn(text, WordmaskWarning, stacklevel=3)
+
+
 def convert(
     out: Path,
     kind: str,
@@ -61,7 +55,7 @@ def convert(
     *,
     placing: Placing = "none",
     force: bool = False,
-    log: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = _warn,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Converted:
     """Converts a finished run. Memory does not grow with its photos.
@@ -70,9 +64,9 @@ def convert(
         out: the run's output folder.
         kind: a key of WRITERS.
         target: the folder to make. Until all is written it has another name.
-        placing: whether the photos come too.
+        placing: whether photos are linked or copied beside their annotations.
         force: replace what an earlier conversion wrote there.
-        log: takes a message about each photo that is left out.
+        log: takes a message about each photo that is left out; by default a WordmaskWarning.
         progress: takes the number of photos read, after each.
 
     Raises:
@@ -83,8 +77,9 @@ def convert(
         raise ConversionError(f"{kind} has no place for photos: leave out --photos {placing}")
     run = FinishedRun.open(out)
     _check_target(target, force=force)
-    if run.failed:
-        log(f"{run.failed} of {run.failed + run.photos} photos failed in the run and have nothing to convert")
+    totals = run.record.totals
+    if totals.photos > totals.done:
+        log(f"{totals.photos - totals.done} of {totals.photos} photos failed in the run and have nothing to convert")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(target, replace=True) as folder:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from wordmask.formats.coco import CocoDocument
+from wordmask.outputs.finished_run import RunPhoto
+
+
+class Writer(Protocol):
+    """Writes one format into a folder that exists."""
+
+    def add(self, photo: RunPhoto) -> None:
+        """Adds a photo; ConversionError where the format or the photo does not let it."""
+
+    def finish(self) -> None:
+        """Writes what can only be written at the end; of most formats nothing."""
 
 
 def write(path: Path, content: bytes) -> None:

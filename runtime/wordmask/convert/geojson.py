@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wordmask.convert.files import write
+from wordmask.convert.files import Writer, write
 from wordmask.convert.object_map import mask_in_box
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.pixel_edge_polygons import Polygon, Ring, outlines
@@ -14,7 +14,7 @@ from wordmask.outputs.finished_run import RunPhoto
 from wordmask.types import Instance
 
 
-class GeoJsonWriter:
+class GeoJsonWriter(Writer):
     """Writes the files."""
 
     def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
@@ -46,9 +46,6 @@ class GeoJsonWriter:
             ],
         }
         write(self._folder / f"{plain_name(photo.name)}.geojson", json_bytes(collection))
-
-    def finish(self) -> None:
-        """All is written."""
 
 
 def _geometry(found: Instance) -> dict[str, Any]:

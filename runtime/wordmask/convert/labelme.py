@@ -10,14 +10,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from wordmask.convert.files import write
+from wordmask.convert.files import Writer, write
 from wordmask.convert.object_map import mask_in_box
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.pixel_centre_polygons import contours, simplified
+from wordmask.formats import pictures
 from wordmask.formats.json import json_bytes
-from wordmask.formats.pictures import encode
 from wordmask.outputs.finished_run import RunPhoto
 from wordmask.types import Instance
 
@@ -25,7 +23,7 @@ _VERSION = "5.5.0"  # of the format; it has masks
 _FEWEST_POINTS = 3  # of a LabelMe polygon
 
 
-class LabelMeWriter:
+class LabelMeWriter(Writer):
     """Writes the files; shapes of one object share a group_id."""
 
     def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
@@ -52,9 +50,6 @@ class LabelMeWriter:
         }
         write(path, json_bytes(document, indent=1))
 
-    def finish(self) -> None:
-        """All is written."""
-
 
 def _shapes(found: Instance) -> list[dict[str, Any]]:
     mask = mask_in_box(found)
@@ -63,7 +58,7 @@ def _shapes(found: Instance) -> list[dict[str, Any]]:
     description = f"score {found.score:g}"
     if any(part.holes for part in parts) or min(map(len, rings)) < _FEWEST_POINTS:
         x0, y0, x1, y1 = found.box
-        png = base64.b64encode(encode(Image.fromarray(mask), "PNG")).decode()
+        png = base64.b64encode(pictures.png(mask)).decode()
         corners = [[x0, y0], [x1 - 1, y1 - 1]]  # both inside
         return [{"shape_type": "mask", "points": corners, "mask": png, "description": description}]
     return [

@@ -1,4 +1,4 @@
-"""An object map of a photo: what is on top where masks overlap."""
+"""Masks of a photo painted into one map: which object, or class, is on top where they overlap."""
 
 from __future__ import annotations
 

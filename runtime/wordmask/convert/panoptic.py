@@ -8,14 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from wordmask.convert.files import CocoFile, write
 from wordmask.convert.object_map import object_map
 from wordmask.convert.photo_files import PhotoFiles
 from wordmask.formats.coco import coco_categories, coco_image
-from wordmask.formats.palette import voc_palette
-from wordmask.formats.pictures import encode
+from wordmask.formats.palette import class_colour
+from wordmask.formats.pictures import png
 from wordmask.outputs.finished_run import RunPhoto
 
 
@@ -25,9 +24,8 @@ class PanopticWriter:
     def __init__(self, folder: Path, words: tuple[str, ...], photo_files: PhotoFiles) -> None:
         """Begins panoptic.json in the folder."""
         self._folder, self._photo_files = folder, photo_files
-        colours = voc_palette()
         categories = [
-            {**category, "isthing": 1, "color": colours[1 + i % 255].tolist()}
+            {**category, "isthing": 1, "color": list(class_colour(i))}
             for i, category in enumerate(coco_categories(words))
         ]
         self._document = CocoFile(folder / "panoptic.json", categories, numbered=False)
@@ -49,9 +47,9 @@ class PanopticWriter:
             if (visible := objects[found.box[1] : found.box[3], found.box[0] : found.box[2]] == i).any()
         ]
         colours = np.stack([objects >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)  # (H, W, 3)
-        png = f"{photo.number:012d}.png"
-        write(self._folder / "panoptic" / png, encode(Image.fromarray(colours), "PNG"))
-        annotation = {"file_name": png, "segments_info": segments}
+        name_of_png = f"{photo.number:012d}.png"
+        write(self._folder / "panoptic" / name_of_png, png(colours))
+        annotation = {"file_name": name_of_png, "segments_info": segments}
         self._document.add(coco_image(photo.number, name, photo.size), [annotation])
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""The photos beside their annotations, and names that every reader can follow."""
+"""The photos beside their annotations, and names that every reader of these formats accepts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PhotoFiles:
 
 
 def _check_photo(path: Path) -> None:
-    """The journal may have been edited: nothing else than a photo gets into a data set."""
+    """Raises ConversionError if the file is not a photo: the journal may have been edited."""
     try:
         with path.open("rb") as file:
             identify(file.read(HEAD_SIZE))

@@ -20,7 +20,7 @@ _AT_ONCE = 1 << 20  # distances held in memory
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part of a mask whose pixels hang together by sides or corners.
+    """An 8-connected part of a mask.
 
     Attributes:
         exterior: its outermost pixels, all of them.
@@ -48,14 +48,14 @@ def contours(mask: BoolMask, offset: tuple[int, int]) -> list[Part]:
 
 
 def simplified(ring: Points) -> Points:
-    """Without the points that straight lines pass through."""
+    """Removes the points inside straight lines."""
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     corners = (before != after).any(axis=1)
     return ring[corners] if corners.any() else ring
 
 
 def joined(parts: Sequence[Part]) -> Points:
-    """One ring around all parts and holes: bridges of no width, there and back, lead to the nearest ring each time.
+    """One ring around all parts and holes, joined by bridges of no width, each to the nearest remaining ring.
 
     The pixels of a bridge to a hole are in the mask; those of a bridge between parts are painted in addition.
     """
@@ -84,7 +84,7 @@ def joined(parts: Sequence[Part]) -> Points:
 
 
 def _nearest(points: Points, targets: Points) -> tuple[Points, NDArray[np.float32]]:
-    """Of each point the nearest target, and the distance squared."""
+    """The nearest target of each point, and the squared distance."""
     found = np.empty_like(points)
     distance = np.empty(len(points), dtype=np.float32)
     rows = max(1, _AT_ONCE // len(targets))

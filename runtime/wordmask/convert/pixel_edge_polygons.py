@@ -16,7 +16,7 @@ Ring = NDArray[np.int64]  # (n, 2), x and y of the corners; the last is joined t
 
 @dataclass(frozen=True, eq=False)
 class Polygon:
-    """A part of a mask whose pixels hang together by their sides.
+    """A 4-connected part of a mask.
 
     Attributes:
         exterior: the outline; with x to the right and y upwards it runs counterclockwise (RFC 7946).
@@ -29,7 +29,7 @@ class Polygon:
 
 @dataclass(frozen=True, eq=False)
 class _Sides:
-    """Straight stretches of outline, the mask to the right as one goes along them with y downwards.
+    """Straight segments of outlines; the mask lies to the right of each (y points down).
 
     Attributes:
         starts, ends: i64 (n, 2), x and y.
@@ -65,7 +65,7 @@ def _rings(mask: BoolMask) -> Iterator[Ring]:
     flat = _sides(padded[1:, 1:-1] - padded[:-1, 1:-1])  # a pixel below: to the right
     upright = _sides((padded[1:-1, :-1] - padded[1:-1, 1:]).T)  # a pixel to the left: down
     upright = _Sides(upright.starts[:, ::-1], upright.ends[:, ::-1], upright.ahead)
-    # A right turn goes around the same pixel, so that pixels that share but a corner stay apart.
+    # A right turn goes around the same pixel, so that pixels that share only a corner stay apart.
     stride = mask.shape[1] + 1
     after_flat = _next(flat, upright, stride, same_on_right=True)
     after_upright = _next(upright, flat, stride, same_on_right=False)
@@ -83,9 +83,9 @@ def _rings(mask: BoolMask) -> Iterator[Ring]:
 
 
 def _sides(signs: NDArray[np.int8]) -> _Sides:
-    """Runs of equal signs along the rows, 1 ahead and -1 back."""
+    """Runs of equal signs along the rows: 1 goes to larger x, -1 to smaller x."""
     padded = np.pad(signs, ((0, 0), (1, 1)))
-    change = padded[:, 1:] != padded[:, :-1]  # at the corner x of a row: are what stands left and right of it different
+    change = padded[:, 1:] != padded[:, :-1]  # whether the pixels left and right of corner x differ
     rows, begins = np.nonzero(change & (padded[:, 1:] != 0))
     _, ends = np.nonzero(change & (padded[:, :-1] != 0))
     ahead: BoolMask = padded[rows, begins + 1] > 0

@@ -11,20 +11,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from wordmask.convert.files import append, write
+from wordmask.convert.files import Writer, append, write
 from wordmask.convert.object_map import class_map, object_map
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.errors import ConversionError
 from wordmask.formats.palette import voc_palette
-from wordmask.formats.pictures import encode, label_png
+from wordmask.formats.pictures import label_png, png
 from wordmask.outputs.finished_run import RunPhoto
 
 _MOST = 254  # classes, and objects of a photo: 255 is void
 
 
-class VocWriter:
+class VocWriter(Writer):
     """Writes SegmentationClass/, SegmentationObject/, ImageSets/Segmentation/ and labelmap.txt."""
 
     list_name = "trainval.txt"
@@ -69,9 +68,6 @@ class VocWriter:
     def _picture(self, labels: NDArray[np.uint16]) -> bytes:
         return label_png(labels, _MOST)
 
-    def finish(self) -> None:
-        """All is written."""
-
 
 class CvatWriter(VocWriter):
     """The same with RGB PNGs, and the list's name that CVAT gives a task."""
@@ -79,7 +75,7 @@ class CvatWriter(VocWriter):
     list_name = "default.txt"
 
     def _picture(self, labels: NDArray[np.uint16]) -> bytes:
-        return encode(Image.fromarray(voc_palette()[labels]), "PNG")
+        return png(voc_palette()[labels])
 
 
 def label_names(words: Sequence[str]) -> list[str]:

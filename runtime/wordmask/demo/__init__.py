@@ -1,1 +1,1 @@
-"""A page to play with: what `wordmask demo` serves. Only `page` needs Gradio."""
+"""The local page that `wordmask demo` serves. Only `page` needs Gradio."""

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from wordmask import rle
 from wordmask.demo.cached_segmenter import Answer
 from wordmask.errors import VocabularyError
-from wordmask.formats.coco import coco_annotation, coco_document, coco_image
+from wordmask.formats.coco import coco_photo_document
+from wordmask.formats.explanation import best_words
 from wordmask.formats.overlay import draw
-from wordmask.formats.palette import voc_palette
+from wordmask.formats.palette import class_colour, palette_indices, voc_palette
 from wordmask.formats.pictures import jpeg, label_png
 from wordmask.types import Instance, Options, Segmentation
 
@@ -42,7 +43,7 @@ def words_of(text: str) -> list[str]:
 
 
 def topmost(result: Segmentation, x: int, y: int) -> Instance | None:
-    """The object that is seen at a pixel: of those whose masks hold it, the one of highest score."""
+    """The object on top at a pixel: the one of highest score among those whose masks contain it."""
     for instance in result.instances:  # in falling score
         x0, y0, x1, y1 = instance.box
         inside = x0 <= x < x1 and y0 <= y < y1
@@ -65,7 +66,7 @@ def _class_map(answer: Answer) -> NDArray[np.uint8]:
     """The class map before SAM2 laid over the grey photo, in the masks' colours."""
     labels = answer.result.dense
     grey = cv2.cvtColor(cv2.cvtColor(answer.photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colours = voc_palette()[np.where(labels > 0, (labels - 1) % 255 + 1, 0)]  # (H, W, 3)
+    colours = voc_palette()[palette_indices(labels)]  # (H, W, 3)
     tinted = cv2.addWeighted(grey, 0.4, colours, 0.6, 0)
     return np.where(labels[..., None] > 0, tinted, grey).astype(np.uint8, copy=False)
 
@@ -73,17 +74,15 @@ def _class_map(answer: Answer) -> NDArray[np.uint8]:
 def files(answer: Answer, name: str, stem: str) -> Mapping[str, bytes]:
     """The files to download, by name, as a run writes them: COCO annotations, the label map and the overlay."""
     result = answer.result
-    image = coco_image(1, name, (answer.photo.shape[0], answer.photo.shape[1]))
-    annotations = coco_document(result.words, [(image, map(coco_annotation, result.instances))])
     return {
-        f"{stem}.json": b"".join(annotations),
+        f"{stem}.json": coco_photo_document(name, result),
         f"{stem}.png": label_png(result.semantic, len(result.words)),
         f"{stem}_overlay.jpg": jpeg(picture(answer, "masks")),
     }
 
 
 def summary_html(answer: Answer, options: Options) -> str:
-    """How many masks there are and what they took, or why there are none; and the decoder's notes."""
+    """The number of masks and the seconds they took, or why there are none; and the decoder's notes."""
     result = answer.result
     if result.instances:
         found = f"<b>{_count(len(result.instances), 'mask')}</b> from {_count(result.prompt_count, 'prompt')}"
@@ -91,12 +90,10 @@ def summary_html(answer: Answer, options: Options) -> str:
         times = " · ".join(f"{escape(stage)} {seconds:.2f} s" for stage, seconds in stages if seconds >= 0.005)
         lines = [f"{found}<small>{times or 'kept from before'}</small>"]
     else:
-        best = sorted(zip(result.word_confidence, result.words, strict=True), reverse=True)[:5]
-        surest = ", ".join(f"{word} {confidence:.2f}" for confidence, word in best)
         asked = f"no word has a region above {options.min_confidence:g} that is large enough"
         if result.prompt_count:
             asked = f"no mask has a score of {options.min_score:g}"
-        lines = [f"<b>Nothing found</b>: {asked}.<small>most confident: {escape(surest)}</small>"]
+        lines = [f"<b>Nothing found</b>: {asked}.<small>most confident: {escape(best_words(result))}</small>"]
     return "".join(f"<p>{line}</p>" for line in (*lines, *map(escape, answer.notes)))
 
 
@@ -106,7 +103,7 @@ def head_html(notice: str | None) -> str:
 
 
 def problem_html(text: str) -> str:
-    """A problem that its reader can solve."""
+    """An error that the user can mend, as HTML."""
     return f'<p class="problem" role="alert">{escape(text)}</p>'
 
 
@@ -128,7 +125,7 @@ def chosen_html(result: Segmentation, instance: Instance | None, x: int, y: int)
         "class map": here,
     }
     cells = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
-    red, green, blue = voc_palette()[1 + instance.class_index % 255].tolist()
+    red, green, blue = class_colour(instance.class_index)
     swatch = f'<i style="background: rgb({red} {green} {blue})"></i>'
     return f'<article class="object"><h3>{swatch}{escape(instance.word)}</h3><dl>{cells}</dl></article>'
 

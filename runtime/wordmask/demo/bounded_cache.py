@@ -1,4 +1,4 @@
-"""Keeps what was made last, so that asking again costs nothing, within a bound on memory."""
+"""A least-recently-used cache with a bound on its bytes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 
-class Recent:
-    """Values by key, of which the last used are kept. Not for several threads at once."""
+class LruCache:
+    """Keeps the values that were used last. Not thread-safe."""
 
     def __init__(self, most_bytes: int) -> None:
-        """Args: most_bytes is what all values together may have; the newest is kept even if it alone has more."""
+        """Args: most_bytes is the limit of all values together; the newest is kept even if it alone is larger."""
         self._most_bytes = most_bytes
         self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 

@@ -16,7 +16,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.demo.bounded_cache import Recent
+from wordmask.demo.bounded_cache import LruCache
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import PhotoError
 from wordmask.options import OPTIONS
@@ -47,13 +47,13 @@ class Answer:
 
 
 class Workbench:
-    """A segmenter for several people. May be called from any thread; they wait for each other."""
+    """A segmenter that caches its stages for all users of the page. Thread-safe: calls wait for each other."""
 
     def __init__(self, segmenter: Segmenter, background: Sequence[str], *, most_bytes: int = MOST_BYTES) -> None:
         """Args: background words (see Vocabulary); most_bytes is the memory kept between requests."""
         self.segmenter = segmenter
         self._background = tuple(background)
-        self._kept = Recent(most_bytes)
+        self._kept = LruCache(most_bytes)
         self._lock = Lock()
 
     def photo(self, path: Path) -> NDArray[np.uint8]:

@@ -1,10 +1,9 @@
-"""The page itself: where its controls stand, and which of them asks for what. Needs Gradio."""
+"""The page: layout of its controls, and the event handlers. Needs Gradio."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +32,6 @@ ONE_AT_A_TIME = {
     "api_visibility": "private",
     "trigger_mode": "always_last",
 }
-
-
-@dataclass(frozen=True)
-class Controls:
-    """What the reader sets, in the order in which handlers get the values."""
-
-    photo: gr.File
-    words: gr.Textbox
-    min_confidence: gr.Slider
-    min_region_size: gr.Slider
-    iou_threshold: gr.Slider
-    use_loftup: gr.Checkbox
-    view: gr.Radio
-
-    @property
-    def all(self) -> list[Any]:
-        """All of them."""
-        return list(vars(self).values())
 
 
 @contextlib.contextmanager
@@ -118,7 +99,7 @@ def make_page(workbench: Workbench, notice: str | None) -> gr.Blocks:
                 with gr.Row():
                     summary = gr.HTML(HINT, elem_id="summary")
                     chosen = gr.HTML(elem_id="chosen")
-        controls = Controls(photo, words, *sliders, use_loftup, view)
+        controls = [photo, words, *sliders, use_loftup, view]  # in the order of Asked
         _connect(workbench, controls, start, [picture, summary, chosen, *downloads])
     return page
 
@@ -145,8 +126,8 @@ def _loftup(workbench: Workbench) -> gr.Checkbox:
     return gr.Checkbox(has, label="LoftUp", info=info, interactive=has, elem_id="loftup")
 
 
-def _connect(workbench: Workbench, controls: Controls, start: gr.Button, outputs: Sequence[Any]) -> None:
-    """Lets every control ask for a new answer, and a click into the picture for an object."""
+def _connect(workbench: Workbench, controls: list[Any], start: gr.Button, outputs: list[Any]) -> None:
+    """Connects every control to a new answer, and a click into the picture to the object there."""
 
     def show(*values: Any) -> list[Any]:
         return _updates(reply(workbench, Asked(*values)), outputs[0].GRADIO_CACHE)
@@ -154,11 +135,10 @@ def _connect(workbench: Workbench, controls: Controls, start: gr.Button, outputs
     def choose(event: gr.SelectData, *values: Any) -> list[Any]:
         return _updates(reply(workbench, Asked(*values), tuple(event.index)), outputs[0].GRADIO_CACHE)
 
-    thresholds = (controls.min_confidence, controls.min_region_size, controls.iou_threshold)
-    moved = [control.input for control in (*thresholds, controls.use_loftup, controls.view)]
-    triggers = [controls.photo.upload, controls.photo.clear, start.click, *moved]
-    gr.on(triggers, show, controls.all, list(outputs), show_progress_on=outputs[0], **ONE_AT_A_TIME)
-    outputs[0].select(choose, controls.all, list(outputs), show_progress="hidden", **ONE_AT_A_TIME)
+    photo, _words, *others = controls  # typing asks for nothing
+    triggers = [photo.upload, photo.clear, start.click, *(control.input for control in others)]
+    gr.on(triggers, show, controls, outputs, show_progress_on=outputs[0], **ONE_AT_A_TIME)
+    outputs[0].select(choose, controls, outputs, show_progress="hidden", **ONE_AT_A_TIME)
 
 
 def _updates(shown: Reply, folder: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What happens when a control is moved or the picture clicked: settings in, all that the page then shows out."""
+"""Event handlers without Gradio: from the values of all controls to everything that the page shows."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ from wordmask.backends.device import Device
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.dense.classmap import ClassMap
+from wordmask.dense.similarities import Words
+from wordmask.options import Options
 from wordmask.resize import source_positions
 
 FILE = Path(__file__).parent / "data" / "class_map.onnx"
@@ -90,6 +92,12 @@ def load_class_map(device: Device) -> Graph:
         DeviceError: the device cannot be used.
     """
     return OrtGraph(FILE, GraphEntry(FILE.name, "", 0, INPUTS, OUTPUTS), device=str(device))
+
+
+def can_classify(words: Words, options: Options) -> bool:
+    """Whether the graph gives what the host would, if LoftUp is evaluated at every pixel of the windows."""
+    few = words.projection is None and len(words.class_starts) <= MAX_CLASSES
+    return few and not options.pamr and options.upsample_scope == "window"
 
 
 def classify_on_device(

@@ -1,4 +1,4 @@
-"""A cluster of Ray to work on: one that runs already, or one of this machine alone that ends with the run."""
+"""Connects to a running Ray cluster, or starts one on this machine that ends with the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # else a plain run gets ten times its share of a busy machine
+    "RAY_worker_niceness": "0",  # by default workers get a tenth of a plain run's share of a busy CPU
 }
 CONNECT_TIMEOUT = 5.0  # seconds
 OBJECT_STORE = 128 << 20  # bytes: outcomes are small, and photos and outputs do not pass through Ray
@@ -106,7 +106,7 @@ def connected(resources: ClusterResources, cores: int) -> Iterator[list[dict[str
             ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if own:  # after an error the process ends, and that is an end too
+    if own:  # after an error the process exits, which stops the cluster, too
         ray.shutdown()
 
 

@@ -16,7 +16,7 @@ class CrashCounts:
     """Runs as an actor in a process of its own on the driver's machine."""
 
     def __init__(self, workers: int) -> None:
-        """Args: workers is their number."""
+        """Args: workers is the number of worker processes."""
         self._workers = workers
         self._under_way: set[str] = set()
         self._deaths: dict[str, int] = {}

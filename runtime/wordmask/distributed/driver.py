@@ -1,4 +1,4 @@
-"""Segments many photos on a cluster: Ray Data passes paths to a pool of actors, whose outcomes are recorded here."""
+"""Segments many photos on a cluster: Ray Data passes paths to a pool of actors; the driver records the outcomes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from wordmask.outputs.layout import FILES
 from wordmask.outputs.lock import run_lock
 from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.outputs.resume import Plan
+from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Folder
-from wordmask.outputs.summary import Totals
-from wordmask.photo.url import Place, Url
+from wordmask.photo.url import Url
 from wordmask.run.execution import StoppedError, execute
 from wordmask.run.local import HEARTBEAT
 from wordmask.run.photo_work import Outcome
@@ -36,18 +36,13 @@ PHOTOS_PER_TASK = 4
 MAX_TASKS = 20_000  # each is an object in Ray's memory from the beginning
 
 
-def store_at(out: Place) -> Folder | RemoteFolder:
-    """The store of an output folder."""
-    return RemoteFolder(out) if isinstance(out, Url) else Folder(Path(out).absolute())
-
-
 def run_on_cluster(
     request: RunRequest,
     info: SegmenterInfo,
     loader: SegmenterLoader,
     resources: ClusterResources,
     control: RunControl,
-) -> Totals:
+) -> RunRecord:
     """Segments every photo, as run.local.run_folder does, and raises the same errors.
 
     Args:
@@ -60,7 +55,8 @@ def run_on_cluster(
     Raises:
         ClusterError: a worker cannot process photos.
     """
-    out = store_at(request.out)
+    place = request.out
+    out = RemoteFolder(place) if isinstance(place, Url) else Folder(place.absolute())
     config = WorkerConfig(loader, Path.cwd(), replace(request, jobs=()), out)
     with run_lock(out.home), contextlib.ExitStack() as stack:
         if isinstance(out, RemoteFolder):
@@ -99,7 +95,7 @@ class RayWorkers:
             missing -= 1
             yield answer
         if missing:
-            raise ClusterError(f"{missing} photos did not come back from the cluster: run again to do them")
+            raise ClusterError(f"{missing} photos have no outcome from the cluster: run again to process them")
         self.config.out.tidy(tuple(FILES))  # of workers that were killed while they wrote
 
 
@@ -133,7 +129,7 @@ def _answers(tasks: Sequence[Task], config: WorkerConfig, resources: ClusterReso
 
 
 def photos_per_task(photos: int, threads: int) -> int:
-    """Few, so that all threads end together, rows arrive soon and a crash repeats little; more in a huge run."""
+    """Small, so that all threads end together, rows arrive soon and a crash repeats little; larger in a huge run."""
     return max(1, min(PHOTOS_PER_TASK, photos // (4 * threads)), photos // MAX_TASKS)
 
 

@@ -1,4 +1,4 @@
-"""What runs in Ray's processes: a segmenter each, photos in, outcomes out. Errors come back as values."""
+"""Runs in Ray's worker processes: each has a segmenter, takes photos and returns outcomes, or errors as values."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Worker:
         if deaths:
             with self._lock.exclusive():
                 outcome = self._processed(job)
-            message = f"{job.path}: a worker died at work on it, it was tried again"
+            message = f"{job.path}: a worker died while it processed this photo, which was tried again"
             return replace(outcome, messages=(message, *outcome.messages))
         with self._lock.shared():
             outcome = self._processed(job)
@@ -168,7 +168,7 @@ class Worker:
 
 
 class _Warnings(logging.Handler):
-    """Keeps warnings for the driver, which alone has a terminal."""
+    """Keeps log records of warnings for the driver: only the driver has a terminal."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -176,7 +176,7 @@ class _Warnings(logging.Handler):
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps one."""
+        """Keeps a record's lines."""
         self._lines += self.format(record).splitlines()
 
     def taken(self) -> list[str]:

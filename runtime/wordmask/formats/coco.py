@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wordmask.formats.json import json_bytes
-from wordmask.types import Instance
+from wordmask.types import Instance, Segmentation
 
 
 def coco_image(number: int, name: str, size: tuple[int, int]) -> dict[str, Any]:
@@ -85,3 +86,24 @@ def coco_document(
         images.append(document.image(image))
         yield from document.annotations(image, entries)
     yield document.MIDDLE + b"".join(images) + document.END
+
+
+def coco_photo_document(name: str, result: Segmentation) -> bytes:
+    """annotations.json of a single photo."""
+    image = coco_image(1, name, result.semantic.shape[:2])
+    return b"".join(coco_document(result.words, [(image, map(coco_annotation, result.instances))]))
+
+
+def words_of_document(first_line: bytes) -> tuple[str, ...]:
+    """The names of the classes, from the first line of a CocoDocument.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    try:
+        words = tuple(str(category["name"]) for category in json.loads(first_line.rstrip(b",\n") + b"}")["categories"])
+    except (LookupError, TypeError, RecursionError) as error:
+        raise ValueError(repr(error)) from error
+    if not words:
+        raise ValueError("it names no words")
+    return words

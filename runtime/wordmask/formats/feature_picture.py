@@ -39,19 +39,18 @@ def side_by_side(photo: NDArray[np.uint8], low: Floats, high: NDArray[Any]) -> N
     return np.concatenate([photo, gap, coarse, gap, fine], axis=1)
 
 
-def principal(samples: Floats, count: int = 3) -> tuple[Floats, Floats]:
-    """Mean (D, 1) and first components (count, D) of samples (D, N), each with its largest entry positive.
+def principal(samples: Floats) -> tuple[Floats, Floats]:
+    """Mean (D, 1) and first components (3, D) of samples (D, N), each with its largest entry positive.
 
     Directions in which the samples do not vary are zero.
     """
     mean = samples.mean(axis=1, keepdims=True)
     directions, spread, _ = np.linalg.svd(samples - mean, full_matrices=False)
-    spread = np.pad(spread, (0, count))
-    components = np.zeros((count, len(samples)), np.float32)
-    kept = [k for k in range(min(count, directions.shape[1])) if spread[k] > 1e-6 * spread[0]]
-    for k in kept:
-        direction = directions[:, k]
-        components[k] = direction * np.sign(direction[np.abs(direction).argmax()])
+    components = np.zeros((3, len(samples)), np.float32)
+    for k in range(min(3, len(spread))):
+        if spread[k] > 1e-6 * spread[0]:
+            direction = directions[:, k]
+            components[k] = direction * np.sign(direction[np.abs(direction).argmax()])
     return mean, components
 
 
@@ -74,11 +73,11 @@ def sampled(high: NDArray[Any], size: tuple[int, ...]) -> Floats:
 
 
 def project(maps: NDArray[Any], mean: Floats, components: Floats) -> Floats:
-    """Coordinates along the components: (D, H, W) -> f32 (H, W, count)."""
+    """Coordinates along the components: (D, H, W) -> f32 (H, W, 3)."""
     out = np.empty((*maps.shape[1:], len(components)), np.float32)
     for start in range(0, maps.shape[1], CHUNK_ROWS):
         part = maps[:, start : start + CHUNK_ROWS]
-        flat = components @ (columns(part) - mean)  # (count, rows*W)
+        flat = components @ (columns(part) - mean)  # (3, rows*W)
         out[start : start + CHUNK_ROWS] = flat.T.reshape(*part.shape[1:], len(components))
     return out
 

@@ -1,4 +1,4 @@
-"""A picture of the result for people: the photo with its masks, words, scores and prompt points."""
+"""The overlay: a photo with its masks, words, scores and prompt points drawn on it."""
 
 from __future__ import annotations
 

@@ -14,6 +14,11 @@ def class_colour(class_index: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def palette_indices(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The palette's entry for each label of a class map: 0 stays, above 255 it starts again at 1."""
+    return np.where(labels > 0, (labels - 1) % 255 + 1, 0)
+
+
 def edge_colour(class_index: int) -> tuple[int, int, int]:
     """A brighter form of a class's colour, for outlines: the palette has colours that are nearly black."""
     red, green, blue = ((3 * value + 2 * 255) // 5 for value in class_colour(class_index))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wordmask.arrays import Floats
+from wordmask.arrays import BoolMask, Floats
 from wordmask.formats.palette import voc_palette
 
 PALETTE_WORDS = 255  # more do not fit a palette PNG
@@ -29,9 +29,14 @@ def confidence_png(confidence: Floats) -> bytes:
     return encode(Image.fromarray(np.rint(confidence * 65535).astype(np.uint16)), "PNG")
 
 
-def jpeg(photo: NDArray[np.uint8]) -> bytes:
+def jpeg(pixels: NDArray[np.uint8], quality: int = 90) -> bytes:
     """An RGB picture (H, W, 3) as JPEG."""
-    return encode(Image.fromarray(photo), "JPEG", quality=90)
+    return encode(Image.fromarray(pixels), "JPEG", quality=quality)
+
+
+def png(pixels: NDArray[np.uint8] | BoolMask) -> bytes:
+    """An RGB picture (H, W, 3), or a mask (H, W), as PNG."""
+    return encode(Image.fromarray(pixels), "PNG")
 
 
 def encode(picture: Image.Image, kind: str, **settings: int) -> bytes:

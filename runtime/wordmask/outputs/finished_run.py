@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from wordmask.errors import ConversionError
-from wordmask.outputs.layout import JOURNAL, SHARDS, output_paths
+from wordmask.formats.coco import words_of_document
+from wordmask.outputs.layout import ANNOTATIONS, JOURNAL, RUN, SHARDS, output_paths
 from wordmask.outputs.photo_annotations import PhotoAnnotations
 from wordmask.outputs.rows import DoneRow, parse_row
+from wordmask.outputs.run_record import RunRecord
 from wordmask.types import Instance
 
 _FIRST_LINE = 1 << 27  # bytes of annotations.json's first line: any list of words is shorter
@@ -48,14 +49,12 @@ class FinishedRun:
     Attributes:
         out: the folder.
         words: the class names.
-        photos: number of photos that have results.
-        failed: number of the others.
+        record: its run.json.
     """
 
     out: Path
     words: tuple[str, ...]
-    photos: int
-    failed: int
+    record: RunRecord
 
     @classmethod
     def open(cls, out: Path) -> FinishedRun:
@@ -65,16 +64,14 @@ class FinishedRun:
             ConversionError: it holds no run, or one that is not finished.
         """
         try:
-            summary = json.loads((out / "run.json").read_bytes())
-            finished, statuses = summary["finished"], summary["totals"]["statuses"]
-            done, total = statuses.get("ok", 0), sum(statuses.values())
+            record = RunRecord.parse((out / RUN).read_bytes())
         except FileNotFoundError as error:
-            raise ConversionError(f"{out} holds no run.json: give the --output folder of a wordmask run") from error
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ConversionError(f"{out / 'run.json'} cannot be read ({error}): run into the folder again") from error
-        if finished is not True:
+            raise ConversionError(f"{out} holds no {RUN}: give the --output folder of a wordmask run") from error
+        except (OSError, ValueError) as error:
+            raise ConversionError(f"{out / RUN} cannot be read ({error}): run into the folder again") from error
+        if not record.finished:
             raise ConversionError(f"the run in {out} is not finished: the same wordmask run command finishes it")
-        return cls(out, _words(out / "annotations.json"), done, total - done)
+        return cls(out, _words(out / ANNOTATIONS), record)
 
     def entries(self) -> Iterator[PhotoEntry]:
         """The photos that have results, in the run's order.
@@ -113,10 +110,6 @@ class FinishedRun:
 def _words(path: Path) -> tuple[str, ...]:
     try:
         with path.open("rb") as file:
-            head = json.loads(file.readline(_FIRST_LINE).rstrip(b",\n") + b"}")  # see formats.coco.CocoDocument
-        words = tuple(str(category["name"]) for category in head["categories"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ConversionError(f"{path} does not begin with the words ({error!r}): run into the folder again") from error
-    if not words:
-        raise ConversionError(f"{path} names no words: run into the folder again")
-    return words
+            return words_of_document(file.readline(_FIRST_LINE))
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"{path} does not begin with the words ({error}): run into the folder again") from error

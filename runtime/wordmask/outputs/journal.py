@@ -1,4 +1,4 @@
-"""journal.jsonl: one row per photo. From what a killed run left in it, the next run continues.
+"""journal.jsonl: one row per photo. The next run continues from what a killed run left in it.
 
 A `started` row is written before a photo is processed, a row with its outcome after its outputs have their final names.
 The supervisor (see run.supervisor) writes a `died` row when a process was killed. A finished journal holds one row per
@@ -24,7 +24,7 @@ from wordmask.photo.job import Job, Stamp
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is kept in memory of a photo's row; `offset` is where it begins in the file, in bytes."""
+    """The part of a photo's row that stays in memory; `offset` is the position of its first byte in the file."""
 
     photo: str
     status: str
@@ -37,12 +37,13 @@ class Journal:
 
     Attributes:
         finished: photos that have an outcome, by name.
-        unfinished: the other photos that were started: how many processes died at work on each, by name.
+        unfinished: photos that were started and have no outcome: number of processes that died while they worked on
+            each, by name.
         at_work: photos started since the file was last rewritten and not finished: path and process, by name.
     """
 
     def __init__(self, path: Path) -> None:
-        """Reads the file if it exists. Lines that are no rows, such as a torn last one, are skipped.
+        """Reads the file if it exists. Lines that are not rows, such as a last one that was cut off, are skipped.
 
         Raises:
             OutputError: it cannot be read.
@@ -137,7 +138,7 @@ class Journal:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """A journal's rows, each with the offset of its first byte. A last line without its end is torn."""
+    """A journal's rows, each with the offset of its first byte; skips a last line that was cut off."""
     offset = 0
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         for line in file:
@@ -148,6 +149,6 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def note_death(path: Path, process: int, signal_name: str) -> None:
-    """Appends a `died` row for a process that was writing the journal; the last line may be torn."""
+    """Appends a `died` row for a process that was writing the journal and may have left a line without its end."""
     with path.open("ab", buffering=0) as file:
         file.write(b"\n" + row_bytes(DiedRow(process=process, signal=signal_name)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SHARDS = "annotations"  # folder of one JSON file per photo, which annotations.json joins
-REPORT = "report.html"
+ANNOTATIONS, RUN, REPORT = "annotations.json", "run.json", "report.html"
 REPORT_PICTURES = {  # reduced to the size that the report shows
     "report_assets/thumbs": ".jpg",
     "report_assets/photos": ".jpg",
@@ -19,7 +19,7 @@ FILES = {
     SHARDS: ".json",
     **REPORT_PICTURES,
 }
-TOTALS = ("annotations.json", "run.json", REPORT)
+TOTALS = (ANNOTATIONS, RUN, REPORT)
 JOURNAL = "journal.jsonl"
 
 

@@ -78,7 +78,7 @@ def _instance(entry: Mapping[str, Any], size: tuple[int, int], words: Sequence[s
         raise ValueError(f"the box {box} does not hold a mask of {area} pixels in a photo of {size}")
     clip_confidence, sam_iou, score, agreement = scores = [float(entry[name]) for name in SCORES]
     if not all(map(math.isfinite, scores)):
-        raise ValueError(f"of the scores {scores} one is not finite")
+        raise ValueError(f"one of the scores {scores} is not finite")
     index = _whole(entry["category_id"], 1, len(words)) - 1
     points = np.array(entry["points"], np.float32).reshape(-1, 2)
     labels = np.array(entry["point_labels"], np.int32).reshape(len(points))

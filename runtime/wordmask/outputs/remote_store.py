@@ -15,7 +15,7 @@ from wordmask.bundle.search import user_cache
 from wordmask.errors import OutputError
 from wordmask.photo.url import Url, open_url
 
-AT_ONCE = 256  # files asked for together
+AT_ONCE = 256  # files read in one request
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class RemoteFolder:
 
     @cached_property
     def home(self) -> Path:
-        """A folder in the user's cache, of this URL alone."""
+        """A folder in the user's cache that belongs to this URL."""
         return user_cache() / "runs" / hashlib.sha256(str(self.url).encode()).hexdigest()[:16]
 
     def _path(self, name: str) -> str:
@@ -82,7 +82,7 @@ class RemoteFolder:
                 open_url(self.url)[0].rm(paths)
 
     def tidy(self, folders: Sequence[str]) -> None:
-        """Nothing is ever left unfinished."""
+        """Does nothing: an upload leaves no temporary files."""
 
     @contextlib.contextmanager
     def _output_errors(self, verb: str, name: str) -> Iterator[None]:

@@ -10,12 +10,13 @@ from typing import Any
 from wordmask.errors import OutputError, ResumeError
 from wordmask.formats.terminal import printable
 from wordmask.outputs.journal import Entry, Journal
-from wordmask.outputs.layout import FILES, JOURNAL, TOTALS, output_paths
+from wordmask.outputs.layout import FILES, JOURNAL, RUN, TOTALS, output_paths
+from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
 
 RESUME_MAY_DIFFER = {"photos", "threads", "in_flight", "report"}  # settings that change no photo's result
-QUARANTINE = 2  # processes that died at work on a photo
+QUARANTINE = 2  # number of processes that died while they worked on a photo
 ADVICE = "run with the same, give another --output, or start afresh with --restart"
 
 
@@ -27,7 +28,7 @@ class Plan:
         journal: the finished photos.
         rest: photos to process.
         suspects: photos to process one at a time, because a process died while it worked on them and others.
-        quarantined: photos at which a process died again.
+        quarantined: photos at which at least QUARANTINE processes died; they are not processed.
     """
 
     journal: Journal
@@ -87,7 +88,7 @@ def prepare(
 
 
 def _restarted(out: Store, journal: Journal) -> Journal:
-    """Removes everything that an earlier run wrote; gives an empty journal."""
+    """Removes everything that an earlier run wrote; returns an empty journal."""
     out.remove(_outputs((*journal.finished, *journal.unfinished)))
     for name in (*TOTALS, JOURNAL):  # the journal last: it names the files that are left
         out.remove([name])
@@ -101,10 +102,10 @@ def _outputs(names: Iterable[str]) -> Iterator[str]:
 
 def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
     try:
-        earlier = json.loads(next(out.read(["run.json"])))
-        before = {**earlier["settings"], "bundle": earlier["bundle"]["id"]}
-    except (OutputError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ResumeError(f"{out} holds a journal, but no run.json with its settings: {ADVICE}") from error
+        earlier = RunRecord.parse(next(out.read([RUN])))
+    except (OutputError, ValueError) as error:
+        raise ResumeError(f"{out} holds a journal, but no {RUN} with its settings ({error}): {ADVICE}") from error
+    before = {**earlier.settings, "bundle": earlier.bundle.id}
     changed = [name for name in settings if name not in RESUME_MAY_DIFFER and before.get(name) != settings[name]]
     if changed:
         differences = "; ".join(

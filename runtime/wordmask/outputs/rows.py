@@ -105,7 +105,7 @@ class DoneRow(PhotoRow):
 
 @dataclass(frozen=True, kw_only=True)
 class FailedRow(PhotoRow):
-    """A photo that has none, with the error's message."""
+    """A photo that has no results, with the error's message."""
 
     error: str
 
@@ -114,13 +114,13 @@ Row = StartedRow | UnfinishedRow | DiedRow | PhotoRow
 
 
 def row_bytes(row: Row) -> bytes:
-    """A row as a line of the journal; what is None is left out."""
+    """A row as a line of the journal; fields that are None are left out."""
     values = {field.name: getattr(row, field.name) for field in fields(row)}
     return json_bytes({name: value for name, value in values.items() if value is not None})
 
 
 def parse_row(line: bytes) -> Row | None:
-    """Reads a line of a journal of unknown origin; None if no run wrote it, such as a torn last line."""
+    """Reads a line of a journal of unknown origin; None if no run wrote it, such as a line that was cut off."""
     try:
         raw = json.loads(line)
         kind = _KINDS.get(raw["status"], FailedRow)
@@ -131,7 +131,7 @@ def parse_row(line: bytes) -> Row | None:
 
 
 def _is_name(value: Any) -> bool:
-    """Files of this name are removed: a file can have it, and it does not lead out of the folder."""
+    """Whether a file can have this name and lies inside the folder: outputs of this name are removed."""
     if not isinstance(value, str) or Path(value).is_absolute():
         return False
     parts = [os.fsencode(part) for part in Path(value).parts]  # UnicodeEncodeError is a ValueError

@@ -1,4 +1,4 @@
-"""The place of a run's outputs. Files have names relative to it, with slashes, and appear complete or not at all."""
+"""Where a run's outputs are stored. Files have relative names with slashes and appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wordmask.files import TEMPORARY, write_files
 
 
 class Store(Protocol):
-    """A place for outputs."""
+    """A folder or an object store for outputs."""
 
     @property
     def home(self) -> Path:

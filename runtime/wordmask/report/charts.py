@@ -14,8 +14,8 @@ class Bar:
     Attributes:
         label: what it stands for.
         parts: values, each with a class of page.css (`ours`, `theirs`, `phase0`, ...) or a colour (`#c0ffee`).
-        shown: the value in words.
-        note: in small letters behind it.
+        shown: the value as text.
+        note: small text after it.
     """
 
     label: str
@@ -30,7 +30,7 @@ class Bar:
 
 
 def bars(rows: Sequence[Bar], *, caption: str = "", most: float | None = None) -> str:
-    """Bars below each other; nothing where there are none.
+    """Bars below each other; an empty string if there are none.
 
     Args:
         rows: the bars.
@@ -71,7 +71,7 @@ def legend(entries: Iterable[tuple[str, str]]) -> str:
 
 
 def histogram(counts: Sequence[int], *, first: float, last: float, of: str) -> str:
-    """Columns of equal width between two values, each with its range and count for who points at it.
+    """Columns of equal width between two values, each with its range and count as a tooltip.
 
     Args:
         counts: a column each.

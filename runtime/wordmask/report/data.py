@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from wordmask.errors import OutputError
 from wordmask.outputs.layout import SHARDS, output_paths
 from wordmask.outputs.photo_annotations import PhotoAnnotations
 from wordmask.outputs.rows import DoneRow, PhotoRow
+from wordmask.outputs.run_record import RunRecord
 from wordmask.photo.job import Job
 from wordmask.report.pictures import Shape, make_pictures
 from wordmask.report.svg_outlines import GRID, grid_size, outline, svg_path
@@ -67,12 +67,12 @@ class Run:
 
     Attributes:
         words: the classes.
-        summary: run.json.
+        record: the settings, models and totals.
         photos: in the run's order.
     """
 
     words: tuple[str, ...]
-    summary: Mapping[str, Any]
+    record: RunRecord
     photos: tuple[ReportPhoto, ...]
 
 
@@ -113,5 +113,5 @@ def _object(instance: Instance, size: tuple[int, int]) -> tuple[Found, Shape]:
 
 
 def _address(path: Path) -> str:
-    """A relative address that any file name survives, also one that is no Unicode."""
+    """A relative URL, percent-encoded from the bytes of the path, which need not be Unicode."""
     return quote(os.fsencode(path))

@@ -29,13 +29,13 @@ ORDERS = {
 
 def report_page(run: Run) -> bytes:
     """The whole page."""
-    summary = run.summary
-    models = ", ".join(summary["bundle"]["models"].values()) or summary["bundle"]["id"]
-    device = summary["settings"].get("device")
+    bundle = run.record.bundle
+    models = ", ".join(bundle.models.values()) or bundle.id
+    device = run.record.settings.get("device")
     made = f"{models} on {device}" if device else models
     subtitle = f"{_number(len(run.photos), 'photo')}, {_number(len(run.words), 'word')}. {made}."
     body = [
-        masthead("wordmask run", subtitle, warning=WARNINGS.get(summary["bundle"]["domain"], "")),
+        masthead("wordmask run", subtitle, warning=WARNINGS.get(bundle.domain, "")),
         "<main>\n",
         _totals(run),
         f'<div class="charts">{_words(run)}<div>{_scores(run)}{_stages(run)}</div></div>\n',
@@ -56,18 +56,17 @@ def report_page(run: Run) -> bytes:
 
 
 def _totals(run: Run) -> str:
-    totals, statuses = run.summary["totals"], run.summary["totals"]["statuses"]
+    totals = run.record.totals
     empty = sum(not photo.failed and not photo.objects for photo in run.photos)
-    failed = totals["photos"] - statuses.get("ok", 0)
     facts: list[tuple[str, str, Sequence[str]]] = [
-        (f"{statuses.get('ok', 0):,}", "photos done", ()),
-        (f"{failed:,}", "failed", ()),
+        (f"{totals.done:,}", "photos done", ()),
+        (f"{totals.photos - totals.done:,}", "failed", ()),
         (f"{empty:,}", "with nothing found", ()),
-        (f"{totals['instances']:,}", "objects", ()),
-        (f"{run.summary['prompts_per_image']:g}", "prompts a photo", ()),
+        (f"{totals.instances:,}", "objects", ()),
+        (f"{run.record.prompts_per_image:g}", "prompts a photo", ()),
     ]
-    if totals["images_per_second"]:  # a run that found all done has none
-        facts.append((f"{totals['images_per_second']:.3g}", "photos a second", ()))
+    if totals.images_per_second:  # a run that found all done has none
+        facts.append((f"{totals.images_per_second:.3g}", "photos a second", ()))
     return cards(facts)
 
 
@@ -171,8 +170,8 @@ def _card(number: int, photo: ReportPhoto, words: Sequence[str]) -> str:
 
 
 def _settings(run: Run) -> Iterator[str]:
-    yield f"bundle: {run.summary['bundle']['id']} ({run.summary['bundle']['precision']})"
-    for name, value in run.summary["settings"].items():
+    yield f"bundle: {run.record.bundle.id} ({run.record.bundle.precision})"
+    for name, value in run.record.settings.items():
         if name != "photos":
             shown = ", ".join(map(_shown, value)) if isinstance(value, list) else _shown(value)
             yield f"{name.replace('_', ' ')}: {shown}"

@@ -1,7 +1,7 @@
-"""The shell of every page that wordmask writes: one look, one file, nothing fetched.
+"""The frame of every HTML page that wordmask writes: common style, one file, nothing is downloaded.
 
-The pages' policy lets no style and no script run but those whose hashes stand in it, so that a word or a file name that
-slipped through unescaped could still do nothing.
+The Content-Security-Policy allows only styles and scripts whose hashes it lists, so that a word or a file name that was
+not escaped could not run as code.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def page(
         styles: beside the common one.
         scripts: run in this order, at the page's end.
         data: for the scripts: values that JSON can hold, a line each, in the element #data.
-        images: where they may come from, in the words of a Content-Security-Policy.
+        images: allowed sources of images: the policy's img-src.
     """
     style, script = "\n".join([asset("page.css"), *styles]), "\n".join(scripts)
     if "</" in style + script or "<!--" in script:
         raise ValueError("a style or script holds '</' or '<!--', which would end it inside HTML")
     policy = {
         "default-src": "'none'",
-        "style-src": _vouched(style),
-        "script-src": _vouched(script) if script else "'none'",
+        "style-src": _csp_hash(style),
+        "script-src": _csp_hash(script) if script else "'none'",
         "img-src": images,
         "base-uri": "'none'",
         "form-action": "'none'",
@@ -64,7 +64,7 @@ def asset(name: str, package: str = "wordmask.report") -> str:
     return files(package).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _vouched(text: str) -> str:
+def _csp_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -75,13 +75,13 @@ def masthead(title: str, subtitle: str, *, warning: str = "") -> str:
 
 
 def section(title: str, parts: Iterable[str]) -> str:
-    """HTML under a plain heading; nothing where there is none."""
+    """HTML under a plain heading; an empty string if there is no HTML."""
     content = "".join(parts)
     return f"<section><h2>{escape(title)}</h2>\n{content}</section>\n" if content else ""
 
 
 def cards(facts: Iterable[tuple[str, str, Sequence[str]]]) -> str:
-    """Figures that matter most: each large, with what it is and some notes; all plain text."""
+    """Key figures: each in large type, with its label and some notes; all plain text."""
     shown = "".join(
         f'<div class="card"><b>{escape(figure)}</b><span>{escape(what)}</span>'
         f"{''.join(f'<small>{escape(note)}</small>' for note in notes)}</div>\n"
@@ -91,13 +91,13 @@ def cards(facts: Iterable[tuple[str, str, Sequence[str]]]) -> str:
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """A list of plain lines; nothing where there are none."""
+    """A list of plain lines; an empty string if there are none."""
     items = "".join(f"<li>{escape(line)}</li>\n" for line in lines)
     return f"<ul>\n{items}</ul>\n" if items else ""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> str:
-    """Plain cells; those after the first columns are figures, set to the right."""
+    """A table of plain text; columns after the first `text_columns` hold figures and are right-aligned."""
 
     def line(cells: Sequence[str], tag: str) -> str:
         kinds = [' class="figure"' if i >= text_columns else "" for i in range(len(cells))]
@@ -109,7 +109,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: i
 
 
 def slider(before: str, after: str, *, names: tuple[str, str], about: str) -> str:
-    """Two pictures of one size, of which a range shows the first up to a place and then the second (see slider.js).
+    """Two pictures of one size, split by a slider: the first to its left, the second to its right (see slider.js).
 
     Args:
         before: the first one's address. after: the second one's.

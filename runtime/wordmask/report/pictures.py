@@ -13,15 +13,16 @@ from PIL import Image
 
 from wordmask.errors import PhotoError
 from wordmask.files import write_files
-from wordmask.formats.palette import class_colour, edge_colour, voc_palette
-from wordmask.formats.pictures import encode
+from wordmask.formats.palette import class_colour, edge_colour, palette_indices, voc_palette
+from wordmask.formats.pictures import encode, jpeg
 from wordmask.outputs.layout import REPORT_PICTURES, output_paths
 from wordmask.photo.reading import load
 from wordmask.report.svg_outlines import GRID, Contour
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most
+QUALITY = 82  # of JPEGs
 _OPACITY = 0.5
-_SHARPNESS = 4  # binary digits after the point of a coordinate
+_SHARPNESS = 4  # fractional bits of a coordinate: `shift` of OpenCV
 
 Picture = NDArray[np.uint8]
 
@@ -37,7 +38,7 @@ class Shape:
 def make_pictures(
     out: Path, name: str, photo: Path, size: tuple[int, int], shapes: Sequence[Shape], *, lenient: bool
 ) -> Mapping[str, Path]:
-    """Makes what is missing of a photo's pictures.
+    """Makes the pictures of a photo that do not exist yet.
 
     Args:
         out: the run's folder.
@@ -45,7 +46,7 @@ def make_pictures(
         photo: the file.
         size: height and width it had in the run.
         shapes: its masks, in falling score.
-        lenient: take garbled JPEGs.
+        lenient: decode garbled JPEGs.
 
     Returns:
         The pictures by kind (outputs.layout.REPORT_PICTURES), without those that cannot be made: of a photo that has
@@ -61,8 +62,8 @@ def make_pictures(
         pixels = _decoded(photo, size, lenient)
         if pixels is not None:
             shown = _shrunk(pixels, PHOTO_SIDE)
-            made[paths["report_assets/photos"]] = [_jpeg(shown)]
-            made[paths["report_assets/thumbs"]] = [_jpeg(_thumbnail(shown, shapes))]
+            made[paths["report_assets/photos"]] = [jpeg(shown, QUALITY)]
+            made[paths["report_assets/thumbs"]] = [jpeg(_thumbnail(shown, shapes), QUALITY)]
     for kind, source in (("report_assets/maps", "dense"), ("report_assets/bilinear", "bilinear")):
         if kind in missing and paths[source].is_file():
             made[paths[kind]] = [_map(paths[source])]
@@ -88,10 +89,6 @@ def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _jpeg(pixels: Picture) -> bytes:
-    return encode(Image.fromarray(pixels), "JPEG", quality=82)
-
-
 def _thumbnail(shown: Picture, shapes: Sequence[Shape]) -> Picture:
     """The photo with its masks tinted and outlined, the best on top."""
     picture = _shrunk(shown, THUMBNAIL_SIDE)
@@ -115,6 +112,6 @@ def _map(path: Path) -> bytes:
         labels = np.asarray(picture).astype(np.int32)
     height, width = _fitting((labels.shape[0], labels.shape[1]), PHOTO_SIDE)
     nearest = labels[np.arange(height) * labels.shape[0] // height][:, np.arange(width) * labels.shape[1] // width]
-    small = Image.fromarray(np.where(nearest > 0, (nearest - 1) % 255 + 1, 0).astype(np.uint8))
+    small = Image.fromarray(palette_indices(nearest).astype(np.uint8))
     small.putpalette(voc_palette().tobytes())
     return encode(small, "PNG", transparency=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from wordmask.files import write_bytes
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import REPORT
+from wordmask.outputs.run_record import RunRecord
 from wordmask.photo.job import Job
 from wordmask.report.data import Run, read_photo
 from wordmask.report.html import report_page
@@ -17,11 +17,14 @@ from wordmask.report.html import report_page
 WORKERS = 4  # photos decoded at once
 
 
-def write_report(out: Path, journal: Journal, jobs: Sequence[Job], words: Sequence[str], *, lenient: bool) -> None:
+def write_report(
+    out: Path, record: RunRecord, journal: Journal, jobs: Sequence[Job], words: Sequence[str], *, lenient: bool
+) -> None:
     """Writes report.html and the pictures it shows, in report_assets beside it; pictures that are there stay.
 
     Args:
         out: the folder of a run all of whose photos have their rows.
+        record: of that run.
         journal: of that run.
         jobs: its photos, which are decoded once more.
         words: its classes.
@@ -30,9 +33,8 @@ def write_report(out: Path, journal: Journal, jobs: Sequence[Job], words: Sequen
     Raises:
         OutputError: it cannot be written.
     """
-    summary = json.loads((out / "run.json").read_bytes())
     with ThreadPoolExecutor(WORKERS, "report") as pool:
         photos = tuple(
             pool.map(lambda done: read_photo(out, done[0], done[1], words, lenient=lenient), journal.rows(jobs))
         )
-    write_bytes(out / REPORT, report_page(Run(tuple(words), summary, photos)))
+    write_bytes(out / REPORT, report_page(Run(tuple(words), record, photos)))

@@ -1,4 +1,4 @@
-"""What happens around the photos of a run, on this machine or a cluster: journal, annotations.json, run.json."""
+"""Runs the workers, on this machine or a cluster, and writes journal, annotations.json and run.json."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Generator
 from typing import Protocol
 
 from wordmask.errors import OutputError
+from wordmask.outputs.joined_annotations import OutOfTimeError, write_annotations
 from wordmask.outputs.journal import Journal
+from wordmask.outputs.layout import RUN
 from wordmask.outputs.resume import Plan, prepare
+from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Store
-from wordmask.outputs.summary import OutOfTimeError, Totals, write_annotations, write_run
 from wordmask.run.photo_work import Outcome, quarantined
 from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
 
@@ -38,7 +40,9 @@ class PhotoWorkers(Protocol):
         """
 
 
-def execute(request: RunRequest, info: SegmenterInfo, out: Store, workers: PhotoWorkers, control: RunControl) -> Totals:
+def execute(
+    request: RunRequest, info: SegmenterInfo, out: Store, workers: PhotoWorkers, control: RunControl
+) -> RunRecord:
     """Processes the photos that no earlier run finished. The output folder is locked.
 
     Raises:
@@ -95,18 +99,22 @@ class _Record:
         self.control.progress(len(self.journal.finished))
 
     def write_annotations(self, *, until: float | None = None) -> None:
-        """annotations.json, if it can be written by the time `until`."""
+        """Writes annotations.json, unless that takes longer than `until`."""
         words = self.request.queries.vocabulary.names
         try:
             write_annotations(self.out, words, self.journal, self.request.jobs, until=until)
         except OutOfTimeError:
             self.control.log("annotations.json is not complete: the next run writes it")
 
-    def summarise(self, *, finished: bool) -> Totals:
-        """run.json."""
-        totals = Totals.of(row for _, row in self.journal.rows(self.request.jobs))
-        seconds = time.perf_counter() - self.begin
-        photos = totals.statuses.total() - self.done_before
-        settings = self.request.recorded_settings(self.info)
-        write_run(self.out, settings, self.info.bundle, totals, finished=finished, photos=photos, seconds=seconds)
-        return totals
+    def summarise(self, *, finished: bool) -> RunRecord:
+        """Writes run.json."""
+        record = RunRecord.of(
+            (row for _, row in self.journal.rows(self.request.jobs)),
+            self.request.recorded_settings(self.info),
+            self.info.bundle,
+            finished=finished,
+            done_before=self.done_before,
+            seconds=time.perf_counter() - self.begin,
+        )
+        self.out.write({RUN: [record.to_bytes()]})
+        return record

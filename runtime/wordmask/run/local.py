@@ -12,8 +12,8 @@ from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import JOURNAL
 from wordmask.outputs.lock import run_lock
 from wordmask.outputs.resume import Plan
+from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Folder
-from wordmask.outputs.summary import Totals
 from wordmask.photo.job import Job
 from wordmask.photo.url import Url
 from wordmask.pipeline import Segmenter
@@ -31,7 +31,7 @@ def default_in_flight(device: str) -> int:
     return IN_FLIGHT if parse_device(device).on_cpu else GPU_IN_FLIGHT
 
 
-def run_folder(segmenter: Segmenter, request: RunRequest, control: RunControl | None = None) -> Totals:
+def run_folder(segmenter: Segmenter, request: RunRequest, control: RunControl | None = None) -> RunRecord:
     """Segments every photo and writes the outputs (see the README).
 
     A photo that cannot be used becomes a row of the journal with its code; the run goes on. An earlier run into the
@@ -50,11 +50,11 @@ def run_folder(segmenter: Segmenter, request: RunRequest, control: RunControl | 
     process = PhotoProcessor(segmenter, request, store, control.stop)
     info = SegmenterInfo.of(segmenter, request.options)
     with run_lock(out), ThreadPoolExecutor(request.in_flight, "photo") as pool:
-        totals = execute(request, info, store, LocalWorkers(process, pool, request.in_flight), control)
+        record = execute(request, info, store, LocalWorkers(process, pool, request.in_flight), control)
         if request.outputs.report:
             words = request.queries.vocabulary.names
-            write_report(out, Journal(out / JOURNAL), request.jobs, words, lenient=request.lenient)
-        return totals
+            write_report(out, record, Journal(out / JOURNAL), request.jobs, words, lenient=request.lenient)
+        return record
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class LocalWorkers:
     in_flight: int
 
     def process_photos(self, plan: Plan) -> Generator[Outcome, None, None]:
-        """In the order of the plan, but for photos that must be processed alone for want of memory."""
+        """In the order of the plan; photos that ran out of memory are processed once more at the end, one at a time."""
         try:
             for _, outcome in self._in_order(plan.journal, plan.suspects, 1):
                 yield outcome

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wordmask.backends.memory import is_out_of_memory
 from wordmask.errors import NumericError, PhotoError, WordmaskError
 from wordmask.formats import pictures
-from wordmask.formats.explanation import nothing_found
+from wordmask.formats.explanation import remarks
 from wordmask.formats.overlay import draw
 from wordmask.outputs.layout import SHARDS, output_paths
 from wordmask.outputs.photo_annotations import annotations_bytes
@@ -79,9 +79,7 @@ class PhotoProcessor:
                 bilinear = self._bilinear(photo)
         with timer.measure("write"):
             self._write(job, photo, result, bilinear)
-        messages = list(photo.notes)
-        if not result.instances:
-            messages.append(nothing_found(result, request.options))
+        messages = remarks(photo.notes, result, request.options)
         row = DoneRow.of(str(job.path), job.name, job.stamp, replace(result, seconds=timer.seconds), photo.notes)
         return Outcome(row, tuple(f"{job.path}: {message}" for message in messages))
 
@@ -109,7 +107,7 @@ class PhotoProcessor:
 
 
 def failure_of(error: Exception) -> PhotoError | None:
-    """The error as one photo's; None if every photo would meet it."""
+    """The PhotoError of a photo that raised this error; None if every photo would raise it."""
     if isinstance(error, PhotoError):
         return error
     if isinstance(error, NumericError):

@@ -30,7 +30,7 @@ def list_photos(url: Url, *, recursive: bool, apart_from: Place | None) -> list[
         found = files.find(root, maxdepth=None if recursive else 1, detail=True)
     except FileNotFoundError:
         found = {}
-    except Exception as error:  # each file system has its own
+    except Exception as error:  # each file system raises its own kinds
         raise ValueError(f"{url} cannot be listed ({error}): check its name and your credentials") from error
     if not found:
         raise FileNotFoundError(f"{url} does not exist, or is empty")
@@ -61,7 +61,7 @@ def load_photo(job: Job, *, lenient: bool = False) -> Photo:
     """Decodes the photo that was listed.
 
     Raises:
-        PhotoError: see wordmask.photo.reading.load_bytes; IO if it cannot be read or is another one by now.
+        PhotoError: see wordmask.photo.reading.load_bytes; IO if it cannot be read or has changed.
     """
     assert isinstance(job.path, Url)
     url = job.path
@@ -72,7 +72,7 @@ def load_photo(job: Job, *, lenient: bool = False) -> Photo:
     try:
         data = files.cat_file(path)
         after = _stamp(files.info(path))
-    except Exception as error:  # each file system has its own
+    except Exception as error:  # each file system raises its own kinds
         found = "it is not there any more" if isinstance(error, FileNotFoundError) else str(error)
         raise PhotoError("IO", f"{str(url)!r}: it cannot be read ({found})") from error
     if after != job.stamp:

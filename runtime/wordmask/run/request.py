@@ -12,6 +12,7 @@ from wordmask.bundle.manifest import Manifest
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.loading import upsampling, uses_loftup
 from wordmask.outputs.layout import SHARDS
+from wordmask.outputs.run_record import BundleRecord
 from wordmask.photo.job import Job
 from wordmask.photo.url import Place
 from wordmask.pipeline import Segmenter
@@ -90,20 +91,15 @@ class SegmenterInfo:
     upsample: str
 
     @property
-    def bundle(self) -> dict[str, Any]:
+    def bundle(self) -> BundleRecord:
         """The entry `bundle` of run.json."""
         manifest = self.manifest
-        return {
-            "id": manifest.bundle_id,
-            "domain": manifest.domain,
-            "precision": manifest.precision,
-            "models": {name: model.name for name, model in manifest.models.items()},
-            "loftup": self.loftup,
-        }
+        models = {name: model.name for name, model in manifest.models.items()}
+        return BundleRecord(manifest.bundle_id, manifest.domain, manifest.precision, models, self.loftup)
 
     @classmethod
     def of(cls, segmenter: Segmenter, options: Options) -> SegmenterInfo:
-        """Of a loaded segmenter.
+        """Describes a loaded segmenter.
 
         Raises:
             BundleError: the options ask for LoftUp, and the bundle has none.
@@ -112,13 +108,9 @@ class SegmenterInfo:
 
     @classmethod
     def of_bundle(cls, bundle: PipelineBundle, options: Options, upsampler_device: str) -> SegmenterInfo:
-        """Of segmenters that are loaded elsewhere; raises DeviceError for a name of no device, too."""
+        """Describes segmenters that other processes load; raises DeviceError, too, for an unknown device name."""
         on_cpu = parse_device(upsampler_device).on_cpu and "loftup" in bundle.manifest.graphs
         return cls(bundle.manifest, uses_loftup(bundle, options), upsampling(options, on_cpu=on_cpu))
-
-
-def _ignore(_: object) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -132,5 +124,5 @@ class RunControl:
     """
 
     stop: Event = field(default_factory=Event)
-    log: Callable[[str], None] = _ignore
-    progress: Callable[[int], None] = _ignore
+    log: Callable[[str], None] = lambda text: None
+    progress: Callable[[int], None] = lambda done: None

@@ -19,15 +19,15 @@ from types import FrameType
 from wordmask.outputs.layout import JOURNAL
 
 VARIABLE = "WORDMASK_WORKER"  # in a worker's environment: the pipe to the supervisor, and how many workers died before
-# Of a worker too: glibc gives large arrays back when they are freed. Left alone it learns from the largest to keep the
-# others, and a long run grows in steps.
+# Also in a worker's environment: glibc returns large arrays to the system when they are freed. By default it raises
+# that threshold to the largest array freed so far and keeps the smaller ones, and a long run grows in steps.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
 SHUTDOWN_TIMEOUT = 1.7  # seconds between a signal and the end of the process
 MAX_CONSECUTIVE_CRASHES = 10  # of workers, with no photo finished in between
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM came."""
+    """SIGINT or SIGTERM was received."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -37,7 +37,7 @@ class Interrupted(BaseException):
 def catch_signals() -> None:
     """SIGINT and SIGTERM raise Interrupted in the main thread; a second one ends the process at once.
 
-    In a worker they are left to the supervisor.
+    A worker ignores them: its supervisor handles them.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN if is_worker() else _interrupt)
@@ -84,7 +84,7 @@ def supervise(arguments: Sequence[str], out: Path, log: Callable[[str], None]) -
         The worker's exit status.
 
     Raises:
-        Interrupted: a signal came; the worker is gone.
+        Interrupted: a signal was received; the worker has exited.
         OSError: no process can be started.
     """
     from wordmask.outputs.journal import Journal, note_death  # noqa: PLC0415

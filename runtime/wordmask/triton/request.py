@@ -1,4 +1,4 @@
-"""One request to the served chain: what was asked, and the answer. Of Triton it needs the names of the tensors only."""
+"""A request to the served model: parses its inputs, makes its outputs. Of Triton it has only the tensors' names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from wordmask.bundle.strict_json import load_json, parse_as
 from wordmask.errors import BundleError, ManifestError, WordmaskError
 from wordmask.formats import pictures
-from wordmask.formats.coco import coco_annotation, coco_document, coco_image
-from wordmask.formats.explanation import nothing_found
+from wordmask.formats.coco import coco_photo_document
+from wordmask.formats.explanation import remarks
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.rows import DoneRow, PhotoRow
 from wordmask.photo.reading import load_bytes
@@ -28,7 +28,7 @@ Embed = Callable[[Vocabulary], Queries]
 
 
 class RequestError(WordmaskError, ValueError):
-    """A request asks for what cannot be done; another photo would not help."""
+    """The words or options of a request cannot be used, whatever the photo."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def answer(
 
     Args:
         segmenter: the chain.
-        embed: its `embed`, or one that remembers.
+        embed: its `embed`, or a cached version of it.
         question: the request.
         wanted: which of ANNOTATIONS, SEMANTIC and REPORT.
 
@@ -122,9 +122,7 @@ def answer(
         queries = embed(question.vocabulary)
     result = segmenter.segment(photo.pixels, queries, question.options, timer)
     if ANNOTATIONS in wanted:
-        image = coco_image(1, question.name, result.semantic.shape[:2])
-        objects = [coco_annotation(instance) for instance in result.instances]
-        yield ANNOTATIONS, b"".join(coco_document(result.words, [(image, objects)]))
+        yield ANNOTATIONS, coco_photo_document(question.name, result)
     if SEMANTIC in wanted:
         yield SEMANTIC, pictures.label_png(result.semantic, len(result.words))
     if REPORT in wanted:
@@ -132,6 +130,5 @@ def answer(
 
 
 def _report(name: str, result: Segmentation, notes: tuple[str, ...], options: Options) -> Mapping[str, Any]:
-    nothing = [] if result.instances else [nothing_found(result, options)]
-    row = DoneRow.of(name, name, None, result, [*notes, *nothing])
+    row = DoneRow.of(name, name, None, result, remarks(notes, result, options))
     return {field: value for field, value in vars(row).items() if field not in PhotoRow.__dataclass_fields__}

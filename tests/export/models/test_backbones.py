@@ -15,7 +15,6 @@ from wordmask.backends.onnxruntime.graph import OrtGraph  # noqa: E402
 from wordmask.bundle.manifest import FeaturesManifest  # noqa: E402
 from wordmask.bundle.opening import open_any_bundle  # noqa: E402
 from wordmask.cli import build as export_cli  # noqa: E402
-from wordmask.cli import features  # noqa: E402
 from wordmask.cli.main import main  # noqa: E402
 from wordmask.featurizer import Featurizer  # noqa: E402
 from wordmask_export.graphs import specs  # noqa: E402
@@ -139,7 +138,6 @@ def test_checkpoints_of_all_three_layouts_are_read(tmp_path, layout):
 
 def test_the_commands_offer_every_backbone():
     assert tuple(FAMILIES) == export_cli.BACKBONES
-    assert ("clip", *FAMILIES) == features.BACKBONES
 
 
 def test_weights_of_another_model_are_refused(tmp_path):

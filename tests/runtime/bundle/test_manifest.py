@@ -108,7 +108,7 @@ def test_a_value_that_makes_no_sense_is_named(path, value, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"schema": NaN}', "NaN is no number"), ('{"schema": 1, "schema": 1}', "'schema' stands there twice")],
+    [('{"schema": NaN}', "NaN is no number"), ('{"schema": 1, "schema": 1}', "'schema' occurs twice")],
     ids=["nan", "twice"],
 )
 def test_json_that_not_everybody_reads_alike_is_refused(text, message):

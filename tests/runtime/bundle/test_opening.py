@@ -51,7 +51,7 @@ def test_a_path_that_is_no_bundle_is_said_so(tmp_path):
 def test_a_folder_of_that_name_without_a_manifest_is_said_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    with pytest.raises(BundleError, match=r"the folder mine here is none: it holds no manifest\.json"):
+    with pytest.raises(BundleError, match=r"the folder mine here is not a bundle: it holds no manifest\.json"):
         find_bundle("mine")
 
 

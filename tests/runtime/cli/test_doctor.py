@@ -161,7 +161,7 @@ def test_a_look_that_fails_is_a_finding_and_the_others_go_on(monkeypatch, capsys
     monkeypatch.setattr(doctor, look, fail)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert r"could not be looked at (RuntimeError: the driver\x1b[2J is upset)" in out
+    assert r"could not be checked (RuntimeError: the driver\x1b[2J is upset)" in out
     assert "python" in out
     assert len(out.splitlines()) > 5
 

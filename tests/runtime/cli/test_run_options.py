@@ -83,5 +83,5 @@ def test_a_folder_may_be_named_like_a_picture(scene, tmp_path):
 def test_what_is_missing_is_named(scene, tmp_path, capsys):
     words = ["--vocabulary", *WORDS, "--output", tmp_path]
     assert "no photo is named" in refused(capsys, *words)
-    assert "--model-cfg says what a checkpoint is" in refused(capsys, scene, *words, "--model-cfg", "sam2_hiera_l.yaml")
+    assert "--model-cfg describes a checkpoint" in refused(capsys, scene, *words, "--model-cfg", "sam2_hiera_l.yaml")
     assert "no such SAM2 checkpoint" in refused(capsys, scene, *words, "--checkpoint", tmp_path / "sam2_hiera_large.pt")

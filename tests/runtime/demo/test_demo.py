@@ -18,7 +18,7 @@ from stub_segmenter import StubSegmenter, write_photos
 from wordmask import Options, Segmenter
 from wordmask.cli.main import main
 from wordmask.demo.answers import MOST_WORDS, topmost, words_of
-from wordmask.demo.bounded_cache import Recent
+from wordmask.demo.bounded_cache import LruCache
 from wordmask.demo.cached_segmenter import Workbench
 from wordmask.demo.replies import Asked, reply
 from wordmask.dense.classmap import ClassMap
@@ -171,7 +171,7 @@ def test_people_wait_for_each_other_and_share_what_they_ask_alike(tmp_path):
 
 def test_what_was_used_longest_ago_is_dropped_first():
     made: list[str] = []
-    recent = Recent(10)
+    recent = LruCache(10)
 
     def get(key, size=4):
         return recent.get(key, lambda: made.append(key) or key, lambda value: size)
@@ -184,7 +184,7 @@ def test_what_was_used_longest_ago_is_dropped_first():
 
 
 def test_what_cannot_be_made_is_tried_again():
-    recent = Recent(10)
+    recent = LruCache(10)
     with pytest.raises(ZeroDivisionError):
         recent.get("a", lambda: 1 // 0, lambda value: 1)
     assert recent.get("a", lambda: 5, lambda value: 1) == 5

@@ -75,11 +75,11 @@ def test_ten_thousand_words_from_the_photo_to_its_outputs(tiny, scene, tmp_path)
     try:
         outputs, settings = OutputOptions(overlay=True, save_dense=True), {"vocabulary": queries.vocabulary.names}
         jobs = find_photos([tmp_path / "in"])
-        totals = run_folder(tiny, RunRequest(jobs, queries, out, options, outputs, settings=settings))
+        record = run_folder(tiny, RunRequest(jobs, queries, out, options, outputs, settings=settings))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert totals.statuses == {"ok": 1}
+    assert record.totals.statuses == {"ok": 1}
     assert most < 200 << 20  # the similarities of all pixels with all words would take 1.3 GB
     dense, semantic = (np.asarray(Image.open(out / kind / "strip.png")) for kind in ("dense", "semantic"))
     assert dense.dtype == semantic.dtype == np.uint16

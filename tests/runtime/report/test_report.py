@@ -86,14 +86,14 @@ def test_a_continued_run_has_the_report_of_one_that_was_never_interrupted(photos
 
 def test_a_photo_that_is_gone_by_then_keeps_its_results(photos, tmp_path):
     out, jobs = tmp_path / "out", find_photos([photos])
-    run(photos, out)
+    record = run(photos, out)
     shutil.move(photos / "001.png", tmp_path)
-    write_report(out, Journal(out / JOURNAL), jobs, ["red", "green"], lenient=False)
+    write_report(out, record, Journal(out / JOURNAL), jobs, ["red", "green"], lenient=False)
     _, shown = read(out)
     assert shown[1]["objects"]
     assert shown[1]["pictures"] == {}
     shutil.move(tmp_path / "001.png", photos)
-    write_report(out, Journal(out / JOURNAL), jobs, ["red", "green"], lenient=False)
+    write_report(out, record, Journal(out / JOURNAL), jobs, ["red", "green"], lenient=False)
     assert set(read(out)[1][1]["pictures"]) == {"photos", "thumbs"}
 
 

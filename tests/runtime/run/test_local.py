@@ -37,8 +37,8 @@ EVERYTHING = OutputOptions(overlay=True, save_dense=True)
 def test_a_photo_that_fails_is_one_row_and_the_run_goes_on(tmp_path, trouble, status):
     photos, out = write_photos(tmp_path / "in", 5, {1: trouble}), tmp_path / "out"
     told = []
-    totals = run(photos, out, outputs=EVERYTHING, log=told.append)
-    assert totals.statuses == {"ok": 4, status: 1}
+    record = run(photos, out, outputs=EVERYTHING, log=told.append)
+    assert record.totals.statuses == {"ok": 4, status: 1}
     assert statuses(out) == {"000": "ok", "001": status, "002": "ok", "003": "ok", "004": "ok"}
     assert any(line.startswith(f"{status}: ") for line in told)
     assert not list(out.rglob("001.*"))
@@ -57,10 +57,10 @@ def test_a_garbled_jpeg_is_taken_where_that_is_asked_for(tmp_path):
     data = bytearray(encoded(photo(), "JPEG"))
     data[-400:-300] = bytes(100)
     (folder / "a.jpg").write_bytes(data)
-    assert run(folder, tmp_path / "strict").statuses == {"CORRUPT": 1}
+    assert run(folder, tmp_path / "strict").totals.statuses == {"CORRUPT": 1}
     assert "--lenient" in rows(tmp_path / "strict")[0]["error"]
     told = []
-    assert run(folder, tmp_path / "lenient", lenient=True, log=told.append).statuses == {"ok": 1}
+    assert run(folder, tmp_path / "lenient", lenient=True, log=told.append).totals.statuses == {"ok": 1}
     assert "damaged JPEG accepted" in told[0]
 
 
@@ -75,8 +75,8 @@ def test_what_every_photo_would_meet_ends_the_run_without_a_deadlock(tmp_path):
 def test_a_photo_short_of_memory_is_tried_again_alone(tmp_path):
     troubles = dict.fromkeys((1, 2, 5), Trouble.OUT_OF_MEMORY_BESIDE_ANOTHER)
     photos = write_photos(tmp_path / "in", 8, troubles)
-    totals = run(photos, tmp_path / "out", segmenter=StubSegmenter(delay=0.02), in_flight=3)
-    assert totals.statuses == {"ok": 8}
+    record = run(photos, tmp_path / "out", segmenter=StubSegmenter(delay=0.02), in_flight=3)
+    assert record.totals.statuses == {"ok": 8}
     run(photos, tmp_path / "one by one", in_flight=1)
     ours, theirs = results(tmp_path / "out"), results(tmp_path / "one by one")
     assert ours.pop("run.json")["settings"].pop("in_flight", None) is None

@@ -50,9 +50,9 @@ def test_a_continued_run_does_only_what_is_left(photos, half, whole):
 def test_running_again_when_all_is_done_changes_nothing(photos, half, whole):
     run(photos, half)
     segmenter = StubSegmenter()
-    totals = run(photos, half, segmenter=segmenter)
+    record = run(photos, half, segmenter=segmenter)
     assert not segmenter.calls
-    assert totals.statuses == {"ok": 6}
+    assert record.totals.statuses == {"ok": 6}
     assert results(half) == whole
 
 
@@ -147,7 +147,7 @@ def test_annotations_of_a_photo_that_are_none_are_named(photos, half, content):
     with pytest.raises(OutputError, match=r"annotations/001\.json' cannot be read .*: remove it and run again"):
         run(photos, half)
     (half / "annotations" / "001.json").unlink()
-    assert run(photos, half).statuses == {"ok": 6}
+    assert run(photos, half).totals.statuses == {"ok": 6}
 
 
 def test_photos_that_failed_are_tried_again(photos, tmp_path):
