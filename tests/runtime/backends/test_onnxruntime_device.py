@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -238,9 +239,10 @@ def runtime(monkeypatch):
 
 
 @pytest.fixture
-def plugin(monkeypatch):
+def plugin(monkeypatch, tmp_path_factory):
     module = types.ModuleType(MODULE)
     module.__version__, module.get_library_path = "0.5.0", lambda: "the library"
+    module.__file__ = str(tmp_path_factory.mktemp("plugin") / "__init__.py")
     monkeypatch.setitem(sys.modules, MODULE, module)
     return module
 
@@ -429,5 +431,33 @@ def test_a_gpu_it_does_not_support_is_an_error(runtime, plugin, tiny, entries):
     with pytest.raises(DeviceError, match=r"tensorrt-rtx:5, .* tensorrt-rtx:0, tensorrt-rtx:1"):
         rtx(tiny, entries, device="tensorrt-rtx:5")
     runtime.gpus = 0
-    with pytest.raises(DeviceError, match="supports: none"):
+    with pytest.raises(DeviceError, match=r"supports: none; it is for compute capability 8\.6, 8\.9 and 12\.x"):
         rtx(tiny, entries)
+
+
+@pytest.mark.parametrize(
+    ("capability", "supported"),
+    [("8.6", True), ("8.9", True), ("12.0", True), ("12.1", True), ("8.0", False), ("9.0", False), ("10.0", False),
+     ("7.5", False), ("1.2", False), ("", False)],
+)  # fmt: skip
+def test_tensorrt_rtx_is_for_some_gpus(capability, supported):
+    assert tensorrt_rtx.supports(capability) == supported
+
+
+def test_the_cuda_runtime_that_the_plugin_ships_is_loaded_before_it_starts(runtime, plugin, tiny, entries, monkeypatch):
+    order = []
+    shipped = Path(plugin.__file__).parent / "libcudart.so.13.4.36"
+    shipped.touch()
+    monkeypatch.setattr(tensorrt_rtx.ctypes, "CDLL", lambda path, mode: order.append(path))
+    registering = runtime.register_execution_provider_library
+    monkeypatch.setattr(
+        runtime, "register_execution_provider_library", lambda *each: order.append("plugin") or registering(*each)
+    )
+    rtx(tiny, entries)
+    assert order == [str(shipped), "plugin"]
+
+
+def test_a_plugin_without_a_cuda_runtime_of_its_own_starts_too(runtime, plugin, tiny, entries, caplog):
+    (Path(plugin.__file__).parent / "libcudart.so.13").write_bytes(b"damaged")
+    rtx(tiny, entries)
+    assert "libcudart.so.13: cannot be loaded" in caplog.text
