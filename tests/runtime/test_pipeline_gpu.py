@@ -94,7 +94,7 @@ def test_engines_give_the_cpus_result_and_features_and_maps_stay(gpu, bundle, ph
     assert came_back == {"loftup.logits", "sam2_decoder.masks", "sam2_decoder.iou"}
     assert "cudaMemcpy" not in gpu.cuda.calls
     rows = [sizes["B"] for name, _, sizes in gpu.enqueued if name == "clip_image"]
-    assert set(rows) <= {1, 4}
+    assert set(rows) <= {1, 2, 4}
     assert 4 in rows  # windows fill the largest bucket
 
 
