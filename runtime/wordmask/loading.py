@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from wordmask.backends import Graph
+from wordmask.backends.auto import resolve_device
 from wordmask.backends.device import parse_device
 from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.load import load_graph
@@ -85,7 +86,8 @@ def load_graphs(
     tensorrt_precision: Precision,
 ) -> LoadedGraphs:
     """Loads a bundle's graphs; see wordmask.pipeline.Segmenter."""
-    devices = dict.fromkeys(bundle.manifest.graphs, parse_device(device))
+    named = resolve_device(device, bundle, STAGES, tensorrt_precision)
+    devices = dict.fromkeys(bundle.manifest.graphs, parse_device(named))
     if upsampler_device is not None:
         devices |= {name: parse_device(upsampler_device) for name in UPSAMPLERS if name in devices}
     home = replace(bundle, folder=bundle.folder.absolute())  # for what is read later, from another folder

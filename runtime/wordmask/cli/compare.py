@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options
+from wordmask.cli.device import open_for_device
 
 PICTURES, PAGES = (".png", ".jpg", ".jpeg"), (".html", ".htm")
 
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     options = Options(min_confidence=args.min_confidence, min_region_size=args.min_region_size, upsample=args.upsample)
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
     photo = decode(args.image)
-    segmenter = Segmenter(args.bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
+    bundle = open_for_device(args, args.bundle)
+    segmenter = Segmenter(bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
     domain = segmenter.manifest.domain
     comparison = compare(segmenter, photo, segmenter.embed(vocabulary), options)
     if kind in PAGES:

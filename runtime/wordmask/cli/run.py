@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from wordmask.bundle.domains import DOMAINS
 from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_tensorrt_precision
+from wordmask.cli.device import open_for_device
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
 from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, RayCommand, add_ray_arguments, check_ray_arguments
 from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
@@ -26,6 +27,7 @@ from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:
     from wordmask.bundle.manifest import Manifest
+    from wordmask.bundle.opening import PipelineBundle
     from wordmask.outputs.summary import Totals
     from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
@@ -105,8 +107,6 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     from wordmask.run.local import default_in_flight, run_folder
     from wordmask.types import Options, Vocabulary
 
-    if args.in_flight is None:
-        args.in_flight = default_in_flight(args.device)
     options = Options(**{name: getattr(args, name) for name in OPTIONS})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
     jobs = _jobs(args)
@@ -116,12 +116,14 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
         _warn_of_domain(cluster.info.manifest)
         queries, segment = cluster.embed(vocabulary), cluster.run
     else:
-        segmenter = _segmenter(args, bundle)
+        segmenter = _segmenter(args, open_for_device(args, bundle))
         segmenter.uses_loftup(options)
         _warn_of_domain(segmenter.manifest)
         queries, segment = segmenter.embed(vocabulary), partial(run_folder, segmenter)
         if one_picture(args):
             return run_picture(segmenter, jobs[0], queries, options, args)
+    if args.in_flight is None:
+        args.in_flight = default_in_flight(args.device)
     try:
         totals = _with_progress(segment, _request(args, jobs, queries, options), stop)
     except StoppedError:
@@ -140,7 +142,7 @@ def _warn_of_domain(manifest: Manifest) -> None:
         print(f"WARNING: {DOMAINS[manifest.domain]}", file=sys.stderr)
 
 
-def _segmenter(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:
+def _segmenter(args: argparse.Namespace, bundle: PipelineBundle) -> Segmenter:
     from wordmask.pipeline import Segmenter
 
     return Segmenter(

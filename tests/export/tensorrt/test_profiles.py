@@ -61,7 +61,9 @@ def test_a_photo_with_six_windows_is_not_padded():
     manifest = read_manifest(TINY)
     found = Buckets("loftup", manifest.graphs["loftup"], profiles(manifest, max_batch=10, max_prompts=8)["loftup"])
     sizes = {"C": 20, "H+4": 132, "W+4": 132, "h": 8, "w": 8, "h*w": 64}
-    runs = {rows: [dict(each.sizes)["B"] for each in found.row_ranges({**sizes, "B": rows})] for rows in (4, 6, 8, 10, 16)}
+    runs = {
+        rows: [dict(each.sizes)["B"] for each in found.row_ranges({**sizes, "B": rows})] for rows in (4, 6, 8, 10, 16)
+    }
     assert runs == {4: [4], 6: [6], 8: [8], 10: [10], 16: [10, 6]}
 
 

@@ -63,7 +63,9 @@ def test_devices_are_read(text, device):
 
 @pytest.mark.parametrize("text", ["gpu", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "tensorrt:²", "", "TensorRT"])
 def test_other_devices_are_refused(text):
-    with pytest.raises(DeviceError, match="expected cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx"):
+    with pytest.raises(
+        DeviceError, match="expected auto, cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx"
+    ):
         parse_device(text)
 
 
@@ -276,7 +278,9 @@ def test_on_cuda_kept_outputs_stay_and_are_bound_as_inputs(runtime, tiny, entrie
 def test_a_device_that_starts_another_provider_is_an_error(runtime, tiny, entries, monkeypatch):
     monkeypatch.setattr(Session, "get_providers", lambda self: ["CPUExecutionProvider"])
     monkeypatch.setattr("wordmask.backends.onnxruntime.cuda.missing_library", lambda ort: "libcublas is missing")
-    said = r"CUDAExecutionProvider was asked for but could not start; in use: CPUExecutionProvider \(libcublas is missing"
+    said = (
+        r"CUDAExecutionProvider was asked for but could not start; in use: CPUExecutionProvider \(libcublas is missing"
+    )
     with pytest.raises(DeviceError, match=said):
         OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
 

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 # What may stay on the CPU beside CUDA: arithmetic on shapes, which ONNX Runtime keeps there on purpose because its
 # inputs are there, and ArgMax, which CUDA has of floats alone and CLIP's text takes of tokens.
-SHAPE_OPERATORS = frozenset(
-    "Add And ArgMax Cast Ceil Concat ConstantOfShape Div Equal Expand Floor Gather Greater GreaterOrEqual Identity Less "
-    "LessOrEqual Max Min Mod Mul Neg Not Or Range ReduceProd Reshape Shape Size Slice Squeeze Sub Transpose Unsqueeze "
-    "Where".split()
-)
+SHAPE_OPERATORS = {
+    *("Add", "And", "ArgMax", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Floor", "Gather"),
+    *("Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or"),
+    *("Range", "ReduceProd", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
+}
 # In ONNX Runtime's messages: the place in its source, which hides the reason; what marks a graph as too new for it.
 _SOURCE = re.compile(r"^.*?/onnxruntime_src/\S+ .*?\) |^\[ONNXRuntimeError\] : \d+ : ")
 _TOO_NEW = re.compile(r"Unsupported model IR version|Opset \d+ is under development|only \*guarantees\* support")
@@ -220,9 +220,8 @@ def check_assignment(name: str, session: Any, provider: str) -> None:
     used = session.get_providers()
     if used[0] != provider:
         why = cuda.missing_library(import_onnxruntime()) if provider == cuda.PROVIDER else None
-        raise DeviceError(
-            f"{name}: {provider} was asked for but could not start; in use: {', '.join(used)}{f' ({why})' if why else ''}"
-        )
+        because = f" ({why})" if why else ""
+        raise DeviceError(f"{name}: {provider} was asked for but could not start; in use: {', '.join(used)}{because}")
     if not hasattr(session, "get_provider_graph_assignment_info"):  # before ONNX Runtime 1.24
         return
     parts = session.get_provider_graph_assignment_info()

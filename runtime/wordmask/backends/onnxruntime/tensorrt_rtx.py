@@ -120,8 +120,8 @@ def _device(ort: Any, index: int) -> Any:
             return device
     there = ", ".join(f"tensorrt-rtx:{device.ep_options.get('device_id')}" for device in found) or "none"
     raise DeviceError(
-        f"device is tensorrt-rtx:{index}, but TensorRT-RTX finds no such GPU that it supports: {there}; it is for compute "
-        "capability 8.6, 8.9 and 12.x"
+        f"device is tensorrt-rtx:{index}, but TensorRT-RTX finds no such GPU that it supports: {there}; "
+        "it is for compute capability 8.6, 8.9 and 12.x"
     )
 
 
