@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from wordmask.backends import Graph
 from wordmask.backends.auto import resolve_device
-from wordmask.backends.device import parse_device
+from wordmask.backends.device import Device, parse_device
 from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.load import load_graph
 from wordmask.backends.onnxruntime.graph import default_threads
@@ -18,12 +19,13 @@ from wordmask.bundle.manifest import Loftup
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.dense.device_classmap import load_class_map
 from wordmask.dense.loftup import CPU_TILE, GPU_TILE, Tiling, Upsampler
-from wordmask.errors import BundleError
+from wordmask.errors import BundleError, DeviceError, MissingExtraError
 from wordmask.types import Options
 
 if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision
 
+logger = logging.getLogger(__name__)
 STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 LAZY = ("clip_text", "loftup_features")  # loaded when they are first used
 UPSAMPLERS = ("loftup", "loftup_features")
@@ -100,6 +102,20 @@ def load_graphs(
     graphs |= {name: LazyGraph(partial(load, name, devices[name])) for name in LAZY if name in devices}
     clip, loftup = devices["clip_image"], devices.get("loftup")
     kept = ("features",) if clip == loftup else ()
-    # other GPU backends than ONNX Runtime's CUDA would need an engine for it: there the host classifies
-    class_map = load_class_map(loftup) if loftup is not None and loftup.kind == "cuda" else None
+    class_map = None if loftup is None else _class_map_on(loftup)
     return LoadedGraphs(graphs, clip.on_cpu, loftup is not None and loftup.on_cpu, kept, class_map)
+
+
+def _class_map_on(loftup: Device) -> Graph | None:
+    """What classifies LoftUp's logits on LoftUp's device: ONNX Runtime on CUDA, beside TensorRT's engines too.
+
+    None where the host does it: it gives the same class map, later.
+    """
+    if loftup.kind == "cuda":
+        return load_class_map(loftup)
+    if loftup.kind == "tensorrt":
+        try:
+            return load_class_map(Device("cuda", loftup.index))
+        except (DeviceError, MissingExtraError) as error:
+            logger.info("the host computes the class map, as ONNX Runtime cannot on the GPU: %s", error)
+    return None

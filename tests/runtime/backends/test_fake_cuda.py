@@ -1,4 +1,4 @@
-"""The fakes of CUDA's runtime against the package cuda-bindings: names, arguments, answers, numbers. No GPU is needed."""
+"""The fakes of CUDA against the package cuda-bindings: names, arguments, answers, numbers. No GPU is needed."""
 
 from __future__ import annotations
 

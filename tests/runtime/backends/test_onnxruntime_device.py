@@ -14,12 +14,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from fake_cuda import FakeCuda
+from fake_tensorrt_runtime import FakeTensorRT
 from wordmask.backends.device import Device, parse_device
 from wordmask.backends.onnxruntime import tensorrt_rtx
 from wordmask.backends.onnxruntime.graph import OrtGraph, check_assignment, check_distributions
 from wordmask.backends.onnxruntime.io_binding import OrtTensor, run_bound
 from wordmask.backends.onnxruntime.tensorrt_rtx import MODULE, PROVIDER, EngineCache
-from wordmask.bundle.engines import FOLDER, PLAN, read_plan, sidecars
+from wordmask.backends.tensorrt.graph import TrtGraph
+from wordmask.bundle.engines import FOLDER, PLAN, Range, read_plan, sidecars
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.search import find_bundle
 from wordmask.errors import BundleError, DeviceError, EngineError
@@ -140,6 +144,10 @@ class Binding:
     def bind_ortvalue_input(self, name, value):
         self.runtime.bound.append((name, "device"))
         self.binding.bind_ortvalue_input(name, value)
+
+    def bind_input(self, name, device, index, dtype, shape, pointer):
+        self.runtime.bound.append((name, f"{device}:{index}"))
+        self.binding.bind_input(name, "cpu", 0, dtype, shape, pointer)
 
     def bind_output(self, name, device, index):
         self.runtime.bound.append((name, f"{device}:{index}"))
@@ -273,6 +281,26 @@ def test_on_cuda_kept_outputs_stay_and_are_bound_as_inputs(runtime, tiny, entrie
     loftup.run({"features": features, "guidance": windows[:, :16, :16], **tables})
     assert ("features", "device") in runtime.bound
     assert ("logits", "cpu:0") in runtime.bound
+
+
+@pytest.mark.parametrize(("device", "place"), [("cuda:0", "cuda:0"), ("cuda:1", "host")])
+def test_what_an_engine_of_tensorrt_wrote_is_read_where_it_is_once_it_is_there(
+    runtime, tiny, entries, tokens, expected, monkeypatch, device, place
+):
+    cuda = FakeCuda(gpus=2)
+    trt = FakeTensorRT(cuda)
+    cuda.install(monkeypatch)
+    trt.install(monkeypatch)
+    rows = {"B": Range(3, 3, 3)}
+    entry = GraphEntry(
+        "ids.onnx", "a" * 64, 1, (Tensor("x", "float32", ("B", 7)),), (Tensor("tokens", "int32", ("B", 7)),)
+    )
+    plan, sidecar = trt.add("ids", entry, (rows,), lambda given: {"tokens": given["x"].astype(np.int32)})
+    writer = TrtGraph(plan, sidecar, entry)  # to free it would wait for its work
+    kept = writer.run({"x": tokens.astype(np.float32)}, keep=("tokens",))["tokens"]
+    graph = OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device=device)
+    np.testing.assert_array_equal(graph.run({"tokens": kept})["embeddings"], expected)
+    assert runtime.bound[0] == ("tokens", place)
 
 
 def test_a_device_that_starts_another_provider_is_an_error(runtime, tiny, entries, monkeypatch):

@@ -145,10 +145,14 @@ class CudaTensor:
         """See DeviceTensor."""
         return self._dtype
 
-    def numpy(self) -> NDArray[Any]:
-        """See DeviceTensor."""
+    def wait(self) -> None:
+        """Waits until it holds its values."""
         self.gpu.use()
         self.gpu.call("cudaEventSynchronize", self.ready.handle)
+
+    def numpy(self) -> NDArray[Any]:
+        """See DeviceTensor."""
+        self.wait()
         array = np.empty(self._shape, self._dtype)
         direction = self.gpu.runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self.gpu.call("cudaMemcpy", array.ctypes.data, self.pointer, array.nbytes, direction)
