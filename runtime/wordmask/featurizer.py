@@ -16,6 +16,7 @@ from PIL import Image
 
 from wordmask.arrays import Floats, Photo
 from wordmask.backends import to_host
+from wordmask.backends.auto import resolve_device
 from wordmask.backends.device import parse_device
 from wordmask.backends.load import load_graph
 from wordmask.bundle.domains import FEATURES, warn_of_weights
@@ -28,6 +29,7 @@ from wordmask.dense.windows import cut_windows
 from wordmask.errors import BundleError
 
 Dtype = Literal["float16", "float32"]
+GRAPHS = ("clip_image", "backbone_image", "loftup_features")  # that run, of which a bundle has two
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Featurizer:
         else:
             clip, encoder = opened.manifest.clip, "clip_image"
             self.windowing = Windowing(clip.window, clip.stride, clip.patch, clip.dim)
-        place = parse_device(device)
+        place = parse_device(resolve_device(device, opened, GRAPHS))
         self._encoder, graph = (
             load_graph(opened, name, place, threads=threads) for name in (encoder, "loftup_features")
         )

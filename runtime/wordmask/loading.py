@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from wordmask.backends import Graph
-from wordmask.backends.device import parse_device
+from wordmask.backends.auto import resolve_device
+from wordmask.backends.device import Device, parse_device
 from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.load import load_graph
 from wordmask.backends.onnxruntime.graph import default_threads
@@ -17,13 +19,14 @@ from wordmask.bundle.manifest import Loftup
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.dense.device_classmap import load_class_map
 from wordmask.dense.loftup import CPU_TILE, GPU_TILE, Tiling, Upsampler
-from wordmask.errors import BundleError
+from wordmask.errors import BundleError, DeviceError, MissingExtraError
 from wordmask.objects.device_graphs import load_pick, load_square
 from wordmask.types import Options
 
 if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision
 
+logger = logging.getLogger(__name__)
 STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 LAZY = ("clip_text", "loftup_features")  # loaded when they are first used
 UPSAMPLERS = ("loftup", "loftup_features")
@@ -90,7 +93,8 @@ def load_graphs(
     tensorrt_precision: Precision,
 ) -> LoadedGraphs:
     """Loads a bundle's graphs; see wordmask.pipeline.Segmenter."""
-    devices = dict.fromkeys(bundle.manifest.graphs, parse_device(device))
+    named = resolve_device(device, bundle, STAGES, tensorrt_precision)
+    devices = dict.fromkeys(bundle.manifest.graphs, parse_device(named))
     if upsampler_device is not None:
         devices |= {name: parse_device(upsampler_device) for name in UPSAMPLERS if name in devices}
     home = replace(bundle, folder=bundle.folder.absolute())  # for what is read later, from another folder
@@ -103,8 +107,28 @@ def load_graphs(
     graphs |= {name: LazyGraph(partial(load, name, devices[name])) for name in LAZY if name in devices}
     clip, loftup = devices["clip_image"], devices.get("loftup")
     kept = ("features",) if clip == loftup else ()
-    # other GPU backends than ONNX Runtime's CUDA would need an engine for it: there the host classifies
-    class_map = load_class_map(loftup) if loftup is not None and loftup.kind == "cuda" else None
     sam2 = devices["sam2_encoder"]
-    square, pick = (load_square(sam2), load_pick(sam2)) if sam2.kind == "cuda" else (None, None)
-    return LoadedGraphs(graphs, clip.on_cpu, loftup is not None and loftup.on_cpu, kept, class_map, square, pick)
+    return LoadedGraphs(
+        graphs,
+        clip.on_cpu,
+        loftup is not None and loftup.on_cpu,
+        kept,
+        class_map=None if loftup is None else _on_gpu(load_class_map, loftup),
+        sam2_square=load_square(sam2) if sam2.kind == "cuda" else None,
+        pick_masks=_on_gpu(load_pick, sam2),
+    )
+
+
+def _on_gpu(load: Callable[[Device], Graph], device: Device) -> Graph | None:
+    """A graph that reads another one's outputs on its GPU: in ONNX Runtime on CUDA, beside TensorRT's engines too.
+
+    None where the host does its work: the results are the same, later.
+    """
+    if device.kind == "cuda":
+        return load(device)
+    if device.kind == "tensorrt":
+        try:
+            return load(Device("cuda", device.index))
+        except (DeviceError, MissingExtraError) as error:
+            logger.info("the host classifies and chooses masks, as ONNX Runtime cannot on the GPU: %s", error)
+    return None

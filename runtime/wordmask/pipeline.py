@@ -77,8 +77,9 @@ class Segmenter:
         Args:
             bundle: a folder or a name (see wordmask.bundle.find_bundle). One that was not trained on photos brings a
                 WordmaskWarning, once per process.
-            device: for all stages: `cpu`, `cuda[:N]`, `tensorrt[:N]` (with the engines that `wordmask engines` builds)
-                or `tensorrt-rtx[:N]`.
+            device: for all stages: `cpu`, `openvino`, `openvino:bf16`, `cuda[:N]`, `tensorrt[:N]` (with the engines
+                that `wordmask engines` builds), `tensorrt-rtx[:N]`, or `auto` for the fastest of this machine (see
+                wordmask.backends.auto).
             upsampler_device: for LoftUp alone; `device` by default.
             threads: CPU threads of one stage; all cores by default.
             tensorrt_precision: of the engines that `tensorrt` takes.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ import pytest
 from fake_cuda import FakeCuda
 from fake_tensorrt_runtime import FakeTensorRT
 from wordmask import Options, Segmenter
+from wordmask.backends.device import Device
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.backends.tensorrt.cuda_memory import CudaTensor
 from wordmask.bundle.engines import FOLDER, PLAN, SIDECAR
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.search import find_bundle
+from wordmask.dense.device_classmap import load_class_map
 from wordmask.errors import DeviceError, EngineError
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
@@ -63,7 +67,7 @@ def bundle(gpu, tmp_path):
     """The shipped bundle with an engine for each graph, which ONNX Runtime computes."""
     folder = shutil.copytree(find_bundle("tiny"), tmp_path / "tiny")
     manifest = read_manifest(folder)
-    for name, ranges in profiles(manifest, max_batch=4, max_prompts=16).items():
+    for name, ranges in profiles(manifest, max_batch=10, max_prompts=16).items():
         entry = manifest.graphs[name]
         plan, sidecar = gpu.add(name, entry, ranges, OrtGraph(folder / entry.file, entry, device="cpu").run)
         place = folder / FOLDER / sidecar.request.key
@@ -94,8 +98,67 @@ def test_engines_give_the_cpus_result_and_features_and_maps_stay(gpu, bundle, ph
     assert came_back == {"loftup.logits", "sam2_decoder.masks", "sam2_decoder.iou"}
     assert "cudaMemcpy" not in gpu.cuda.calls
     rows = [sizes["B"] for name, _, sizes in gpu.enqueued if name == "clip_image"]
-    assert set(rows) <= {1, 4}
-    assert 4 in rows  # windows fill the largest bucket
+    assert set(rows) <= {1, 2, 4, 6, 8, 10}
+    assert 10 in rows  # windows fill the largest bucket
+
+
+class OnFakeCuda:
+    """A session on the CPU that counts as one on CUDA, where memory is the host's; `bound` is what it read there."""
+
+    def __init__(self, session):
+        self.session, self.bound = session, []
+
+    def io_binding(self):
+        real = self.session.io_binding()
+
+        def bind_input(name, device, index, dtype, shape, pointer):
+            assert (device, index) == ("cuda", 0)
+            self.bound.append(name)
+            real.bind_input(name, "cpu", 0, dtype, shape, pointer)
+
+        functions = ("bind_cpu_input", "bind_output", "synchronize_inputs", "synchronize_outputs", "get_outputs")
+        return SimpleNamespace(real=real, bind_input=bind_input, **{name: getattr(real, name) for name in functions})
+
+    def run_with_iobinding(self, binding, options):
+        self.session.run_with_iobinding(binding.real, options)
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    """ONNX Runtime on the GPU of the engines: the sessions that were opened there."""
+    opened = []
+
+    def load(device):
+        assert device == Device("cuda", 0)
+        graph = load_class_map(Device("cpu"))
+        graph._memory, graph._session = ("cuda", 0), OnFakeCuda(graph._session)
+        opened.append(graph._session)
+        return graph
+
+    monkeypatch.setattr("wordmask.loading.load_class_map", load)
+    return opened
+
+
+def test_onnxruntime_beside_the_engines_reads_their_logits_where_they_are(gpu, bundle, photo, on_cpu, beside):
+    square = np.ascontiguousarray(photo[:, :160])  # its windows fit into one run
+    segmenter = Segmenter(bundle, device="tensorrt")
+    segmenter.embed(VOCABULARY)
+    gpu.cuda.sources.clear()
+    same(segment(segmenter, square), segment(on_cpu, square))
+    assert {gpu.names[source] for source in gpu.cuda.sources} == {"sam2_decoder.masks", "sam2_decoder.iou"}
+    (session,) = beside
+    assert session.bound == ["logits"]
+
+
+def test_more_windows_than_a_run_takes_are_classified_by_the_host(gpu, bundle, photo, expected, beside):
+    same(segment(Segmenter(bundle, device="tensorrt"), photo), expected)
+    assert beside[0].bound == []
+
+
+def test_without_cuda_in_onnxruntime_the_host_classifies_and_the_log_says_so(gpu, bundle, caplog):
+    caplog.set_level(logging.INFO)
+    assert Segmenter(bundle, device="tensorrt").loaded.class_map is None
+    assert "the host computes the class map" in caplog.text
 
 
 def test_an_encoded_photo_stays_on_the_gpu_and_serves_many_prompts(gpu, bundle, photo):

@@ -24,7 +24,20 @@ class Status(enum.IntEnum):
     cudaErrorInvalidResourceHandle = 400
     cudaErrorIllegalAddress = 700
     cudaErrorLaunchFailure = 719
+    cudaErrorStreamCaptureUnsupported = 900
     cudaErrorStreamCaptureInvalidated = 901
+
+
+# Functions that answer with a value beside the status. All others answer with the status alone.
+WITH_VALUE = {
+    *("cudaGetDeviceProperties", "cudaGetErrorName", "cudaGetErrorString", "cudaMalloc", "cudaHostAlloc"),
+    *("cudaStreamCreateWithFlags", "cudaEventCreateWithFlags", "cudaStreamEndCapture", "cudaGraphInstantiate"),
+}
+# Functions that a thread must not call while it records a stream: the recording breaks.
+NOT_WHILE_CAPTURING = {
+    *("cudaMalloc", "cudaFree", "cudaHostAlloc", "cudaFreeHost", "cudaMemcpy", "cudaStreamSynchronize"),
+    *("cudaEventSynchronize", "cudaStreamDestroy", "cudaEventDestroy", "cudaGraphExecDestroy"),
+}
 
 
 class Handle:
@@ -43,6 +56,7 @@ class Stream(Handle):
     def __init__(self):
         super().__init__()
         self.queue, self.queued, self.done, self.captured = deque(), 0, 0, None
+        self.broken = False
 
     def add(self, work):
         if self.captured is not None:
@@ -87,6 +101,7 @@ class FakeCuda(types.ModuleType):
         self.gpus, self.capacity = gpus, capacity
         self.live, self.calls, self.to_host, self.failures = {}, [], [], {}
         self.memory, self.streams, self.waits, self.sources = {}, {}, [], []
+        self.capturing, self.while_capturing = {}, []  # stream by thread; the names of calls that broke a recording
         self.capture_breaks = False
         self.current = threading.local()
         self.lock = threading.RLock()
@@ -103,15 +118,24 @@ class FakeCuda(types.ModuleType):
         def call(*arguments):
             with self.lock:
                 self.calls.append(name)
-                if name in self.failures:
-                    status, after = self.failures[name]
-                    if after == 0:
-                        del self.failures[name]
-                        return (status, None)
-                    self.failures[name][1] -= 1
-                return function(*arguments)
+                answer = self._failure(name) or function(*arguments)
+                assert len(answer) == (2 if name in WITH_VALUE else 1)
+                return answer
 
         return function if name == "cudaError_t" else call
+
+    def _failure(self, name):
+        """The answer of a call that fails; None if it does not."""
+        status = None
+        recorded = self.capturing.get(threading.get_ident())
+        if recorded is not None and name in NOT_WHILE_CAPTURING:
+            self.while_capturing.append(name)
+            recorded.broken, status = True, Status.cudaErrorStreamCaptureUnsupported
+        elif name in self.failures:
+            self.failures[name][1] -= 1
+            if self.failures[name][1] < 0:
+                status, _ = self.failures.pop(name)
+        return None if status is None else (status, None) if name in WITH_VALUE else (status,)
 
     def install(self, monkeypatch):
         """Makes `from cuda.bindings import runtime` give this."""
@@ -261,12 +285,14 @@ class FakeCuda(types.ModuleType):
     def cudaStreamBeginCapture(self, stream, mode):
         assert mode == "thread", "a capture must not forbid other threads to allocate"
         assert stream.captured is None
-        stream.captured = []
+        stream.captured, stream.broken = [], self.capture_breaks
+        self.capturing[threading.get_ident()] = stream
         return (Status.cudaSuccess,)
 
     def cudaStreamEndCapture(self, stream):
         work, stream.captured = stream.captured, None
-        if self.capture_breaks:
+        assert self.capturing.pop(threading.get_ident()) is stream, "a recording must end on the thread that began it"
+        if stream.broken:
             return Status.cudaErrorStreamCaptureInvalidated, None
         graph = Handle()
         graph.work = work

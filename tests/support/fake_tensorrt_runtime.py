@@ -67,6 +67,7 @@ class Context:
         trt, cuda = self.engine.trt, self.engine.trt.cuda
         assert self.memory in cuda.memory
         stream = cuda.streams[stream_handle]
+        self.engine.during_run()
         if self.engine.refuses:
             return False
         if stream.captured is not None:
@@ -99,7 +100,7 @@ class Engine:
 
     def __init__(self, trt, name, entry, profiles, function):
         self.trt, self.name, self.entry, self.profiles, self.function = trt, name, entry, profiles, function
-        self.refuses = False
+        self.refuses, self.during_run = False, lambda: None
         self.tensors = (*entry.inputs, *entry.outputs)
         self.num_io_tensors, self.num_optimization_profiles = len(self.tensors), len(profiles)
 

@@ -44,7 +44,8 @@ class Standin:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs Python with the stand-in as `tensorrt`."""
-        paths = {"PYTHONPATH": str(self.folder / "site"), "LD_LIBRARY_PATH": str(self.folder / "lib")}
+        python = os.pathsep.join(filter(None, (str(self.folder / "site"), os.environ.get("PYTHONPATH"))))
+        paths = {"PYTHONPATH": python, "LD_LIBRARY_PATH": str(self.folder / "lib")}
         command = [sys.executable, *arguments]
         return subprocess.run(
             command, env={**os.environ, **paths}, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False

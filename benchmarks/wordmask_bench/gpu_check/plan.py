@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wordmask.backends.onnxruntime import tensorrt_rtx
 from wordmask.bundle.engines import Precision
 from wordmask_bench.gpu_check.skeleton import MOMENTS
 from wordmask_bench.machine.timing import Effort
 from wordmask_bench.quality.scenes import FIRST_SEED
 from wordmask_bench.speed.folder_run import write_made_photo
-
-RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")  # GPUs in TensorRT-RTX's support matrices
 
 
 @dataclass(frozen=True)
@@ -168,4 +167,4 @@ def may_refuse(variant: Variant, found: dict[str, Any]) -> bool:
     rtx = variant.device == "tensorrt-rtx" or (
         variant.device == "tensorrt" and bool((found.get("tensorrt") or {}).get("rtx"))
     )
-    return rtx and (found.get("torch") or {}).get("capability") not in RTX_CAPABILITIES
+    return rtx and not tensorrt_rtx.supports((found.get("torch") or {}).get("capability") or "")

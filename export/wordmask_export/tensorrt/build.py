@@ -35,7 +35,7 @@ class Choice:
 
     Attributes:
         precision: of weights and arithmetic.
-        max_batch: windows or photos in the largest batch.
+        max_batch: windows in the largest batch.
         max_prompts: SAM2 prompts in the largest batch.
         features: also the graphs that the runtime does not load.
         workspace: most bytes of GPU memory a layer may use; None leaves that to TensorRT.
@@ -44,7 +44,7 @@ class Choice:
     """
 
     precision: Precision = "fp16"
-    max_batch: int = 8
+    max_batch: int = 10
     max_prompts: int = 64
     features: bool = False
     workspace: int | None = None

@@ -8,6 +8,8 @@ from itertools import product
 from wordmask.bundle.engines import ROWS, Profile, Range
 from wordmask.bundle.manifest import HALO, MIN_TILE, GraphEntry, Manifest
 
+WINDOWS = (1, 2, 4, 6, 8, 10)  # buckets of B: windows of a square photo are 4, of 4:3 6, of 3:2 8, of 16:9 10
+PHOTOS = [1]  # buckets of B of SAM2's encoder, which the runtime gives one photo at a time
 PROMPTS = (8, 16, 32, 64)  # buckets of N
 TEXTS = 64  # prompts the runtime embeds in one run; see wordmask.text.embedder
 POINTS = Range(1, 1, 16)
@@ -23,7 +25,7 @@ def profiles(manifest: Manifest, *, max_batch: int, max_prompts: int) -> dict[st
 
     Args:
         manifest: the bundle's.
-        max_batch: windows or photos in the largest batch.
+        max_batch: windows in the largest batch.
         max_prompts: SAM2 prompts in the largest batch.
 
     Returns:
@@ -36,12 +38,19 @@ def profiles(manifest: Manifest, *, max_batch: int, max_prompts: int) -> dict[st
         if value < 1:
             raise ValueError(f"{name} is {value}: it must be at least 1")
     buckets = {
-        "B": sorted({1, max_batch}),
-        "N": sorted({*(size for size in PROMPTS if size < max_prompts), max_prompts}),
+        "B": _up_to(max_batch, WINDOWS),
+        "N": _up_to(max_prompts, PROMPTS),
         "T": [TEXTS],
     }
     sizes = _ranges(manifest)
-    return {name: _of_graph(name, entry, buckets, sizes) for name, entry in manifest.graphs.items()}
+    found = {name: _of_graph(name, entry, buckets, sizes) for name, entry in manifest.graphs.items()}
+    encoder = manifest.graphs["sam2_encoder"]
+    return {**found, "sam2_encoder": _of_graph("sam2_encoder", encoder, {**buckets, "B": PHOTOS}, sizes)}
+
+
+def _up_to(most: int, buckets: tuple[int, ...]) -> list[int]:
+    """The buckets below the largest one, which is `most`."""
+    return [*(size for size in buckets if size < most), most]
 
 
 def _ranges(manifest: Manifest) -> Profile:

@@ -37,7 +37,7 @@ class OpenVinoGraph:
             BundleError: the file is no valid graph, or its interface is not the manifest's.
         """
         core = import_openvino().Core()
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and not has_bf16():
             raise DeviceError("this processor has no bfloat16 units: use --device openvino, which computes in fp32")
         settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
@@ -82,6 +82,15 @@ class OpenVinoGraph:
         self._cancelled.set()
         for request in list(self._running):
             request.cancel()
+
+
+def has_bf16() -> bool:
+    """Whether this processor has bfloat16 units.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def import_openvino() -> Any:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from wordmask.cli.arguments import UPSAMPLER, add_background, add_bundle, add_tensorrt_precision
+from wordmask.cli.device import named_device
 
 BASELINES = ("eager", "batched", "autocast", "compile")
 PHOTO_WORDS = ("person", "cat", "cup", "car", "wheel", "window", "rocket", "table")
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     extras.need("wordmask bench", "export", extras.BUILD)
     from wordmask.bundle.opening import open_bundle
+    from wordmask.loading import STAGES
     from wordmask_bench.speed.benchmark import run as run_sides
     from wordmask_bench.speed.make_report import make_report
     from wordmask_bench.speed.page import page
@@ -66,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
         with path.open("a"):  # fail before the measurement if it cannot be written
             pass
     bundle = open_bundle(args.bundle)
+    named = (named_device(device, bundle, STAGES, args.tensorrt_precision) for device in args.device)
+    args.device = list(dict.fromkeys(named))
     plan = make_plan(args, bundle)
     report = make_report(plan, run_sides(plan, lambda text: print(text, file=sys.stderr, flush=True)))
     print(table(report))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options
+from wordmask.cli.device import open_for_device
 from wordmask.formats.terminal import printable
 
 PICTURES, PAGES = (".png", ".jpg", ".jpeg"), (".html", ".htm")
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     photo = load(args.image)
     for note in photo.notes:
         print(printable(f"{args.image}: {note}"), file=sys.stderr)
-    segmenter = Segmenter(args.bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
+    bundle = open_for_device(args, args.bundle)
+    segmenter = Segmenter(bundle, device=args.device, upsampler_device=args.upsampler_device, threads=args.threads)
     domain = segmenter.manifest.domain
     comparison = compare(segmenter, photo.pixels, segmenter.embed(vocabulary), options)
     if kind in PAGES:

@@ -10,6 +10,7 @@ import threading
 
 from wordmask.bundle.domains import DOMAINS
 from wordmask.cli.arguments import add_background, add_bundle, add_device
+from wordmask.cli.device import open_for_device
 from wordmask.text.word_lists import background_words
 
 LOCAL = ("127.0.0.1", "localhost")
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from wordmask.pipeline import Segmenter
 
     background = background_words(args.background)
-    segmenter = Segmenter(args.bundle, device=args.device, threads=args.threads)
+    segmenter = Segmenter(open_for_device(args, args.bundle), device=args.device, threads=args.threads)
     with tempfile.TemporaryDirectory(prefix="wordmask-demo-") as folder:
         # Gradio reads these when it is imported
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}

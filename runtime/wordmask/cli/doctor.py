@@ -23,7 +23,7 @@ from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.opening import open_any_bundle
 from wordmask.bundle.search import search_path, user_cache
 from wordmask.cli.inspect import FITS, Machine, engines, find_machine
-from wordmask.errors import DeviceError, MissingExtraError, WordmaskError
+from wordmask.errors import BundleError, DeviceError, MissingExtraError, WordmaskError
 from wordmask.formats.terminal import printable
 
 State = Literal["ok", "note", "warning", "problem"]
@@ -31,6 +31,8 @@ State = Literal["ok", "note", "warning", "problem"]
 REQUIRED = {"numpy": "numpy", "opencv-python-headless": "cv2", "pillow": "PIL", "ftfy": "ftfy", "regex": "regex"}
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 OPTIONAL = ("openvino", "tensorrt", "cuda-python", "onnxruntime-ep-nv-tensorrt-rtx-cu13")
+PCI_DEVICES, PROCESSORS = Path("/sys/bus/pci/devices"), Path("/proc/cpuinfo")
+NVIDIA, DISPLAY = "0x10de", "0x03"  # vendor, and how classes of display controllers begin
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,compute_cap,memory.total,driver_version", "--format=csv,noheader")
 
 
@@ -70,6 +72,7 @@ def examine() -> Iterator[Finding]:
         ("gpu", gpu),
         ("cache", caches),
         ("bundle", bundles),
+        ("device", device),
     )
     for topic, check in checks:
         try:
@@ -129,21 +132,26 @@ def optional_packages() -> Iterator[Finding]:
         yield Finding(distribution, "ok" if found else "note", found or "not installed")
 
 
-def gpu() -> Iterator[Finding]:
-    """NVIDIA GPUs as the driver lists them, and whether TensorRT's engines can be used."""
+def listed_gpus() -> tuple[list[str], str]:
+    """A line for each GPU that nvidia-smi lists, and where there is none the reason."""
     try:
         done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=20, check=False)
-        listed = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[:1]
-        failed = done.returncode != 0 or not listed
     except FileNotFoundError:
-        failed, listed, reason = True, [], ["it is not installed"]
+        return [], "it is not installed"
     except (OSError, subprocess.TimeoutExpired) as error:
-        failed, listed, reason = True, [], [str(error)]
-    if failed:
-        yield Finding("gpu", "note", f"none that nvidia-smi shows ({''.join(reason) or 'it says nothing'})")
-    else:
-        yield from (Finding("gpu", "ok", f"{number}: {line}") for number, line in enumerate(listed))
+        return [], str(error)
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    if done.returncode == 0 and lines:
+        return lines, ""
+    return [], "".join((done.stderr.strip() or done.stdout.strip()).splitlines()[:1]) or "it says nothing"
+
+
+def gpu() -> Iterator[Finding]:
+    """NVIDIA GPUs as the driver lists them, and whether TensorRT's engines can be used."""
+    listed, reason = listed_gpus()
+    if not listed:
+        yield Finding("gpu", "note", f"none that nvidia-smi shows ({reason})")
+    yield from (Finding("gpu", "ok", f"{number}: {line}") for number, line in enumerate(listed))
     machine = find_machine()
     if machine.target is None:
         yield Finding("engines", "note", f"--device tensorrt cannot be used: {machine.reason}")
@@ -153,6 +161,44 @@ def gpu() -> Iterator[Finding]:
             "ok",
             f"are for TensorRT {machine.target.tensorrt} on {machine.gpu} ({machine.target.architecture})",
         )
+
+
+def device() -> Iterator[Finding]:
+    """The device that is fastest here for the bundle that `run` takes, and what a faster one needs."""
+    from wordmask.backends.auto import choose_device
+    from wordmask.bundle.opening import open_bundle
+    from wordmask.loading import STAGES
+
+    try:
+        chosen = choose_device(open_bundle(), STAGES)
+    except BundleError as error:
+        yield Finding("device", "note", f"depends on a bundle, and there is none that can be used ({error})")
+        return
+    yield Finding("device", "ok", f"--device {chosen.name} is the fastest that works here; --device auto takes it")
+    for name, reason in chosen.faster:
+        if has_bf16_units() if name.startswith("openvino") else has_nvidia_gpu():
+            yield Finding("device", "note", f"--device {name} would be faster: {reason}")
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether there is an NVIDIA GPU, whether or not it has a driver."""
+    devices = PCI_DEVICES.glob("*")
+    return bool(listed_gpus()[0]) or any(
+        content(device / "vendor") == NVIDIA and content(device / "class").startswith(DISPLAY) for device in devices
+    )
+
+
+def has_bf16_units() -> bool:
+    """Whether the processor has units for bfloat16, with which OpenVINO is faster than ONNX Runtime."""
+    return bool({"avx512_bf16", "amx_bf16"} & set(content(PROCESSORS).split()))
+
+
+def content(path: Path) -> str:
+    """The text of a file of the system; empty if it has none."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def caches() -> Iterator[Finding]:

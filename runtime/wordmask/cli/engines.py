@@ -27,7 +27,7 @@ def add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of engines, which `wordmask build --tensorrt` has too."""
     add = (group := parser.add_argument_group("TensorRT")).add_argument
     add_tensorrt_precision(group)
-    add("--max-batch", type=int, default=8, help="windows or photos in the largest batch (%(default)s)")
+    add("--max-batch", type=int, default=10, help="windows in the largest batch (%(default)s)")
     add("--max-prompts", type=int, default=64, help="SAM2 prompts in the largest batch (%(default)s)")
     add("--workspace", type=int, metavar="MIB", help="most GPU memory a layer may use (default: TensorRT's)")
     add("--gpu", type=int, default=0, metavar="N", help="which GPU (%(default)s)")

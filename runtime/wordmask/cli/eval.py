@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wordmask.cli.arguments import add_bundle, add_device, add_options
+from wordmask.cli.device import open_for_device
 
 if TYPE_CHECKING:
     from wordmask.pipeline import Segmenter
@@ -133,4 +134,4 @@ def _segmenter(args: argparse.Namespace) -> Segmenter:
     if args.json:
         with args.json.open("a"):  # fail before the measurement if it cannot be written
             pass
-    return Segmenter(args.bundle, device=args.device, threads=1)
+    return Segmenter(open_for_device(args, args.bundle), device=args.device, threads=1)

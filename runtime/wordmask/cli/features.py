@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordmask.cli.arguments import BACKBONES, add_bundle, add_device
+from wordmask.cli.device import named_device
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
 from wordmask.formats.terminal import printable
 
@@ -55,7 +56,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> int:
     """Runs `wordmask features`; gives the exit status."""
     from wordmask.errors import PhotoError
-    from wordmask.featurizer import Featurizer
+    from wordmask.featurizer import GRAPHS, Featurizer
     from wordmask.run.find_photos import find_photos, load_unchanged
 
     for name in ("windows", "threads"):
@@ -66,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
     one_file = args.output.suffix in SUFFIXES
     if one_file and len(jobs) > 1:
         raise ValueError(f"--output is {args.output}, one file, for {len(jobs)} photos: name a folder")
-    featurizer = Featurizer(open_chosen(args), device=args.device, threads=args.threads)
+    bundle = open_chosen(args)
+    featurizer = Featurizer(bundle, device=named_device(args.device, bundle, GRAPHS), threads=args.threads)
     done = 0
     for job in jobs:
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_tensorrt_precision
+from wordmask.cli.device import open_for_device
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
 from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, add_ray_arguments, check_ray_arguments, prepare_on_ray
 from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
@@ -24,6 +25,7 @@ from wordmask.run.supervisor import SHUTDOWN_TIMEOUT, Interrupted, is_restarted_
 from wordmask.text.word_lists import background_words, class_lines
 
 if TYPE_CHECKING:
+    from wordmask.bundle.opening import PipelineBundle
     from wordmask.outputs.run_record import RunRecord
     from wordmask.photo.job import Job
     from wordmask.pipeline import Segmenter
@@ -103,8 +105,6 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     from wordmask.run.local import default_in_flight, run_folder
     from wordmask.types import Options, Vocabulary
 
-    if args.in_flight is None:
-        args.in_flight = default_in_flight(args.device)
     options = Options(**{name: getattr(args, name) for name in OPTIONS})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
     jobs = _jobs(args)
@@ -112,11 +112,13 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     if args.ray is not None:
         queries, segment = prepare_on_ray(args, bundle, options, vocabulary)
     else:
-        segmenter = _segmenter(args, bundle)
+        segmenter = _segmenter(args, open_for_device(args, bundle))
         segmenter.uses_loftup(options)
         queries, segment = segmenter.embed(vocabulary), partial(run_folder, segmenter)
         if one_picture(args):
             return run_picture(segmenter, jobs[0], queries, options, args)
+    if args.in_flight is None:
+        args.in_flight = default_in_flight(args.device)
     try:
         totals = _with_progress(segment, _request(args, jobs, queries, options), stop).totals
     except StoppedError:
@@ -130,7 +132,7 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
 
 
-def _segmenter(args: argparse.Namespace, bundle: str | Path | None) -> Segmenter:
+def _segmenter(args: argparse.Namespace, bundle: PipelineBundle) -> Segmenter:
     from wordmask.pipeline import Segmenter
 
     return Segmenter(

@@ -45,8 +45,11 @@ def check_ray_arguments(args: argparse.Namespace) -> None:
     if one_picture(args):
         raise ValueError(f"--output {args.output} is a picture of one photo: leave --ray out, or name a folder")
     from wordmask import extras
+    from wordmask.backends.auto import AUTO
     from wordmask.backends.device import parse_device
 
+    if args.device == AUTO:
+        raise ValueError("--device auto is of this machine: name the device of the cluster's workers")
     devices = [parse_device(device) for device in (args.device, args.upsampler_device or args.device)]
     if not args.gpus_per_worker and not all(device.on_cpu for device in devices):
         raise ValueError(

@@ -37,7 +37,7 @@ def test_the_shipped_bundle_compiles(trt_standin, precision):
 @pytest.mark.parametrize("precision", ["fp16"])
 def test_a_new_bundle_compiles_with_a_profile_a_bucket(trt_standin, small_bundle, precision):
     found = trt_standin.compile(small_bundle, precision, GRAPHS, max_batch=2, max_prompts=16)
-    check(found, precision, GRAPHS, {"others": 2, "clip_text": 1})
+    check(found, precision, GRAPHS, {"others": 2, "clip_text": 1, "sam2_encoder": 1})
 
 
 def test_an_engine_of_fp32_products_is_refused_where_fp16_was_asked(trt_standin, small_bundle):
@@ -56,3 +56,35 @@ compile_network(model, entry, sizes, timing_cache=b"", log=lambda line: None, pr
     done = trt_standin.run("-c", script, str(small_bundle))
     assert done.returncode != 0
     assert "fp16 was asked for, but these layers would compute in fp32" in done.stderr
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_class_maps_graph_compiles_with_dynamic_bands(trt_standin, precision):
+    """No engine is built of it: on a GPU ONNX Runtime runs it. Sums stay in fp32, where fp16 would overflow."""
+    script = """
+import sys
+import onnx
+from wordmask.bundle.engines import Range
+from wordmask.bundle.manifest import GraphEntry
+from wordmask.dense import device_classmap as cm
+from wordmask_export.precision.policy import Island, islands, statistics
+from wordmask_export.precision.retype import retype, value_types, widened
+from wordmask_export.tensorrt.compiler import compile_network
+precision = sys.argv[1]
+model = widened(onnx.load(cm.FILE))
+if precision == "fp16":
+    constants = Island(lambda wiring, _: wiring.of_type("Constant"), "they are cast where they are read")
+    model = retype(model, islands(model, (Island(statistics, "range"), constants)), precision)
+    value_types(model)
+most = {"B": 10, "C": 64, "S": 224, "R": 4, "K": 5, "A": 3, "y": 128, "E": 3, "x": 600, "X": 2048, "Y": 256}
+least = {**dict.fromkeys(most, 1), "S": 224}
+profile = {symbol: Range(least[symbol], size, size) for symbol, size in most.items()}
+entry = GraphEntry(cm.FILE.name, "", 0, cm.INPUTS, cm.OUTPUTS)
+found = compile_network(model.SerializeToString(), entry, (profile,), timing_cache=b"", log=lambda line: None)
+print(len(found.plan), found.layers.get("HALF", 0))
+"""
+    done = trt_standin.run("-c", script, precision)
+    assert done.returncode == 0, done.stderr[-3000:]
+    size, halves = map(int, done.stdout.split())
+    assert size > 10_000
+    assert (halves > 10) == (precision == "fp16")

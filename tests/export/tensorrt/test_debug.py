@@ -70,7 +70,7 @@ def test_rows_of_a_bucket_are_different_prompts(written):
 
 def test_a_line_reproduces_one_graph_and_bucket(written):
     lines = [line for line in (written / COMMANDS).read_text().splitlines() if not line.startswith("#")]
-    assert len(lines) == 2 + 1 + 2 + 2 + 2
+    assert len(lines) == 2 + 1 + 2 + 1 + 2
     words = shlex.split(lines[-1])
     assert words[:3] == ["polygraphy", "run", "sam2_decoder/typed.onnx"]
     assert {"--onnxrt", "--trt", "--strongly-typed"} <= set(words)

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 
+from fake_cuda import FakeCuda
+from fake_tensorrt_runtime import FakeTensorRT
 from wordmask.backends.device import Device, parse_device
 from wordmask.backends.onnxruntime import tensorrt_rtx
 from wordmask.backends.onnxruntime.graph import OrtGraph, check_assignment, check_distributions
 from wordmask.backends.onnxruntime.io_binding import OrtTensor, run_bound
 from wordmask.backends.onnxruntime.tensorrt_rtx import MODULE, PROVIDER, EngineCache
-from wordmask.bundle.engines import FOLDER, PLAN, read_plan, sidecars
+from wordmask.backends.tensorrt.graph import TrtGraph
+from wordmask.bundle.engines import FOLDER, PLAN, Range, read_plan, sidecars
+from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.search import find_bundle
 from wordmask.errors import BundleError, DeviceError, EngineError
@@ -62,7 +67,9 @@ def test_devices_are_read(text, device):
 
 @pytest.mark.parametrize("text", ["gpu", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "tensorrt:²", "", "TensorRT"])
 def test_other_devices_are_refused(text):
-    with pytest.raises(DeviceError, match="expected cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx"):
+    with pytest.raises(
+        DeviceError, match="expected auto, cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx"
+    ):
         parse_device(text)
 
 
@@ -136,6 +143,10 @@ class Binding:
     def bind_ortvalue_input(self, name, value):
         self.runtime.bound.append((name, "device"))
         self.binding.bind_ortvalue_input(name, value)
+
+    def bind_input(self, name, device, index, dtype, shape, pointer):
+        self.runtime.bound.append((name, f"{device}:{index}"))
+        self.binding.bind_input(name, "cpu", 0, dtype, shape, pointer)
 
     def bind_output(self, name, device, index):
         self.runtime.bound.append((name, f"{device}:{index}"))
@@ -237,9 +248,10 @@ def runtime(monkeypatch):
 
 
 @pytest.fixture
-def plugin(monkeypatch):
+def plugin(monkeypatch, tmp_path_factory):
     module = types.ModuleType(MODULE)
     module.__version__, module.get_library_path = "0.5.0", lambda: "the library"
+    module.__file__ = str(tmp_path_factory.mktemp("plugin") / "__init__.py")
     monkeypatch.setitem(sys.modules, MODULE, module)
     return module
 
@@ -270,9 +282,33 @@ def test_on_cuda_kept_outputs_stay_and_are_bound_as_inputs(runtime, tiny, entrie
     assert ("logits", "cpu:0") in runtime.bound
 
 
+@pytest.mark.parametrize(("device", "place"), [("cuda:0", "cuda:0"), ("cuda:1", "host")])
+def test_what_an_engine_of_tensorrt_wrote_is_read_where_it_is_once_it_is_there(
+    runtime, tiny, entries, tokens, expected, monkeypatch, device, place
+):
+    cuda = FakeCuda(gpus=2)
+    trt = FakeTensorRT(cuda)
+    cuda.install(monkeypatch)
+    trt.install(monkeypatch)
+    rows = {"B": Range(3, 3, 3)}
+    entry = GraphEntry(
+        "ids.onnx", "a" * 64, 1, (Tensor("x", "float32", ("B", 7)),), (Tensor("tokens", "int32", ("B", 7)),)
+    )
+    plan, sidecar = trt.add("ids", entry, (rows,), lambda given: {"tokens": given["x"].astype(np.int32)})
+    writer = TrtGraph(plan, sidecar, entry)  # to free it would wait for its work
+    kept = writer.run({"x": tokens.astype(np.float32)}, keep=("tokens",))["tokens"]
+    graph = OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device=device)
+    np.testing.assert_array_equal(graph.run({"tokens": kept})["embeddings"], expected)
+    assert runtime.bound[0] == ("tokens", place)
+
+
 def test_a_device_that_starts_another_provider_is_an_error(runtime, tiny, entries, monkeypatch):
     monkeypatch.setattr(Session, "get_providers", lambda self: ["CPUExecutionProvider"])
-    with pytest.raises(DeviceError, match="CUDAExecutionProvider was asked for but could not start; in use: CPU"):
+    monkeypatch.setattr("wordmask.backends.onnxruntime.cuda.missing_library", lambda ort: "libcublas is missing")
+    said = (
+        r"CUDAExecutionProvider was asked for but could not start; in use: CPUExecutionProvider \(libcublas is missing"
+    )
+    with pytest.raises(DeviceError, match=said):
         OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
 
 
@@ -310,9 +346,10 @@ def test_cudas_libraries_are_loaded_before_the_first_session(runtime, tiny, entr
     assert order == ["libraries", "session", "session"]
 
 
-def test_nodes_left_to_the_cpu_are_an_error(runtime, tiny, entries):
-    runtime.left = ["Conv", "Concat"]
-    with pytest.raises(DeviceError, match="CUDAExecutionProvider was asked for but does not take Conv of its nodes"):
+@pytest.mark.parametrize("operator", ["Conv", "GatherND", "ReduceMax", "AnOperatorOfTomorrow"])
+def test_nodes_left_to_the_cpu_are_an_error_unless_they_are_known_to_be_of_shapes(runtime, tiny, entries, operator):
+    runtime.left = [operator, "Concat"]
+    with pytest.raises(DeviceError, match=f"CUDAExecutionProvider was asked for but does not take {operator} of its"):
         OrtGraph(tiny / "clip_text.onnx", entries["clip_text"], device="cuda")
 
 
@@ -425,5 +462,33 @@ def test_a_gpu_it_does_not_support_is_an_error(runtime, plugin, tiny, entries):
     with pytest.raises(DeviceError, match=r"tensorrt-rtx:5, .* tensorrt-rtx:0, tensorrt-rtx:1"):
         rtx(tiny, entries, device="tensorrt-rtx:5")
     runtime.gpus = 0
-    with pytest.raises(DeviceError, match="supports: none"):
+    with pytest.raises(DeviceError, match=r"supports: none; it is for compute capability 8\.6, 8\.9 and 12\.x"):
         rtx(tiny, entries)
+
+
+@pytest.mark.parametrize(
+    ("capability", "supported"),
+    [("8.6", True), ("8.9", True), ("12.0", True), ("12.1", True), ("8.0", False), ("9.0", False), ("10.0", False),
+     ("7.5", False), ("1.2", False), ("", False)],
+)  # fmt: skip
+def test_tensorrt_rtx_is_for_some_gpus(capability, supported):
+    assert tensorrt_rtx.supports(capability) == supported
+
+
+def test_the_cuda_runtime_that_the_plugin_ships_is_loaded_before_it_starts(runtime, plugin, tiny, entries, monkeypatch):
+    order = []
+    shipped = Path(plugin.__file__).parent / "libcudart.so.13.4.36"
+    shipped.touch()
+    monkeypatch.setattr(tensorrt_rtx.ctypes, "CDLL", lambda path, mode: order.append(path))
+    registering = runtime.register_execution_provider_library
+    monkeypatch.setattr(
+        runtime, "register_execution_provider_library", lambda *each: order.append("plugin") or registering(*each)
+    )
+    rtx(tiny, entries)
+    assert order == [str(shipped), "plugin"]
+
+
+def test_a_plugin_without_a_cuda_runtime_of_its_own_starts_too(runtime, plugin, tiny, entries, caplog):
+    (Path(plugin.__file__).parent / "libcudart.so.13").write_bytes(b"damaged")
+    rtx(tiny, entries)
+    assert "libcudart.so.13: cannot be loaded" in caplog.text

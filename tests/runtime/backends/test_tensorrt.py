@@ -51,7 +51,8 @@ READER = GraphEntry(
 def cuda(monkeypatch):
     fake = FakeCuda(gpus=2)
     fake.install(monkeypatch)
-    return fake
+    yield fake
+    assert fake.while_capturing == [], "these calls broke the recording of a stream on the same thread"
 
 
 @pytest.fixture
@@ -289,6 +290,27 @@ def test_where_a_capture_fails_kernels_are_launched_one_by_one(trt, cuda, caplog
     del graph
     gc.collect()
     assert cuda.kinds() == {}
+
+
+def test_what_becomes_garbage_while_a_thread_records_is_freed_afterwards(trt, cuda):
+    """Garbage of any origin is collected at any time; to free memory on the recording thread breaks the recording."""
+    graph, other = load(trt), load_reader(trt)
+    other.run({"y": inputs(1)["x"]})
+    cycle = [other]
+    cycle.append(cycle)
+    held = cuda.kinds()
+    del other, cycle
+    trt.known["square"].during_run = lambda: gc.collect() if cuda.capturing else None
+    gc.disable()
+    try:
+        for seed in range(3):
+            given = inputs(1, seed=seed)
+            check(graph.run(given), given)
+    finally:
+        gc.enable()
+    assert len(trt.captures) == 1
+    assert "cudaGraphLaunch" in cuda.calls
+    assert cuda.kinds()["stream"] == held["stream"] - 1  # the reader is gone
 
 
 def test_captured_graphs_can_be_switched_off(trt):

@@ -170,7 +170,9 @@ class FakeRuntime:
 def test_a_missing_execution_provider_is_an_error_not_a_fallback():
     with pytest.raises(DeviceError, match="only CPUExecutionProvider"):
         execution_provider(FakeRuntime, "cuda")
-    with pytest.raises(DeviceError, match="expected cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx"):
+    with pytest.raises(
+        DeviceError, match="expected auto, cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx"
+    ):
         execution_provider(FakeRuntime, "gpu")
     assert execution_provider(FakeRuntime, "cpu") == ("CPUExecutionProvider", {})
 

@@ -13,6 +13,7 @@ import pytest
 from wordmask.bundle.engines import FOLDER
 from wordmask.cli import doctor
 from wordmask.cli.main import main
+from wordmask.errors import BundleError
 
 TINY = Path(__file__).resolve().parents[3] / "models_cache" / "tiny"
 
@@ -150,6 +151,74 @@ def test_a_cache_that_cannot_be_written_is_a_warning(machine, monkeypatch, capsy
 def test_a_models_folder_that_is_not_there_is_a_warning(monkeypatch, capsys):
     monkeypatch.setenv("WORDMASK_MODELS", "/nowhere/at/all")
     assert "/nowhere/at/all" in findings(capsys, 0)["bundle"]["text"]
+
+
+class Hardware:
+    """What the machine has beside its packages."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        monkeypatch.setattr(doctor, "PCI_DEVICES", folder / "pci")
+        monkeypatch.setattr(doctor, "PROCESSORS", folder / "cpuinfo")
+
+    def card(self, vendor, kind):
+        place = self.folder / "pci" / "0000:01:00.0"
+        place.mkdir(parents=True)
+        (place / "vendor").write_text(f"{vendor}\n")
+        (place / "class").write_text(f"{kind}\n")
+
+    def processor(self, flags):
+        (self.folder / "cpuinfo").write_text(f"flags : fpu {flags} sse\n")
+
+
+@pytest.fixture
+def hardware(machine, monkeypatch):
+    return Hardware(machine, monkeypatch)
+
+
+def told_of_devices(capsys):
+    assert main(["doctor", "--json"]) in (0, 1)
+    said = json.loads(capsys.readouterr().out)["findings"]
+    return [finding["text"] for finding in said if finding["topic"] == "device"]
+
+
+def test_the_fastest_device_is_named(hardware, capsys):
+    (text,) = told_of_devices(capsys)
+    assert text.startswith("--device openvino")
+    assert text.endswith("is the fastest that works here; --device auto takes it")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind", "noted"),
+    [("0x10de", "0x030000", True), ("0x10de", "0x020000", False), ("0x8086", "0x030000", False)],
+)
+def test_what_a_gpu_would_need_is_told_where_there_is_one(hardware, capsys, vendor, kind, noted):
+    hardware.card(vendor, kind)
+    texts = told_of_devices(capsys)[1:]
+    assert len(texts) == (2 if noted else 0)
+    if noted:
+        assert texts[0].startswith("--device tensorrt:0 would be faster: ")
+        assert "pip install 'wordmask[trt]'" in texts[0]
+        assert texts[1].startswith("--device cuda:0 would be faster: ")
+        assert "pip install 'wordmask[gpu]'" in texts[1]
+
+
+@pytest.mark.parametrize(("flags", "noted"), [("avx512_bf16", True), ("amx_bf16 amx_tile", True), ("avx512f", False)])
+def test_openvino_is_advised_where_the_processor_has_units_for_it(hardware, monkeypatch, capsys, flags, noted):
+    hardware.processor(flags)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    chosen, *faster = told_of_devices(capsys)
+    assert chosen.startswith("--device cpu is the fastest")
+    assert [text.startswith("--device openvino would be faster") for text in faster] == [True] * noted
+    assert all("pip install 'wordmask[openvino]'" in text for text in faster)
+
+
+def test_without_a_bundle_no_device_is_judged(monkeypatch, capsys):
+    def missing():
+        raise BundleError("no bundle")
+
+    monkeypatch.setattr("wordmask.bundle.opening.open_bundle", missing)
+    assert "depends on a bundle" in told_of_devices(capsys)[0]
 
 
 @pytest.mark.parametrize("look", ["packages", "gpu", "bundles", "caches"])

@@ -165,7 +165,7 @@ def test_nothing_found_names_the_option_that_would_have_helped(small_bundle, fol
         (["{photo}", "--vocabulary", "cat", "--device", "cuda"], "only"),
         (
             ["{photo}", "--vocabulary", "cat", "--device", "tpu"],
-            "expected cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx",
+            "expected auto, cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx",
         ),
         (["{photo}", "--vocabulary", "cat", "--bundle", "nope"], "no bundle named 'nope'"),
         (["{photo}", "--vocabulary", "cat", "--background", "grass"], "expected default, none or @FILE"),

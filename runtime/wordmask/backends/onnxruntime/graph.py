@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import os
 import re
 from collections.abc import Collection
-from functools import cache as once
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +13,8 @@ import numpy as np
 
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.device import parse_device
+from wordmask.backends.memory import is_out_of_memory
+from wordmask.backends.onnxruntime import cuda
 from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES, run_bound
 from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
@@ -25,18 +24,12 @@ if TYPE_CHECKING:
 
     from wordmask.backends.onnxruntime.tensorrt_rtx import EngineCache
 
-logger = logging.getLogger(__name__)
-
-COMPUTING = {
-    "Attention",
-    "Conv",
-    "ConvTranspose",
-    "Einsum",
-    "Gemm",
-    "LayerNormalization",
-    "MatMul",
-    "Resize",
-    "Softmax",
+# What may stay on the CPU beside CUDA: arithmetic on shapes, which ONNX Runtime keeps there on purpose because its
+# inputs are there, and ArgMax, which CUDA has of floats alone and CLIP's text takes of tokens.
+SHAPE_OPERATORS = {
+    *("Add", "And", "ArgMax", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Floor", "Gather"),
+    *("Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or"),
+    *("Range", "ReduceProd", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
 }
 # In ONNX Runtime's messages: the place in its source, which hides the reason; what marks a graph as too new for it.
 _SOURCE = re.compile(r"^.*?/onnxruntime_src/\S+ .*?\) |^\[ONNXRuntimeError\] : \d+ : ")
@@ -86,7 +79,8 @@ class OrtGraph:
             self._session = open_rtx(ort, path, entry, options, place.index, cache)
         else:
             (provider, settings), plugin = execution_provider(ort, device), False
-            self._session = open_session(ort, path, options, [(provider, settings)])
+            with cuda.without_warnings(ort) if place.kind == "cuda" else contextlib.nullcontext():
+                self._session = open_session(ort, path, options, [(provider, settings)])
         if place.kind != "cpu":
             check_assignment(path.name, self._session, provider)
         self._name = path.name
@@ -110,9 +104,14 @@ class OrtGraph:
             results = self._session.run(self._outputs, arrays, self._run_options)
             outputs = {name: np.asarray(value) for name, value in zip(self._outputs, results, strict=True)}
         else:
-            outputs = run_bound(
-                self._session, inputs, self._outputs, keep, self._memory, self._run_options, plugin=self._plugin
-            )
+            try:
+                outputs = run_bound(
+                    self._session, inputs, self._outputs, keep, self._memory, self._run_options, plugin=self._plugin
+                )
+            except Exception as error:  # ONNX Runtime's exceptions share no public base
+                if (reason := cuda.failure(error)) is None:
+                    raise
+                raise DeviceError(f"{self._name}: {reason}") from error
         check_finite(self._name, outputs)
         return outputs
 
@@ -163,16 +162,6 @@ def _folder_of(distribution: str) -> Path | None:
         return None
 
 
-@once
-def preload_cuda(ort: Any) -> None:
-    """Loads the CUDA and cuDNN libraries that pip installed, once a process: ONNX Runtime does not look for them."""
-    if hasattr(ort, "preload_dlls"):  # since 1.21
-        with contextlib.redirect_stdout(io.StringIO()) as messages:
-            ort.preload_dlls(msvc=False)
-        if messages.getvalue():
-            logger.info("ONNX Runtime, loading CUDA's libraries: %s", messages.getvalue().strip())
-
-
 def session_options(ort: Any, threads: int | None) -> Any:
     """Options that all sessions share."""
     options = ort.SessionOptions()
@@ -194,13 +183,13 @@ def execution_provider(ort: Any, device: str) -> tuple[str, dict[str, str]]:
     if place.kind == "cpu":
         return "CPUExecutionProvider", {}
     available = ort.get_available_providers()
-    if "CUDAExecutionProvider" not in available:
+    if cuda.PROVIDER not in available:
         raise DeviceError(
             f"device is {device!r}, but this ONNX Runtime has only {', '.join(available)}: "
             "install onnxruntime-gpu instead of onnxruntime (pip install 'wordmask[gpu]')"
         )
-    preload_cuda(ort)
-    return "CUDAExecutionProvider", {"device_id": str(place.index)}
+    cuda.preload_cuda(ort)
+    return cuda.PROVIDER, {"device_id": str(place.index)}
 
 
 def open_session(ort: Any, path: Path, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
@@ -208,28 +197,35 @@ def open_session(ort: Any, path: Path, options: Any, providers: list[tuple[str, 
 
     Raises:
         BundleError: ONNX Runtime cannot load it.
+        DeviceError: the GPU cannot be used, or memory is short.
     """
     try:
         return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions share no public base
+        if (reason := cuda.failure(error)) is not None:
+            raise DeviceError(f"{path.name}: {reason}") from error
+        if is_out_of_memory(error):
+            raise DeviceError(f"{path.name}: not enough memory to load it ({_reason(error)})") from error
         raise BundleError(_load_message(path, error)) from error
 
 
 def check_assignment(name: str, session: Any, provider: str) -> None:
-    """Checks that a provider runs a graph, and has left nothing that computes to another.
+    """Checks that a provider runs a graph, and has left nothing but SHAPE_OPERATORS to another.
 
-    ONNX Runtime itself only warns, and keeps some arithmetic on shapes on the CPU on purpose.
+    ONNX Runtime itself only warns.
 
     Raises:
         DeviceError: it does not.
     """
     used = session.get_providers()
     if used[0] != provider:
-        raise DeviceError(f"{name}: {provider} was asked for but could not start; in use: {', '.join(used)}")
+        why = cuda.missing_library(import_onnxruntime()) if provider == cuda.PROVIDER else None
+        because = f" ({why})" if why else ""
+        raise DeviceError(f"{name}: {provider} was asked for but could not start; in use: {', '.join(used)}{because}")
     if not hasattr(session, "get_provider_graph_assignment_info"):  # before ONNX Runtime 1.24
         return
     parts = session.get_provider_graph_assignment_info()
-    left = {node.op_type for part in parts if part.ep_name != provider for node in part.get_nodes()} & COMPUTING
+    left = {node.op_type for part in parts if part.ep_name != provider for node in part.get_nodes()} - SHAPE_OPERATORS
     if left or not any(part.ep_name == provider for part in parts):
         raise DeviceError(
             f"{name}: {provider} was asked for but does not take {', '.join(sorted(left)) or 'any'} of its nodes, "
@@ -238,10 +234,14 @@ def check_assignment(name: str, session: Any, provider: str) -> None:
 
 
 def _load_message(path: Path, error: Exception) -> str:
-    reason = _SOURCE.sub("", " ".join(str(error).split()))[:300]
+    reason = _reason(error)
     if _TOO_NEW.search(reason):
         return f"{path}: this ONNX Runtime is too old for the graph: upgrade onnxruntime ({reason})"
     return f"{path}: ONNX Runtime cannot load it: build the bundle again ({reason})"
+
+
+def _reason(error: Exception) -> str:
+    return _SOURCE.sub("", " ".join(str(error).split()))[:300]
 
 
 def _check_interface(name: str, found: list[onnxruntime.NodeArg], expected: tuple[Tensor, ...]) -> None:

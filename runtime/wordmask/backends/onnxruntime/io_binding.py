@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.backends import Value, Values, to_host
+from wordmask.backends.tensorrt.cuda_memory import CudaTensor
 
 ELEMENT_TYPES = {"tensor(uint8)": "uint8", "tensor(int32)": "int32", "tensor(float)": "float32"}
 
@@ -58,7 +59,7 @@ def run_bound(
 
     Args:
         session: an InferenceSession.
-        inputs: by name; tensors in the same memory are read where they are.
+        inputs: by name; tensors in the same memory are read where they are, those of TensorRT's engines too.
         outputs: names of all outputs.
         keep: those that stay in the memory.
         memory: name and number of the device that the session's provider allocates on, such as ("cuda", 0).
@@ -69,6 +70,9 @@ def run_bound(
     for name, value in inputs.items():
         if isinstance(value, OrtTensor) and value.memory == memory:
             binding.bind_ortvalue_input(name, value.value)
+        elif isinstance(value, CudaTensor) and memory == ("cuda", value.gpu.index) and not plugin:
+            value.wait()
+            binding.bind_input(name, *memory, value.dtype.type, list(value.shape), value.pointer)
         else:
             binding.bind_cpu_input(name, np.ascontiguousarray(to_host(value)))
     for name in outputs:

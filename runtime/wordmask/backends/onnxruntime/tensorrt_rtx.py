@@ -6,6 +6,7 @@ plan: it stands in the bundle's engines folder under the same rules (see wordmas
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib
 import logging
@@ -15,6 +16,7 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
+from wordmask.backends.onnxruntime.cuda import failure
 from wordmask.bundle.engines import (
     FOLDER,
     PLAN,
@@ -33,6 +35,7 @@ from wordmask.files import atomic_folder
 
 PROVIDER = "NvTensorRTRTXExecutionProvider"
 MODULE, PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx", "onnxruntime-ep-nv-tensorrt-rtx-cu13"
+CAPABILITIES = ("8.6", "8.9", "12")  # of the GPUs that its provider takes, major and minor or the major alone
 INSTALL = f"pip install 'onnxruntime>=1.24' {PACKAGE}"
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,11 @@ class EngineCache:
     bundle: Path
     graph: str
     precision: Precision
+
+
+def supports(capability: str) -> bool:
+    """Whether TensorRT-RTX takes GPUs of a compute capability such as `8.9`."""
+    return capability in CAPABILITIES or capability.partition(".")[0] in CAPABILITIES
 
 
 def open_rtx(ort: Any, path: Path, entry: GraphEntry, options: Any, index: int, cache: EngineCache | None) -> Any:
@@ -88,11 +96,21 @@ def register(ort: Any) -> str:
         raise DeviceError(f"device is tensorrt-rtx, but its plugin is not installed ({error}): {INSTALL}") from error
     if not hasattr(ort, "register_execution_provider_library"):
         raise DeviceError(f"device is tensorrt-rtx, but onnxruntime {ort.__version__} takes no plugins: {INSTALL}")
+    _load_cuda_runtime(plugin)
     try:
         ort.register_execution_provider_library(PROVIDER, plugin.get_library_path())
     except Exception as error:  # ONNX Runtime's exceptions share no public base
         raise DeviceError(f"device is tensorrt-rtx, but its plugin cannot start ({_first_line(error)})") from error
     return str(plugin.__version__)
+
+
+def _load_cuda_runtime(plugin: Any) -> None:
+    """Loads the libcudart that the plugin ships, which the plugin's own import leaves out."""
+    for library in sorted(Path(plugin.__file__).parent.glob("libcudart.so*")):
+        try:
+            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+        except OSError as error:
+            logger.warning("%s: cannot be loaded (%s)", library, error)
 
 
 def _device(ort: Any, index: int) -> Any:
@@ -101,7 +119,10 @@ def _device(ort: Any, index: int) -> Any:
         if device.ep_options.get("device_id") == str(index):
             return device
     there = ", ".join(f"tensorrt-rtx:{device.ep_options.get('device_id')}" for device in found) or "none"
-    raise DeviceError(f"device is tensorrt-rtx:{index}, but TensorRT-RTX finds no such GPU that it supports: {there}")
+    raise DeviceError(
+        f"device is tensorrt-rtx:{index}, but TensorRT-RTX finds no such GPU that it supports: {there}; "
+        "it is for compute capability 8.6, 8.9 and 12.x"
+    )
 
 
 def _build(ort: Any, path: Path, options: Any, request: Request, folder: Path) -> Any:
@@ -140,6 +161,8 @@ def _open(ort: Any, path: Path, model: Path | bytes, options: Any) -> Any:
             raise EngineError(
                 f"{path}: TensorRT-RTX refuses the engine it built; remove its folder in {kept} ({_first_line(error)})"
             ) from error
+        if (reason := failure(error)) is not None:
+            raise DeviceError(f"{path.name}: {reason}") from error
         raise BundleError(f"{path}: TensorRT-RTX cannot build it ({_first_line(error)})") from error
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from wordmask.bundle.engines import Target
@@ -13,6 +16,30 @@ logger = logging.getLogger(__name__)
 
 class GpuMemoryError(DeviceError, MemoryError):
     """The GPU's memory is used up."""
+
+
+class _Recording(threading.local):
+    """Whether this thread records a CUDA graph, and the resources to free afterwards: to free one would break it."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.to_free: list[tuple[Gpu, str, Any]] = []
+
+
+_recording = _Recording()
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[None]:
+    """While this thread records a CUDA graph: what becomes garbage here is freed at the end."""
+    _recording.active = True
+    try:
+        yield
+    finally:
+        _recording.active = False
+        while _recording.to_free:
+            gpu, name, handle = _recording.to_free.pop(0)
+            gpu.release(name, handle)
 
 
 class Gpu:
@@ -51,6 +78,9 @@ class Gpu:
 
     def release(self, name: str, handle: Any) -> None:
         """Frees a resource. For finalizers: a failure is logged, because it cannot be caught."""
+        if _recording.active:
+            _recording.to_free.append((self, name, handle))
+            return
         try:
             self.call(name, handle)
         except DeviceError as error:

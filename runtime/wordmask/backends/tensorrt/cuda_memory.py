@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends.tensorrt.cuda import Gpu
+from wordmask.backends.tensorrt.cuda import Gpu, recording
 from wordmask.errors import DeviceError
 
 
@@ -108,13 +108,15 @@ class Stream:
         """
         # other threads may go on allocating
         mode = self._gpu.runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        self._gpu.call("cudaStreamBeginCapture", self.handle, mode)
-        try:
-            enqueue()
-        except BaseException:
-            self._abandon()
-            raise
-        return CapturedGraph(self._gpu, self._gpu.call("cudaStreamEndCapture", self.handle))
+        with recording():
+            self._gpu.call("cudaStreamBeginCapture", self.handle, mode)
+            try:
+                enqueue()
+            except BaseException:
+                self._abandon()
+                raise
+            graph = self._gpu.call("cudaStreamEndCapture", self.handle)
+        return CapturedGraph(self._gpu, graph)
 
     def _abandon(self) -> None:
         try:
@@ -143,10 +145,14 @@ class CudaTensor:
         """See DeviceTensor."""
         return self._dtype
 
-    def numpy(self) -> NDArray[Any]:
-        """See DeviceTensor."""
+    def wait(self) -> None:
+        """Waits until it holds its values."""
         self.gpu.use()
         self.gpu.call("cudaEventSynchronize", self.ready.handle)
+
+    def numpy(self) -> NDArray[Any]:
+        """See DeviceTensor."""
+        self.wait()
         array = np.empty(self._shape, self._dtype)
         direction = self.gpu.runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self.gpu.call("cudaMemcpy", array.ctypes.data, self.pointer, array.nbytes, direction)
