@@ -113,13 +113,13 @@ def load_graphs(
         clip.on_cpu,
         loftup is not None and loftup.on_cpu,
         kept,
-        class_map=None if loftup is None else _on_gpu(load_class_map, loftup),
+        class_map=None if loftup is None else _on_gpu(load_class_map, loftup, "classifies pixels"),
         sam2_square=load_square(sam2) if sam2.kind == "cuda" else None,
-        pick_masks=_on_gpu(load_pick, sam2),
+        pick_masks=_on_gpu(load_pick, sam2, "takes the chosen masks"),
     )
 
 
-def _on_gpu(load: Callable[[Device], Graph], device: Device) -> Graph | None:
+def _on_gpu(load: Callable[[Device], Graph], device: Device, work: str) -> Graph | None:
     """A graph that reads another one's outputs on its GPU: in ONNX Runtime on CUDA, beside TensorRT's engines too.
 
     None where the host does its work: the results are the same, later.
@@ -130,5 +130,5 @@ def _on_gpu(load: Callable[[Device], Graph], device: Device) -> Graph | None:
         try:
             return load(Device("cuda", device.index))
         except (DeviceError, MissingExtraError) as error:
-            logger.info("the host classifies and chooses masks, as ONNX Runtime cannot on the GPU: %s", error)
+            logger.info("the host %s, because ONNX Runtime cannot do it on the GPU: %s", work, error)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,7 @@ from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.search import find_bundle
 from wordmask.dense.device_classmap import load_class_map
 from wordmask.errors import DeviceError, EngineError
+from wordmask.objects.device_graphs import load_pick
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
 from wordmask.types import Vocabulary
@@ -125,29 +127,31 @@ class OnFakeCuda:
 
 @pytest.fixture
 def beside(monkeypatch):
-    """ONNX Runtime on the GPU of the engines: the sessions that were opened there."""
+    """ONNX Runtime on the GPU of the engines: the sessions that were opened there, of the class map and the masks."""
     opened = []
 
-    def load(device):
+    def load(load_on, device):
         assert device == Device("cuda", 0)
-        graph = load_class_map(Device("cpu"))
+        graph = load_on(Device("cpu"))
         graph._memory, graph._session = ("cuda", 0), OnFakeCuda(graph._session)
         opened.append(graph._session)
         return graph
 
-    monkeypatch.setattr("wordmask.loading.load_class_map", load)
+    monkeypatch.setattr("wordmask.loading.load_class_map", partial(load, load_class_map))
+    monkeypatch.setattr("wordmask.loading.load_pick", partial(load, load_pick))
     return opened
 
 
-def test_onnxruntime_beside_the_engines_reads_their_logits_where_they_are(gpu, bundle, photo, on_cpu, beside):
+def test_onnxruntime_beside_the_engines_reads_their_logits_and_masks_where_they_are(gpu, bundle, photo, on_cpu, beside):
     square = np.ascontiguousarray(photo[:, :160])  # its windows fit into one run
     segmenter = Segmenter(bundle, device="tensorrt")
     segmenter.embed(VOCABULARY)
     gpu.cuda.sources.clear()
     same(segment(segmenter, square), segment(on_cpu, square))
-    assert {gpu.names[source] for source in gpu.cuda.sources} == {"sam2_decoder.masks", "sam2_decoder.iou"}
-    (session,) = beside
-    assert session.bound == ["logits"]
+    assert {gpu.names[source] for source in gpu.cuda.sources} == {"sam2_decoder.iou"}
+    class_map, pick = beside
+    assert class_map.bound == ["logits"]
+    assert set(pick.bound) == {"masks"}
 
 
 def test_more_windows_than_a_run_takes_are_classified_by_the_host(gpu, bundle, photo, expected, beside):
@@ -157,8 +161,10 @@ def test_more_windows_than_a_run_takes_are_classified_by_the_host(gpu, bundle, p
 
 def test_without_cuda_in_onnxruntime_the_host_classifies_and_the_log_says_so(gpu, bundle, caplog):
     caplog.set_level(logging.INFO)
-    assert Segmenter(bundle, device="tensorrt").loaded.class_map is None
-    assert "the host computes the class map" in caplog.text
+    loaded = Segmenter(bundle, device="tensorrt").loaded
+    assert (loaded.class_map, loaded.pick_masks) == (None, None)
+    assert "the host classifies pixels" in caplog.text
+    assert "the host takes the chosen masks" in caplog.text
 
 
 def test_an_encoded_photo_stays_on_the_gpu_and_serves_many_prompts(gpu, bundle, photo):

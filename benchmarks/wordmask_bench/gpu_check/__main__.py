@@ -59,7 +59,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--photo", type=Path, help="that is timed as a whole (default: one of 1800x1200 is made)")
     add("--photos", type=int, default=32, help="copies of it in the folder that is timed (%(default)s)")
     add("--scenes", type=int, default=24, help="held-out scenes (%(default)s)")
-    add("--max-batch", type=int, default=8, help="of the engines (%(default)s)")
+    add("--max-batch", type=int, default=10, help="of the engines (%(default)s)")
     add("--max-prompts", type=int, default=32, help="of the engines (%(default)s)")
     add("--clip", default="ViT-B-16-quickgelu", help="of the full-size bundle: a name or a JSON file (%(default)s)")
     add("--sam2", default="sam2.1_hiera_tiny", help="likewise: a name or a YAML file (%(default)s)")

@@ -20,7 +20,7 @@ def test_a_batch_under_way_ends_within_two_seconds():
     manifest = read_manifest(TINY)
     entry, side = manifest.graphs["sam2_encoder"], manifest.sam2.image_size
     graph = OrtGraph(TINY / entry.file, entry, device="cpu", threads=1)
-    graph.run({"image": np.zeros((1, side, side, 3), np.uint8)})
+    graph.run({"image": np.zeros((1, side, side, 3), np.float32)})
     cancelled: list[float] = []
 
     def cancel():
@@ -30,7 +30,7 @@ def test_a_batch_under_way_ends_within_two_seconds():
     timer = threading.Timer(0.1, cancel)
     timer.start()
     with pytest.raises(Exception, match="terminate flag"):
-        graph.run({"image": np.zeros((24, side, side, 3), np.uint8)})
+        graph.run({"image": np.zeros((24, side, side, 3), np.float32)})
     assert time.monotonic() - cancelled[0] < 2
     with pytest.raises(Exception, match="terminate flag"):  # nor does a later one begin
-        graph.run({"image": np.zeros((1, side, side, 3), np.uint8)})
+        graph.run({"image": np.zeros((1, side, side, 3), np.float32)})
