@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from argparse import _ArgumentGroup as Group
 
 from wordmask.options import OPTIONS
+from wordmask.photo.options import COLOR_PROFILES, MAX_PIXELS, ReadOptions
 
 BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")  # besides clip
 BUNDLE = "name or folder of the models (default: the bundle named default, else the shipped tiny)"
@@ -21,6 +23,25 @@ def add_bundle(group: Group, text: str = BUNDLE) -> None:
 def add_background(group: Group) -> None:
     """--background."""
     group.add_argument("--background", default="default", metavar="default|none|@FILE", help=BACKGROUND)
+
+
+def add_reading(group: Group, max_pixels: int = MAX_PIXELS) -> None:
+    """--lenient, --max-pixels and --color-profile, as `read_options` takes them."""
+    text = "decode garbled JPEGs as far as possible, with a warning"
+    group.add_argument("--lenient", action="store_true", help=text)
+    text = "largest photo that is read, in pixels (%(default)s)"
+    group.add_argument("--max-pixels", type=int, default=max_pixels, metavar="N", help=text)
+    text = "take the colours of photos as they are, or convert those with a colour profile to sRGB (%(default)s)"
+    group.add_argument("--color-profile", choices=COLOR_PROFILES, default="ignore", help=text)
+
+
+def read_options(args: Namespace) -> ReadOptions:
+    """The options of `add_reading`.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    return ReadOptions(args.lenient, args.max_pixels, args.color_profile)
 
 
 def add_device(group: Group, *, upsampler: bool = False, threads: bool = True) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options
+from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_reading, read_options
 from wordmask.cli.device import open_for_device
 from wordmask.formats.terminal import printable
 
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--image", required=True, type=Path, metavar="PHOTO", help="the photo")
     add("--vocabulary", nargs="+", required=True, metavar="WORD", help="words to find, as `wordmask run` takes them")
     add_background(given)
+    add_reading(given)
     models = parser.add_argument_group("models and masks")
     add_bundle(models)
     add_options(models, "upsample", "min_confidence", "min_region_size")
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs `wordmask compare`; gives the exit status."""
     from wordmask.files import write_bytes
-    from wordmask.photo.reading import load
+    from wordmask.photo.reading import load_file
     from wordmask.pipeline import Segmenter
     from wordmask.text.word_lists import background_words, class_lines
     from wordmask.types import Options, Vocabulary
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--height is {args.height}: give at least 1")
     options = Options(min_confidence=args.min_confidence, min_region_size=args.min_region_size, upsample=args.upsample)
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
-    photo = load(args.image)
+    photo = load_file(args.image, read_options(args))
     for note in photo.notes:
         print(printable(f"{args.image}: {note}"), file=sys.stderr)
     bundle = open_for_device(args, args.bundle)

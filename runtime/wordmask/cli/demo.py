@@ -9,10 +9,11 @@ import tempfile
 import threading
 
 from wordmask.bundle.domains import DOMAINS
-from wordmask.cli.arguments import add_background, add_bundle, add_device
+from wordmask.cli.arguments import add_background, add_bundle, add_device, add_reading, read_options
 from wordmask.cli.device import open_for_device
 from wordmask.text.word_lists import background_words
 
+MOST_PIXELS = 32_000_000  # by default: every visitor's photo takes memory
 LOCAL = ("127.0.0.1", "localhost")
 
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle(models)
     add_device(models)
     add_background(models)
+    add_reading(parser.add_argument_group("photos"), max_pixels=MOST_PIXELS)
     add = server.add_argument
     add("--host", default="127.0.0.1", help="address to listen at; anyone who reaches it can use it (%(default)s)")
     add("--port", type=int, help="port to listen at (default: the first free one from 7860 on)")
@@ -48,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
         from wordmask.demo.page import serve
 
+        workbench = Workbench(segmenter, background, reading=read_options(args))
         notice = DOMAINS.get(segmenter.manifest.domain)
         try:
-            with serve(Workbench(segmenter, background), host=args.host, port=args.port, notice=notice) as address:
+            with serve(workbench, host=args.host, port=args.port, notice=notice) as address:
                 _announce(address, args.host)
                 threading.Event().wait()
         finally:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wordmask.cli.arguments import BACKBONES, add_bundle, add_device
+from wordmask.cli.arguments import BACKBONES, add_bundle, add_device, add_reading, read_options
 from wordmask.cli.device import named_device
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
 from wordmask.formats.terminal import printable
@@ -26,9 +26,10 @@ SUFFIXES = (".npz", ".png")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask features`."""
-    add = parser.add_argument_group("input").add_argument
+    add = (given := parser.add_argument_group("input")).add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="photos, and folders of photos")
     add("--recursive", action="store_true", help="search folders recursively")
+    add_reading(given)
     models = parser.add_argument_group("models and features")
     source, shape = models.add_mutually_exclusive_group(), models.add_mutually_exclusive_group()
     text = "the bundle of this name (clip: the default of --bundle)"
@@ -69,10 +70,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--output is {args.output}, one file, for {len(jobs)} photos: name a folder")
     bundle = open_chosen(args)
     featurizer = Featurizer(bundle, device=named_device(args.device, bundle, GRAPHS), threads=args.threads)
-    done = 0
+    done, reading = 0, read_options(args)
     for job in jobs:
         try:
-            photo = load_unchanged(job)
+            photo = load_unchanged(job, reading)
         except PhotoError as error:
             print(printable(f"{error.code}: {error}"), file=sys.stderr)
             continue

@@ -12,7 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_tensorrt_precision
+from wordmask.cli.arguments import (
+    add_background,
+    add_bundle,
+    add_device,
+    add_options,
+    add_reading,
+    add_tensorrt_precision,
+    read_options,
+)
 from wordmask.cli.device import open_for_device
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
 from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, add_ray_arguments, check_ray_arguments, prepare_on_ray
@@ -62,7 +70,7 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
     add("--vocabulary", nargs="+", required=True, metavar="WORD", help=text)
     add_background(group)
     add("--recursive", action="store_true", help="search folders recursively")
-    add("--lenient", action="store_true", help="decode garbled JPEGs as far as possible, with a warning")
+    add_reading(group)
 
 
 def _add_outputs(group: argparse._ArgumentGroup) -> None:
@@ -178,7 +186,7 @@ def _request(args: argparse.Namespace, jobs: list[Job], queries: Queries, option
         args.output,
         options,
         OutputOptions(overlay=args.overlay, save_dense=args.save_dense, report=args.report),
-        lenient=args.lenient,
+        reading=read_options(args),
         in_flight=args.in_flight,
         restart=args.restart and not is_restarted_worker(),
         retry_quarantined=args.retry_quarantined and not is_restarted_worker(),

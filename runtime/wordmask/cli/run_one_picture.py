@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wordmask.cli.arguments import read_options
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
 from wordmask.formats.terminal import printable
 
@@ -41,7 +42,7 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     from wordmask.run.find_photos import load_unchanged
 
     try:
-        photo = load_unchanged(job, lenient=args.lenient)
+        photo = load_unchanged(job, read_options(args))
     except PhotoError as error:
         print(printable(f"{error.code}: {error}"), file=sys.stderr)
         return SOME_PHOTOS_FAILED

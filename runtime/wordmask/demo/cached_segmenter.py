@@ -20,13 +20,13 @@ from wordmask.demo.bounded_cache import LruCache
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import PhotoError
 from wordmask.options import OPTIONS
-from wordmask.photo.reading import Photo, load
+from wordmask.photo.options import DEFAULTS, ReadOptions
+from wordmask.photo.reading import Photo, load_file
 from wordmask.pipeline import Segmenter
 from wordmask.timing import StageTimer
 from wordmask.types import EncodedPhoto, Options, Segmentation, Vocabulary
 
 MOST_BYTES = 1 << 30  # kept between requests: about five photos of 12 megapixels
-MOST_PIXELS = 32_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +49,18 @@ class Answer:
 class Workbench:
     """A segmenter that caches its stages for all users of the page. Thread-safe: calls wait for each other."""
 
-    def __init__(self, segmenter: Segmenter, background: Sequence[str], *, most_bytes: int = MOST_BYTES) -> None:
-        """Args: background words (see Vocabulary); most_bytes is the memory kept between requests."""
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        background: Sequence[str],
+        *,
+        most_bytes: int = MOST_BYTES,
+        reading: ReadOptions = DEFAULTS,
+    ) -> None:
+        """Args: background words (see Vocabulary); most_bytes: memory kept between requests; how photos are read."""
         self.segmenter = segmenter
         self._background = tuple(background)
+        self._reading = reading
         self._kept = LruCache(most_bytes)
         self._lock = Lock()
 
@@ -60,7 +68,7 @@ class Workbench:
         """The pixels of a photo, u8 (H, W, 3).
 
         Raises:
-            PhotoError: the file is no photo, damaged, or larger than MOST_PIXELS.
+            PhotoError: the file is no photo, damaged, or larger than allowed.
         """
         with self._lock:
             return self._photo(_hash(path), path).pixels
@@ -90,7 +98,7 @@ class Workbench:
 
     def _photo(self, photo_id: bytes, path: Path) -> Photo:
         return self._kept.get(
-            ("photo", photo_id), lambda: load(path, max_pixels=MOST_PIXELS), lambda photo: photo.pixels.nbytes
+            ("photo", photo_id), lambda: load_file(path, self._reading), lambda photo: photo.pixels.nbytes
         )
 
     def _segment(

@@ -15,7 +15,8 @@ from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
 
-RESUME_MAY_DIFFER = {"photos", "threads", "in_flight", "report"}  # settings that change no photo's result
+# Settings that change no finished photo's result. With more pixels allowed, photos that were too large are done.
+RESUME_MAY_DIFFER = {"photos", "threads", "in_flight", "report", "max_pixels"}
 QUARANTINE = 2  # number of processes that died while they worked on a photo
 ADVICE = "run with the same, give another --output, or start afresh with --restart"
 

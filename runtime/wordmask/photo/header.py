@@ -6,7 +6,6 @@ pixels is ours, whatever the host program set Image.MAX_IMAGE_PIXELS to.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import IO
 
@@ -17,12 +16,11 @@ from PIL import (
     JpegImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 
 from wordmask.errors import PhotoError
-from wordmask.photo.kind import PNG_SIGNATURE, unsupported
+from wordmask.photo.tiff import open_tiff
 
 
 def open_header(file: IO[bytes], kind: str, max_pixels: int) -> ImageFile.ImageFile:
@@ -34,9 +32,13 @@ def open_header(file: IO[bytes], kind: str, max_pixels: int) -> ImageFile.ImageF
         max_pixels: most pixels allowed.
 
     Raises:
-        PhotoError: TOO_LARGE, DECODE (an image without area), UNSUPPORTED (a camera's raw file).
+        PhotoError: TOO_LARGE, DECODE (an image without area), UNSUPPORTED or DEPTH (a kind of TIFF or BMP that is not
+            read).
         Exception: whatever Pillow finds wrong with the header.
     """
+    if kind == "PNG":  # Pillow may refuse what stands before the pixels
+        check_size(*_png_size(file.read(24)), max_pixels)
+        file.seek(0)
     if kind == "WEBP":  # Pillow allocates the canvas as soon as it opens one
         check_size(*_webp_size(file.read(30)), max_pixels)
         file.seek(0)
@@ -44,16 +46,14 @@ def open_header(file: IO[bytes], kind: str, max_pixels: int) -> ImageFile.ImageF
         "JPEG": JpegImagePlugin.JpegImageFile,
         "PNG": PngImagePlugin.PngImageFile,
         "WEBP": WebPImagePlugin.WebPImageFile,
-        "BMP": BmpImagePlugin.BmpImageFile,
-        "TIFF": TiffImagePlugin.TiffImageFile,
+        "BMP": _open_bmp,
+        "TIFF": open_tiff,
         "GIF": GifImagePlugin.GifImageFile,
         "PPM": PpmImagePlugin.PpmImageFile,
         "AVIF": _open_avif,
     }
     image = openers[kind](file)
     check_size(*image.size, max_pixels)
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_camera_raw(image):
-        raise unsupported("camera raw")
     return image
 
 
@@ -63,15 +63,31 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise PhotoError("DECODE", f"the header says {width}x{height} pixels: the file is damaged, copy it again")
     if width * height > max_pixels:
         found = f"the header says {width}x{height} pixels ({width * height / 1e6:.0f} megapixels)"
-        raise PhotoError(
-            "TOO_LARGE", f"{found}, at most {max_pixels / 1e6:.0f} are allowed: shrink it, or raise max_pixels"
-        )
+        advice = "shrink it, or allow more: --max-pixels N on the command line, max_pixels=N in Python"
+        raise PhotoError("TOO_LARGE", f"{found}, at most {max_pixels / 1e6:g} are allowed: {advice}")
 
 
 def _open_avif(file: IO[bytes]) -> ImageFile.ImageFile:
     from PIL import AvifImagePlugin  # noqa: PLC0415  (Pillow before 11.3 has none)
 
     return AvifImagePlugin.AvifImageFile(file)
+
+
+def _open_bmp(file: IO[bytes]) -> ImageFile.ImageFile:
+    try:
+        return BmpImagePlugin.BmpImageFile(file)
+    except OSError as error:
+        if not str(error).startswith("Unsupported BMP"):
+            raise
+        found = str(error).removeprefix("Unsupported BMP ")
+        raise PhotoError("UNSUPPORTED", f"the BMP has a {found} that is not read: save it as PNG") from error
+
+
+def _png_size(head: bytes) -> tuple[int, int]:
+    """Width and height; 1x1 where the header is not where it must be, which is found out later."""
+    if head[12:16] != b"IHDR" or len(head) < 24:
+        return 1, 1
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
 
 def _webp_size(head: bytes) -> tuple[int, int]:
@@ -87,30 +103,3 @@ def _webp_size(head: bytes) -> tuple[int, int]:
     if chunk == b"VP8 ":
         return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
     return 0, 0
-
-
-def _is_camera_raw(image: TiffImagePlugin.TiffImageFile) -> bool:
-    """Raw files of many cameras are TIFFs whose first page is a preview (NewSubfileType, DNGVersion)."""
-    reduced, dng_version = image.tag_v2.get(254, 0), image.tag_v2.get(50706)
-    return dng_version is not None or (isinstance(reduced, int) and bool(reduced & 1))
-
-
-def check_png(data: bytes) -> None:
-    """Checks a PNG's chunks up to IEND against their lengths and checksums, which Pillow does not do for the pixels.
-
-    Ancillary chunks (text, profiles) may be damaged; what follows IEND is ignored.
-
-    Raises:
-        PhotoError: DECODE.
-    """
-    position, name = len(PNG_SIGNATURE), b""
-    while name != b"IEND":
-        length = int.from_bytes(data[position : position + 4], "big")
-        name = data[position + 4 : position + 8]
-        end = position + 12 + length
-        if end > len(data):
-            raise PhotoError("DECODE", f"the PNG ends inside its chunk {name!r} (byte {len(data)}): copy it again")
-        critical = not name[:1].islower()
-        if critical and zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise PhotoError("DECODE", f"the PNG's chunk {name!r} at byte {position} is damaged: copy it again")
-        position = end

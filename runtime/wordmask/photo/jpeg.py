@@ -15,11 +15,14 @@ What is not seen:
   checksum, and most single flipped bits only shift a brightness or spoil a block.
 - Of the damage that libjpeg warns of: nearly none in single scans; in progressive files about one case in six, with
   restart markers in them one in two.
-- Any that keeps the markers whole, if the file is arithmetic coded.
+- Any that keeps the markers whole, if the file is lossless or arithmetic coded.
+
+A file without an end marker is whole if the picture does not depend on what follows its data.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import numpy as np
@@ -37,15 +40,20 @@ from wordmask.photo.jpeg_markers import (
     is_single,
     read_layout,
 )
+from wordmask.photo.kind import unsupported
 
 # libjpeg keeps 64 bits in reserve: a scan that is complete takes at most this much of what follows it.
 _RESERVE = bytes.fromhex("5a33c6913ea76c12")
+_FILLERS = (8 * _RESERVE, 8 * bytes(255 - byte for byte in _RESERVE))
 _MOST_STRETCHES = 1024
+_EOI, _DNL = b"\xff\xd9", b"\xff\xdc\0\4"
+_EXAMINED = frozenset({*SEQUENTIAL, PROGRESSIVE})
+_RARE = {0xC3: "lossless JPEG", **dict.fromkeys((0xC9, 0xCA, 0xCB), "JPEG with arithmetic coding")}
 _LARGEST_SIDE = 65500  # libjpeg's JPEG_MAX_DIMENSION
 _MISSING, _LEFT_OVER, _INCOMPLETE = "image data are missing", "image data are left over", "scans are missing"
 
 
-def decode_jpeg(data: bytes, max_pixels: int) -> tuple[Image.Image, str | None]:
+def decode_jpeg(data: bytes, max_pixels: int) -> tuple[Image.Image, str | None, str | None]:
     """Decodes the first image of a JPEG file and looks for damage.
 
     Args:
@@ -53,30 +61,86 @@ def decode_jpeg(data: bytes, max_pixels: int) -> tuple[Image.Image, str | None]:
         max_pixels: most pixels allowed.
 
     Returns:
-        The loaded image as it is stored, and what is wrong with it (None where nothing was found).
+        The loaded image as it is stored, what is wrong with it (None where nothing was found), and a note (None where
+        there is none).
 
     Raises:
-        PhotoError: TOO_LARGE, DECODE (damaged header), TRUNCATED, DEPTH (12 bits a channel), CORRUPT (beyond decoding).
+        PhotoError: TOO_LARGE, DECODE (damaged header), TRUNCATED, DEPTH (12 bits a channel), CORRUPT (beyond decoding),
+            UNSUPPORTED (hierarchical, a height that follows the pixels, or a coding that this libjpeg does not know).
     """
     layout = read_layout(data)
     frame = layout.frame
+    _check_kind(layout, data)
     check_size(frame.width, frame.height, max_pixels)
     if frame.precision != 8:
         found = f"the JPEG has {frame.precision} bits a channel, expected 8"
         raise PhotoError("DEPTH", f"{found}: convert it to an 8-bit JPEG or PNG")
+    if not layout.has_end:
+        return _decode_without_end(data, layout), None, "the JPEG has no end marker, but all of its data"
     data = data[: layout.end]
+    image, damage = _examine(data, layout)
+    if image is None or damage is not None:
+        image = _load(data) if frame.kind in _EXAMINED else _load_rare(data, frame.kind)
+    return image, damage, None
+
+
+def _check_kind(layout: Layout, data: bytes) -> None:
+    frame = layout.frame
+    if frame.kind not in _EXAMINED and frame.kind not in _RARE:
+        raise unsupported("hierarchical JPEG")
+    if frame.height == 0 and layout.scans and _DNL in data[layout.scans[0].end :]:
+        raise PhotoError("UNSUPPORTED", "the JPEG states its height behind its pixels (DNL): save it as PNG first")
+
+
+def _decode_without_end(data: bytes, layout: Layout) -> Image.Image:
+    """The image of a file that ends with its last scan's data, if none of them are missing.
+
+    Then nothing may depend on what follows the data. Their last byte is filled up with ones, so that a zero there
+    (but for FF 00, a stuffed FF) is space that was set aside for a copy that stopped.
+    """
+    end, is_one_scan = layout.scans[-1].end, is_single(data, layout)
+    whole = data[:end] + _EOI
+    is_filled = data[end - 1] == 0 and data[end - 2] != 0xFF
+    can_be_said = layout.frame.kind in _EXAMINED and (is_one_scan or not any(scan.interval for scan in layout.scans))
+    with contextlib.suppress(PhotoError):
+        if can_be_said and not is_filled:
+            image, damage = _examine(whole, layout, every_stretch=True)
+            shown = _uncropped(whole, layout) if is_one_scan else whole
+            if damage is None and _is_independent(shown, layout):
+                return image or _load(whole)
+    raise PhotoError("TRUNCATED", f"the JPEG has no end marker in its {len(data)} bytes: copy or download it again")
+
+
+def _is_independent(data: bytes, layout: Layout) -> bool:
+    """Whether the picture stays as it is, whatever follows the data of its scans."""
+    picture = np.asarray(_load(data))
+    others = (np.asarray(_load(_with_reserves(data, layout, filler))) for filler in _FILLERS)
+    return all(np.array_equal(picture, other) for other in others)
+
+
+def _uncropped(data: bytes, layout: Layout) -> bytes:
+    """The same JPEG of one scan, declared as large as its blocks are."""
+    frame = layout.frame
+    height, width = (
+        min(-(-side // unit) * unit, _LARGEST_SIDE)
+        for side, unit in zip((frame.height, frame.width), frame.unit[::-1], strict=True)
+    )
+    return data[: frame.start + 5] + _as_size(height) + _as_size(width) + data[frame.start + 9 :]
+
+
+def _examine(data: bytes, layout: Layout, *, every_stretch: bool = False) -> tuple[Image.Image | None, str | None]:
+    """The image, if it was decoded on the way, and what is wrong with it."""
+    frame = layout.frame
     image: Image.Image | None = None
     damage = layout.damage
     if damage is None and frame.kind in SEQUENTIAL and is_single(data, layout):
         scan = layout.scans[0]
         if scan.interval:
-            damage = _check_stretches(data, layout)
+            damage = _check_stretches(data, layout, every=every_stretch)
         else:
             image, damage = _decode_watched(data[: scan.end], scan.start)
     elif damage is None and frame.kind in {*SEQUENTIAL, PROGRESSIVE}:
         image, damage = _decode_several_scans(data, layout) if is_complete(data, layout) else (None, _INCOMPLETE)
-    if image is None or damage is not None:
-        image = _load(data)
     return image, damage
 
 
@@ -87,6 +151,14 @@ def _load(data: bytes) -> Image.Image:
     except OSError as error:
         raise PhotoError("CORRUPT", f"the JPEG's data are damaged beyond decoding ({error}): copy it again") from error
     return image
+
+
+def _load_rare(data: bytes, kind: int) -> Image.Image:
+    """Decodes what not every libjpeg can."""
+    try:
+        return _load(data)
+    except PhotoError as error:
+        raise unsupported(_RARE[kind]) from error
 
 
 class _Watched(io.BytesIO):
@@ -124,7 +196,7 @@ def _decode_watched(data: bytes, start: int) -> tuple[Image.Image | None, str | 
     return image, None if file.crossed else _LEFT_OVER
 
 
-def _check_stretches(data: bytes, layout: Layout) -> str | None:
+def _check_stretches(data: bytes, layout: Layout, *, every: bool) -> str | None:
     """Checks a single scan with restart markers: their number and order, and what stands between two of them."""
     frame, scan = layout.frame, layout.scans[0]
     unit_width, unit_height = frame.unit
@@ -139,7 +211,7 @@ def _check_stretches(data: bytes, layout: Layout) -> str | None:
             header += data[start:end]
     frame_header = data[frame.start : frame.start + 2 + int.from_bytes(data[frame.start + 2 : frame.start + 4], "big")]
     stretches = RESTART.split(coded)
-    for index in range(0, len(stretches), -(-len(stretches) // _MOST_STRETCHES)):
+    for index in range(0, len(stretches), 1 if every else -(-len(stretches) // _MOST_STRETCHES)):
         units = min(scan.interval, columns * rows - index * scan.interval)
         across = units if units * unit_width <= _LARGEST_SIDE else columns
         if units % across:
@@ -166,7 +238,7 @@ def _decode_several_scans(data: bytes, layout: Layout) -> tuple[Image.Image | No
     taller_height = full_height + (first_rows + 2) * unit_height
     if taller_height > _LARGEST_SIDE:
         return None, None
-    image = _load(_with_reserves(data, layout))
+    image = _load(_with_reserves(data, layout, _FILLERS[0]))
     taller = np.asarray(_load(data[: frame.start + 5] + _as_size(taller_height) + data[frame.start + 7 :]))
     inner = max(frame.height - 2, 0)  # chroma of the last rows mixes with that of the added ones
     if not np.array_equal(np.asarray(image)[:inner], taller[:inner]):
@@ -179,9 +251,9 @@ def _decode_several_scans(data: bytes, layout: Layout) -> tuple[Image.Image | No
     return image, None
 
 
-def _with_reserves(data: bytes, layout: Layout) -> bytes:
+def _with_reserves(data: bytes, layout: Layout, filler: bytes) -> bytes:
     """The same JPEG with bytes after the data of each scan and stretch, which a decoder skips unless it lacks data."""
-    filler, parts, position = 8 * _RESERVE, [], 0
+    parts, position = [], 0
     for scan in layout.scans:
         coded = data[scan.start : scan.end]
         if scan.interval:

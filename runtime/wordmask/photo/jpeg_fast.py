@@ -41,7 +41,12 @@ def decode_whole_jpeg(data: bytes, max_pixels: int) -> tuple[NDArray[np.uint8], 
         layout = read_layout(data)
         frame, data = layout.frame, data[: layout.end]
         is_usual = frame.kind in {*SEQUENTIAL, PROGRESSIVE} and len(frame.components) in _COMPONENTS
-        if layout.damage is not None or not is_usual or not 0 < frame.width * frame.height <= max_pixels:
+        if (
+            layout.damage is not None
+            or not layout.has_end
+            or not is_usual
+            or not 0 < frame.width * frame.height <= max_pixels
+        ):
             return None
         # libjpeg does not warn of scans that are missing
         if not (frame.kind in SEQUENTIAL and is_single(data, layout)) and not is_complete(data, layout):

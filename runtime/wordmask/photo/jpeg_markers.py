@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 
 from wordmask.errors import PhotoError
+from wordmask.photo.kind import unsupported
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL, PROGRESSIVE = frozenset({0xC0, 0xC1}), 0xC2
-_EOI, _SOS, DRI = 0xD9, 0xDA, 0xDD
+_EOI, _SOS, DRI, _JPEG_LS = 0xD9, 0xDA, 0xDD, 0xF7
 _STAND_ALONE = frozenset({0x01, *range(0xD0, 0xDA)})
 _SKIPPED = frozenset({*range(0xE0, 0xF0), 0xFE})
 _AFTER_SCAN = frozenset({0xC4, _EOI, _SOS, 0xDB, 0xDC, DRI}) | _SKIPPED
@@ -44,13 +45,17 @@ class Scan:
 
 @dataclass(frozen=True)
 class Layout:
-    """tables: the segments before the first scan but for APPn and COM; end: after EOI; damage: None if well formed."""
+    """tables: the segments before the first scan but for APPn and COM; end: after EOI; damage: None if well formed.
+
+    has_end: False if the file ends in the data of its last scan, so that `end` is the file's.
+    """
 
     frame: Frame
     scans: tuple[Scan, ...]
     tables: tuple[tuple[int, int], ...]
     end: int
     damage: str | None = None
+    has_end: bool = True
 
 
 def read_layout(data: bytes) -> Layout:
@@ -68,6 +73,8 @@ def read_layout(data: bytes) -> Layout:
         position += max(2, int.from_bytes(data[position : position + 2], "big"))
         if position > len(data):
             break
+        if code == _JPEG_LS:
+            raise unsupported("JPEG-LS")
         if code in _SOF:
             frame = _read_frame(data[start:position], start, frame)
         elif code == DRI:
@@ -77,7 +84,8 @@ def read_layout(data: bytes) -> Layout:
             continue
         coded, end = position, _END_OF_CODE.search(data, position)
         if end is None:
-            break
+            scans.append(Scan(start, coded, max(len(data.rstrip(b"\xff")), coded), interval))
+            return _layout_without_end(data, frame, tuple(scans), tuple(tables))
         # A marker may be preceded by any number of 0xFF.
         position = coded + len(data[coded : end.start()].rstrip(b"\xff"))
         scans.append(Scan(start, coded, position, interval))
@@ -86,6 +94,14 @@ def read_layout(data: bytes) -> Layout:
         if end[1][0] not in _AFTER_SCAN:
             break
     return _broken_layout(data, frame, tuple(scans), tuple(tables), coded)
+
+
+def _layout_without_end(
+    data: bytes, frame: Frame | None, scans: tuple[Scan, ...], tables: tuple[tuple[int, int], ...]
+) -> Layout:
+    if frame is None:
+        raise PhotoError("DECODE", f"the JPEG ends in its header (byte {len(data)}): copy or download it again")
+    return Layout(frame, scans, tables, len(data), has_end=False)
 
 
 def _broken_layout(

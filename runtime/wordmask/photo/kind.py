@@ -30,12 +30,28 @@ _UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
     (b"8BPS", "Photoshop"),
     (b"%PDF", "PDF"),
     (b"\0\0\x01\0", "icon"),
+    (b"\0\0\x02\0", "cursor"),
     (b"v/1\x01", "OpenEXR"),
     (b"\x93NUMPY", "numpy array"),
+    (b"P7\n", "PAM"),
+    *((magic, "floating-point PFM") for magic in (b"PF\n", b"Pf\n")),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"#?RGBE", "Radiance HDR"),
+    (b"II\xbc", "JPEG XR"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DirectDraw surface"),
+    (b"farbfeld", "farbfeld"),
+    (b"gimp xcf", "GIMP picture"),
+    (b"AT&TFORM", "DjVu"),
+    (b"SIMPLE  =", "FITS"),
+    (b"\xd7\xcd\xc6\x9a", "Windows metafile"),
+    (b"%!PS", "PostScript"),
+    *((magic, "camera raw") for magic in (b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")),
 )
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "camera raw"} | dict.fromkeys(
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "camera raw", b"qt  ": "video"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"
 )
+_BRANDS |= dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"M4V ", b"3gp4", b"3gp5"), "video")
 _PHOTO_FORMATS = "expected a JPEG, PNG, WebP, TIFF, BMP, GIF, PPM or AVIF photo"
 
 
@@ -93,6 +109,8 @@ def unsupported(name: str) -> PhotoError:
         "JPEG XL": "convert it to PNG first, for example with 'djxl in.jxl out.png'",
         "SVG": "it is a drawing without pixels: render it to PNG first",
         "camera raw": "develop it to TIFF or JPEG first",
+        "video": "save one of its pictures first, for example with 'ffmpeg -i in.mp4 -frames:v 1 out.png'",
+        "lossless JPEG": "save it as PNG first",
     }
     hint = hints.get(name, "convert it to JPEG or PNG first")
     return PhotoError("UNSUPPORTED", f"the file is of the kind {name}, which is not read: {hint}")

@@ -1,8 +1,8 @@
 """Reads photos: any common file in, RGB as displayed out, or one PhotoError that says what is wrong.
 
 A cut or garbled photo must not become a confident mask, so that everything is checked that a format lets one check:
-header says what a file is, jpeg finds damage that libjpeg hides, depth brings all colours to 8 bits. jpeg_fast is
-quicker with JPEGs that are whole, where what it needs is installed.
+header says what a file is, tiff and png what of it is read, jpeg finds damage that libjpeg hides, depth brings all
+colours to 8 bits. jpeg_fast is quicker with JPEGs that are whole, where what it needs is installed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from PIL import Image
 
 from wordmask.backends.memory import is_out_of_memory
 from wordmask.errors import PhotoError
+from wordmask.photo.bmp import read_palette_bmp
 from wordmask.photo.depth import to_rgb
-from wordmask.photo.header import check_png, open_header
+from wordmask.photo.header import open_header
 from wordmask.photo.jpeg import decode_jpeg
 from wordmask.photo.jpeg_fast import decode_whole_jpeg
 from wordmask.photo.kind import HEAD_SIZE, identify
+from wordmask.photo.options import DEFAULTS, MAX_PIXELS, ColorProfile, ReadOptions
+from wordmask.photo.png import read_png
 
 Pixels = NDArray[np.uint8]
-MAX_PIXELS = 178_000_000
 
 # Lower case. Kinds that cannot be read are listed too: their photos are reported, not passed over in silence.
 IMAGE_SUFFIXES = frozenset(
@@ -74,48 +76,69 @@ class Photo:
     notes: tuple[str, ...] = ()
 
 
-def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS, lenient: bool = False) -> NDArray[np.uint8]:
+def decode(
+    path: str | Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    lenient: bool = False,
+    color_profile: ColorProfile = "ignore",
+) -> NDArray[np.uint8]:
     """The pixels of `load`, u8 (H, W, 3), for callers that show no notes; arguments and errors are those of `load`."""
-    return load(path, max_pixels=max_pixels, lenient=lenient).pixels
+    return load(path, max_pixels=max_pixels, lenient=lenient, color_profile=color_profile).pixels
 
 
-def load(path: str | Path, *, max_pixels: int = MAX_PIXELS, lenient: bool = False) -> Photo:
+def load(
+    path: str | Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    lenient: bool = False,
+    color_profile: ColorProfile = "ignore",
+) -> Photo:
     """Reads a photo of any supported kind: JPEG, PNG, WebP, TIFF, BMP, GIF, PPM and, where Pillow has it, AVIF.
 
     The kind is known by the content, not by the name. EXIF orientation is applied, an invalid one ignored. Grey,
     palette and CMYK become RGB, transparency is laid over white, 16 bits are scaled to 8. Of an animation or of several
     pages the first is taken. Bytes after the image are ignored.
 
-    Damage is found as far as a format allows. PNG: any, by its checksums. JPEG: cut files always, garbled data as far
-    as they break the code (see wordmask.photo.jpeg). Other kinds: cut files, and what their decoders refuse.
+    Damage is found as far as a format allows. PNG: any that could change a pixel, by its checksums. JPEG: cut files
+    always, garbled data as far as they break the code (see wordmask.photo.jpeg). Other kinds: cut files, and what their
+    decoders refuse.
 
     Args:
         path: the file.
         max_pixels: most pixels allowed; decided from the header, before memory is taken.
         lenient: take a JPEG with garbled data as far as it can be decoded, and say so in the notes. Cut files are still
             refused.
+        color_profile: "ignore" takes the numbers as they are, as the loaders of CLIP and SAM2 do; "srgb" converts them
+            where the photo has a colour profile. One that cannot be used is noted and ignored.
 
     Raises:
         PhotoError: EMPTY, FORMAT, TRUNCATED, DECODE, CORRUPT, TOO_LARGE, DEPTH, UNSUPPORTED, IO or OOM.
+        ValueError: an argument is out of range.
     """
+    return load_file(path, ReadOptions(lenient, max_pixels, color_profile))
+
+
+def load_file(path: str | Path, options: ReadOptions) -> Photo:
+    """`load` with its options as one value."""
     with _photo_errors(repr(str(path))):
-        data, kind = _read(path, max_pixels)
-        return _decode(data, kind, max_pixels, lenient)
+        data, kind = _read(path, options.max_pixels)
+        return _decode(data, kind, options)
 
 
-def load_bytes(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, lenient: bool = False) -> Photo:
+def load_bytes(data: bytes, name: str, options: ReadOptions = DEFAULTS) -> Photo:
     """Reads a photo from the content of its file.
 
     Args:
         data: the file's bytes.
         name: of the photo, for messages.
-        max_pixels, lenient: as for `load`.
+        options: as for `load`.
 
     Raises:
         PhotoError: as `load` does, but for IO.
     """
     with _photo_errors(repr(name)):
-        return _decode(data, identify(data[:HEAD_SIZE]), max_pixels, lenient)
+        return _decode(data, identify(data[:HEAD_SIZE]), options)
 
 
 def most_bytes(max_pixels: int = MAX_PIXELS) -> int:
@@ -184,24 +207,34 @@ def _check_header(file: BinaryIO, kind: str, max_pixels: int) -> None:
         return  # the same header is read again from memory, where the failure gets its code
 
 
-def _decode(data: bytes, kind: str, max_pixels: int, lenient: bool) -> Photo:
-    whole = decode_whole_jpeg(data, max_pixels) if kind == "JPEG" else None
+def _decode(data: bytes, kind: str, options: ReadOptions) -> Photo:
+    if kind == "JPEG":
+        return _decode_jpeg(data, options)
+    png = read_png(data) if kind == "PNG" else None
+    data = data if png is None else png.data
+    image = open_header(io.BytesIO(data), kind, options.max_pixels)
+    several = getattr(image, "is_animated", False) if png is None else png.several
+    notes = ("only the first of several images is used",) if several else ()
+    stored: Image.Image | None = read_palette_bmp(data) if kind == "BMP" else None
+    if stored is None:
+        stored = image
+        stored.load()
+    profile = image.info.get("icc_profile") if png is None else png.profile
+    rgb, more = to_rgb(stored, data, png, profile if options.color_profile == "srgb" else None)
+    return Photo(_turned(np.asarray(rgb), image), notes + more)
+
+
+def _decode_jpeg(data: bytes, options: ReadOptions) -> Photo:
+    with_profile = options.color_profile == "srgb" and b"ICC_PROFILE\0" in data
+    whole = None if with_profile else decode_whole_jpeg(data, options.max_pixels)
     if whole is not None:
         return Photo(_turned(*whole))
-    notes: list[str] = []
-    image: Image.Image
-    if kind == "JPEG":
-        image, damage = decode_jpeg(data, max_pixels)
-        if damage is not None and not lenient:
-            raise PhotoError("CORRUPT", f"the JPEG is damaged ({damage}): copy it again, or accept it with --lenient")
-        notes += [f"damaged JPEG accepted: {damage}"] if damage is not None else []
-    else:
-        if kind == "PNG":
-            check_png(data)
-        image = open_header(io.BytesIO(data), kind, max_pixels)
-        notes += ["only the first of several images is used"] if getattr(image, "is_animated", False) else []
-        image.load()
-    return Photo(_turned(np.asarray(to_rgb(image, data)), image), tuple(notes))
+    image, damage, note = decode_jpeg(data, options.max_pixels)
+    if damage is not None and not options.lenient:
+        raise PhotoError("CORRUPT", f"the JPEG is damaged ({damage}): copy it again, or accept it with --lenient")
+    notes = () if damage is None else (f"damaged JPEG accepted: {damage}",)
+    rgb, more = to_rgb(image, data, profile=image.info.get("icc_profile") if with_profile else None)
+    return Photo(_turned(np.asarray(rgb), image), (*notes, *([note] if note else []), *more))
 
 
 def _turned(stored: Pixels, image: Image.Image) -> Pixels:

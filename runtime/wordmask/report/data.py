@@ -14,6 +14,7 @@ from wordmask.outputs.photo_annotations import PhotoAnnotations
 from wordmask.outputs.rows import DoneRow, PhotoRow
 from wordmask.outputs.run_record import RunRecord
 from wordmask.photo.job import Job
+from wordmask.photo.options import ReadOptions
 from wordmask.report.pictures import Shape, make_pictures
 from wordmask.report.svg_outlines import GRID, grid_size, outline, svg_path
 from wordmask.types import Instance
@@ -76,7 +77,7 @@ class Run:
     photos: tuple[ReportPhoto, ...]
 
 
-def read_photo(out: Path, job: Job, row: PhotoRow, words: Sequence[str], *, lenient: bool) -> ReportPhoto:
+def read_photo(out: Path, job: Job, row: PhotoRow, words: Sequence[str], reading: ReadOptions) -> ReportPhoto:
     """A photo of a finished run; pictures that are missing are made.
 
     Raises:
@@ -91,7 +92,7 @@ def read_photo(out: Path, job: Job, row: PhotoRow, words: Sequence[str], *, leni
     except (OSError, ValueError) as error:
         raise OutputError(f"{path} cannot be read ({error}): remove it and run again") from error
     size = annotations.size
-    pictures = make_pictures(out, job.name, job.file, size, [shape for _, shape in seen], lenient=lenient)
+    pictures = make_pictures(out, job.name, job.file, size, [shape for _, shape in seen], reading)
     addresses = {kind.rpartition("/")[2]: _address(place.relative_to(out)) for kind, place in pictures.items()}
     return ReportPhoto(row, grid_size(size), tuple(found for found, _ in seen), addresses)
 

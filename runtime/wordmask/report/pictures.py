@@ -16,7 +16,8 @@ from wordmask.files import write_files
 from wordmask.formats.palette import class_colour, edge_colour, palette_indices, voc_palette
 from wordmask.formats.pictures import encode, jpeg
 from wordmask.outputs.layout import REPORT_PICTURES, output_paths
-from wordmask.photo.reading import load
+from wordmask.photo.options import ReadOptions
+from wordmask.photo.reading import load_file
 from wordmask.report.svg_outlines import GRID, Contour
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most
@@ -36,7 +37,7 @@ class Shape:
 
 
 def make_pictures(
-    out: Path, name: str, photo: Path, size: tuple[int, int], shapes: Sequence[Shape], *, lenient: bool
+    out: Path, name: str, photo: Path, size: tuple[int, int], shapes: Sequence[Shape], reading: ReadOptions
 ) -> Mapping[str, Path]:
     """Makes the pictures of a photo that do not exist yet.
 
@@ -46,7 +47,7 @@ def make_pictures(
         photo: the file.
         size: height and width it had in the run.
         shapes: its masks, in falling score.
-        lenient: decode garbled JPEGs.
+        reading: how it was read in the run.
 
     Returns:
         The pictures by kind (outputs.layout.REPORT_PICTURES), without those that cannot be made: of a photo that has
@@ -59,7 +60,7 @@ def make_pictures(
     missing = {kind for kind in REPORT_PICTURES if not paths[kind].is_file()}
     made: dict[Path, list[bytes]] = {}
     if missing & {"report_assets/photos", "report_assets/thumbs"}:
-        pixels = _decoded(photo, size, lenient)
+        pixels = _decoded(photo, size, reading)
         if pixels is not None:
             shown = _shrunk(pixels, PHOTO_SIDE)
             made[paths["report_assets/photos"]] = [jpeg(shown, QUALITY)]
@@ -71,9 +72,9 @@ def make_pictures(
     return {kind: paths[kind] for kind in REPORT_PICTURES if kind not in missing or paths[kind] in made}
 
 
-def _decoded(photo: Path, size: tuple[int, int], lenient: bool) -> Picture | None:
+def _decoded(photo: Path, size: tuple[int, int], reading: ReadOptions) -> Picture | None:
     try:
-        pixels = load(photo, lenient=lenient).pixels
+        pixels = load_file(photo, reading).pixels
     except PhotoError:
         return None
     return pixels if pixels.shape[:2] == size else None

@@ -11,6 +11,7 @@ from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import REPORT
 from wordmask.outputs.run_record import RunRecord
 from wordmask.photo.job import Job
+from wordmask.photo.options import ReadOptions
 from wordmask.report.data import Run, read_photo
 from wordmask.report.html import report_page
 
@@ -18,7 +19,7 @@ WORKERS = 4  # photos decoded at once
 
 
 def write_report(
-    out: Path, record: RunRecord, journal: Journal, jobs: Sequence[Job], words: Sequence[str], *, lenient: bool
+    out: Path, record: RunRecord, journal: Journal, jobs: Sequence[Job], words: Sequence[str], reading: ReadOptions
 ) -> None:
     """Writes report.html and the pictures it shows, in report_assets beside it; pictures that are there stay.
 
@@ -28,13 +29,13 @@ def write_report(
         journal: of that run.
         jobs: its photos, which are decoded once more.
         words: its classes.
-        lenient: as in the run.
+        reading: how they were read in the run.
 
     Raises:
         OutputError: it cannot be written.
     """
     with ThreadPoolExecutor(WORKERS, "report") as pool:
         photos = tuple(
-            pool.map(lambda done: read_photo(out, done[0], done[1], words, lenient=lenient), journal.rows(jobs))
+            pool.map(lambda done: read_photo(out, done[0], done[1], words, reading), journal.rows(jobs))
         )
     write_bytes(out / REPORT, report_page(Run(tuple(words), record, photos)))

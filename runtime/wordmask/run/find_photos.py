@@ -10,7 +10,8 @@ from pathlib import Path
 from wordmask.errors import PhotoError
 from wordmask.outputs.names import output_names
 from wordmask.photo.job import Job, Stamp, stamp
-from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load
+from wordmask.photo.options import DEFAULTS, ReadOptions
+from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load_file
 from wordmask.photo.url import Place, Url
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _would_block(file: Path) -> bool:
     return any(is_kind(mode) for is_kind in (stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISCHR, stat.S_ISBLK))
 
 
-def load_unchanged(job: Job, *, lenient: bool = False) -> Photo:
+def load_unchanged(job: Job, options: ReadOptions = DEFAULTS) -> Photo:
     """Decodes the photo that was listed.
 
     Raises:
@@ -78,9 +79,9 @@ def load_unchanged(job: Job, *, lenient: bool = False) -> Photo:
     if isinstance(job.path, Url):
         from wordmask.run.remote_photos import load_photo  # noqa: PLC0415
 
-        return load_photo(job, lenient=lenient)
+        return load_photo(job, options)
     before = stamp(job.path)
-    photo = load(job.path, lenient=lenient)
+    photo = load_file(job.path, options)
     if not before == stamp(job.path) == job.stamp:
         raise PhotoError("IO", f"{str(job.path)!r}: it changed since the run began: run again when it is complete")
     return photo

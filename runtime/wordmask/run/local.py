@@ -53,7 +53,7 @@ def run_folder(segmenter: Segmenter, request: RunRequest, control: RunControl | 
         record = execute(request, info, store, LocalWorkers(process, pool, request.in_flight), control)
         if request.outputs.report:
             words = request.queries.vocabulary.names
-            write_report(out, record, Journal(out / JOURNAL), request.jobs, words, lenient=request.lenient)
+            write_report(out, record, Journal(out / JOURNAL), request.jobs, words, request.reading)
         return record
 
 

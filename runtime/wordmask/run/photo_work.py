@@ -71,7 +71,7 @@ class PhotoProcessor:
     def _processed(self, job: Job) -> Outcome:
         request, timer = self.request, StageTimer()
         with timer.measure("decode"):
-            photo = load_unchanged(job, lenient=request.lenient)
+            photo = load_unchanged(job, request.reading)
         result = self.segmenter.segment(photo.pixels, request.queries, request.options, timer)
         bilinear = None
         if request.outputs.report and self.segmenter.uses_loftup(request.options):

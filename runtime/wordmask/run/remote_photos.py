@@ -9,6 +9,7 @@ from typing import Any
 
 from wordmask.errors import PhotoError
 from wordmask.photo.job import Job, Stamp
+from wordmask.photo.options import ReadOptions
 from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load_bytes, most_bytes
 from wordmask.photo.url import Place, Url, open_url
 
@@ -57,7 +58,7 @@ def _stamp(entry: Mapping[str, Any]) -> Stamp:
     return int(entry["size"] or 0), int(seconds * 1e9)
 
 
-def load_photo(job: Job, *, lenient: bool = False) -> Photo:
+def load_photo(job: Job, options: ReadOptions) -> Photo:
     """Decodes the photo that was listed.
 
     Raises:
@@ -65,7 +66,7 @@ def load_photo(job: Job, *, lenient: bool = False) -> Photo:
     """
     assert isinstance(job.path, Url)
     url = job.path
-    if job.stamp is not None and job.stamp[0] > most_bytes():
+    if job.stamp is not None and job.stamp[0] > most_bytes(options.max_pixels):
         found = f"the file has {job.stamp[0]} bytes, more than any allowed photo needs"
         raise PhotoError("TOO_LARGE", f"{str(url)!r}: {found}")
     files, path = open_url(url)
@@ -77,4 +78,4 @@ def load_photo(job: Job, *, lenient: bool = False) -> Photo:
         raise PhotoError("IO", f"{str(url)!r}: it cannot be read ({found})") from error
     if after != job.stamp:
         raise PhotoError("IO", f"{str(url)!r}: it changed since the run began: run again when it is complete")
-    return load_bytes(data, str(url), lenient=lenient)
+    return load_bytes(data, str(url), options)

@@ -14,6 +14,7 @@ from wordmask.loading import upsampling, uses_loftup
 from wordmask.outputs.layout import SHARDS
 from wordmask.outputs.run_record import BundleRecord
 from wordmask.photo.job import Job
+from wordmask.photo.options import ReadOptions
 from wordmask.photo.url import Place
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
@@ -47,7 +48,7 @@ class RunRequest:
         out: the output folder, made if missing; a URL on a cluster.
         options: thresholds, prompts and upsampling.
         outputs: the optional outputs.
-        lenient: decode garbled JPEGs as far as possible, with a warning.
+        reading: how photos are read.
         in_flight: photos processed at the same time (by each worker of a cluster); the results do not depend on it.
         restart: see outputs.resume.prepare, likewise retry_quarantined.
         retry_quarantined: process photos again at which a process died twice.
@@ -60,7 +61,7 @@ class RunRequest:
     out: Place
     options: Options = field(default_factory=Options)
     outputs: OutputOptions = field(default_factory=OutputOptions)
-    lenient: bool = False
+    reading: ReadOptions = field(default_factory=ReadOptions)
     in_flight: int = IN_FLIGHT
     restart: bool = False
     retry_quarantined: bool = False
@@ -73,7 +74,7 @@ class RunRequest:
     def recorded_settings(self, info: SegmenterInfo) -> dict[str, Any]:
         """The settings in run.json, which a run that is continued must share."""
         options = {**asdict(self.options), "upsample": info.upsample}
-        return {**self.settings, "lenient": self.lenient, **options, **asdict(self.outputs)}
+        return {**self.settings, **asdict(self.reading), **options, **asdict(self.outputs)}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from wordmask.formats.coco import coco_photo_document
 from wordmask.formats.explanation import remarks
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.rows import DoneRow, PhotoRow
+from wordmask.photo.options import ColorProfile, ReadOptions
 from wordmask.photo.reading import load_bytes
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
@@ -38,10 +39,17 @@ class Extras:
     Attributes:
         background: words that compete for pixels and are left out of the results; None takes the default list.
         lenient: take garbled JPEGs as far as they can be decoded.
+        color_profile: take the photo's colours as they are, or convert them to sRGB by its profile.
     """
 
     background: tuple[str, ...] | None = None
     lenient: bool = False
+    color_profile: ColorProfile = "ignore"
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the photo is read."""
+        return ReadOptions(lenient=self.lenient, color_profile=self.color_profile)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Question:
     name: str
     vocabulary: Vocabulary
     options: Options
-    lenient: bool
+    reading: ReadOptions
 
     @classmethod
     def parse(cls, photo: bytes, words: bytes, options: bytes = b"", name: str = "") -> Question:
@@ -80,7 +88,7 @@ class Question:
             beside = {field: raw.pop(field) for field in Extras.__dataclass_fields__ if field in raw}
             chosen, extras = parse_as(Options, raw, OPTIONS), _extras(beside)
             background = default_background() if extras.background is None else extras.background
-            return cls(photo, name or NAME, Vocabulary.parse(lines, background), chosen, extras.lenient)
+            return cls(photo, name or NAME, Vocabulary.parse(lines, background), chosen, extras.reading)
         except ValueError as error:  # of the words, the JSON, a field, or no UTF-8
             raise RequestError(str(error)) from error
 
@@ -88,7 +96,9 @@ class Question:
 def _extras(raw: dict[str, Any]) -> Extras:
     if raw.get("background") is not None:
         raw["background"] = parse_as(tuple[str, ...], raw["background"], f"{OPTIONS}.background")
-    return Extras(raw.get("background"), parse_as(bool, raw.get("lenient", False), f"{OPTIONS}.lenient"))
+    lenient = parse_as(bool, raw.get("lenient", False), f"{OPTIONS}.lenient")
+    color_profile = parse_as(ColorProfile, raw.get("color_profile", "ignore"), f"{OPTIONS}.color_profile")
+    return Extras(raw.get("background"), lenient, color_profile)
 
 
 def answer(
@@ -117,7 +127,7 @@ def answer(
         raise RequestError(str(error)) from error
     timer = StageTimer()
     with timer.measure("decode"):
-        photo = load_bytes(question.photo, question.name, lenient=question.lenient)
+        photo = load_bytes(question.photo, question.name, question.reading)
     with timer.measure("words"):
         queries = embed(question.vocabulary)
     result = segmenter.segment(photo.pixels, queries, question.options, timer)

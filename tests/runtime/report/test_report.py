@@ -20,6 +20,7 @@ from wordmask import rle
 from wordmask.cli.main import main
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import JOURNAL
+from wordmask.photo.options import ReadOptions
 from wordmask.report.page import page
 from wordmask.report.svg_outlines import GRID, MOST_POINTS, grid_size, outline, svg_path
 from wordmask.report.writing import write_report
@@ -88,12 +89,12 @@ def test_a_photo_that_is_gone_by_then_keeps_its_results(photos, tmp_path):
     out, jobs = tmp_path / "out", find_photos([photos])
     record = run(photos, out)
     shutil.move(photos / "001.png", tmp_path)
-    write_report(out, record, Journal(out / JOURNAL), jobs, ["red", "green"], lenient=False)
+    write_report(out, record, Journal(out / JOURNAL), jobs, ["red", "green"], ReadOptions())
     _, shown = read(out)
     assert shown[1]["objects"]
     assert shown[1]["pictures"] == {}
     shutil.move(tmp_path / "001.png", photos)
-    write_report(out, record, Journal(out / JOURNAL), jobs, ["red", "green"], lenient=False)
+    write_report(out, record, Journal(out / JOURNAL), jobs, ["red", "green"], ReadOptions())
     assert set(read(out)[1][1]["pictures"]) == {"photos", "thumbs"}
 
 

@@ -17,6 +17,7 @@ from photos import encoded, photo
 from stub_segmenter import StubSegmenter, Trouble, write_photos
 from wordmask.errors import DeviceError, OutputError
 from wordmask.files import TEMPORARY
+from wordmask.photo.options import ReadOptions
 from wordmask.run.execution import StoppedError
 from wordmask.run.find_photos import find_photos
 from wordmask.run.request import OutputOptions
@@ -60,7 +61,7 @@ def test_a_garbled_jpeg_is_taken_where_that_is_asked_for(tmp_path):
     assert run(folder, tmp_path / "strict").totals.statuses == {"CORRUPT": 1}
     assert "--lenient" in rows(tmp_path / "strict")[0]["error"]
     told = []
-    assert run(folder, tmp_path / "lenient", lenient=True, log=told.append).totals.statuses == {"ok": 1}
+    assert run(folder, tmp_path / "lenient", reading=ReadOptions(lenient=True), log=told.append).totals.statuses == {"ok": 1}
     assert "damaged JPEG accepted" in told[0]
 
 
