@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
-from PIL import Image, features
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, features
 
+from bmps import bmp
 from fuzzing import fuzz
+from photos import chunk
+from pngs import png_of
+from tiffs import tiff
 from wordmask.errors import PhotoError
 from wordmask.photo.jpeg_markers import read_layout
 from wordmask.photo.kind import HEAD_SIZE, identify
@@ -28,12 +33,14 @@ def samples() -> dict[str, bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     deep = Image.fromarray((rows * columns * 60).astype(np.uint16))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     wanted = {
         "jpeg": (picture, "JPEG", {"exif": exif}),
         "progressive": (picture, "JPEG", {"progressive": True}),
         "restarts": (picture, "JPEG", {"restart_marker_rows": 1}),
         "cmyk": (picture.convert("CMYK"), "JPEG", {}),
-        "png": (picture, "PNG", {"exif": exif}),
+        "profile": (picture, "JPEG", {"icc_profile": profile}),
+        "png": (picture, "PNG", {"exif": exif, "icc_profile": profile}),
         "palette": (picture.convert("P"), "PNG", {"transparency": 3}),
         "deep": (deep, "PNG", {}),
         "apng": (picture, "PNG", {"save_all": True, "append_images": [picture.rotate(90)]}),
@@ -51,7 +58,32 @@ def samples() -> dict[str, bytes]:
         stream = io.BytesIO()
         image.save(stream, kind, **options)
         files[name] = stream.getvalue()
-    return files
+    return files | made_by_hand(np.asarray(picture))
+
+
+def made_by_hand(pixels: NDArray[np.uint8]) -> dict[str, bytes]:
+    """Kinds that Pillow does not write."""
+    height, width = pixels.shape[:2]
+    wide = pixels.astype("<u2") * 257
+    tags = {258: [16] * 3, 259: [1], 262: [2], 277: [3], 278: [8]}
+    strips = [wide[top : top + 8].tobytes() for top in range(0, height, 8)]
+    planes = [wide[..., band].tobytes() for band in range(3)]
+    grey = pixels[..., :1].astype(int)
+    colours = [(value, value, 255 - value) for value in range(256)]
+    runs = b"".join(bytes([0, width, *row]) + b"\0\0" for row in pixels[::-1, :, 0].tolist()) + b"\0\1"
+    rows = b"".join(row.tobytes() for row in pixels[::-1, :, 0])
+    clear = np.dstack([pixels, pixels[..., :1] * 0])[..., [2, 1, 0, 3]].tobytes()
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    return {
+        "wide-tiff": tiff(width, height, strips, tags),
+        "bigtiff": tiff(width, height, strips, tags, big=True),
+        "planar-tiff": tiff(width, height, planes, tags | {278: [height], 284: [2]}, order=">"),
+        "keyed-png": png_of(grey * 257, 16, 0, before=[chunk(b"tRNS", b"\x0a\x0a")], interlaced=True),
+        "wide-png": png_of(pixels.astype(int) * 257, 16, 2, before=[chunk(b"tEXt", b"Comment\0x")]),
+        "palette-bmp": bmp(width, height, 8, rows, palette=colours),
+        "runs-bmp": bmp(width, height, 8, runs, compression=1, palette=colours),
+        "clear-bmp": bmp(width, height, 32, clear, header=124, compression=3, masks=masks),
+    }
 
 
 SAMPLES = samples()
@@ -74,11 +106,12 @@ def damaged(draw: st.DrawFn, kinds: tuple[str, ...] = tuple(SAMPLES)) -> bytes:
 @fuzz(damaged() | st.binary(), examples=300)
 def test_a_file_is_a_photo_or_one_error_with_a_code(data: bytes, folder: Path) -> None:
     (folder / "photo.jpg").write_bytes(data)
-    for lenient in (False, True):
+    for lenient, color_profile in ((False, "ignore"), (True, "srgb")):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's, of damaged metadata
-                pixels = load(folder / "photo.jpg", max_pixels=MOST_PIXELS, lenient=lenient).pixels
+                options = {"max_pixels": MOST_PIXELS, "lenient": lenient, "color_profile": color_profile}
+                pixels = load(folder / "photo.jpg", **options).pixels
         except PhotoError as error:
             assert error.code in CODES, (error.code, str(error))
             assert str(error).isprintable()
@@ -115,7 +148,7 @@ def test_the_markers_of_any_jpeg_are_followed_or_refused(data: bytes, folder: Pa
     assert all(0 < scan.header < scan.start <= scan.end <= layout.end <= len(data) for scan in layout.scans)
 
 
-@fuzz(damaged(("png", "palette", "deep", "apng")), examples=200)
+@fuzz(damaged(("png", "palette", "deep", "apng", "keyed-png", "wide-png")), examples=200)
 def test_the_chunks_of_any_png_are_sound_or_refused(data: bytes, folder: Path) -> None:
     try:
         read_png(data)
