@@ -91,16 +91,17 @@ def _deep_samples(image: Image.Image, data: bytes, png: Png | None) -> NDArray[n
     """The samples of an image with more than 8 bits, u16 (H, W) or (H, W, 3 or 4); None for any other image."""
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)
-    if isinstance(image, PpmImagePlugin.PpmImageFile) and image.mode == "I":
+    is_deep_png = png is not None and png.depth == 16
+    if image.mode == "I" and (is_deep_png or isinstance(image, PpmImagePlugin.PpmImageFile)):
         return np.asarray(image).astype(np.uint16)
     if isinstance(image, PngImagePlugin.PngImageFile):
-        deep = png is not None and png.depth == 16
+        deep = is_deep_png
     else:
         deep = isinstance(image, TiffImagePlugin.TiffImageFile) and max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) == 16
     if not deep or image.mode in ("I", "F"):
         return None
     samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    bands = {"RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}.get(image.mode)  # of OpenCV's BGR and alpha
+    bands = {"RGB": [2, 1, 0], "RGBX": [2, 1, 0], "RGBA": [2, 1, 0, 3]}.get(image.mode)  # of OpenCV's BGR and alpha
     if (
         bands is None
         or samples is None
@@ -111,7 +112,7 @@ def _deep_samples(image: Image.Image, data: bytes, png: Png | None) -> NDArray[n
         found = f"the image has 16-bit {image.mode} samples that cannot be read"
         raise PhotoError("DEPTH", f"{found}: convert it to 8 bits")
     deep_samples = np.asarray(samples[..., bands], np.uint16)  # (H, W, BGR or BGRA) -> (H, W, RGB or RGBA)
-    if not np.array_equal(deep_samples >> 8, np.asarray(image)):
+    if not np.array_equal(deep_samples >> 8, np.asarray(image)[..., : len(bands)]):
         found = f"two decoders read the image's 16-bit {image.mode} samples differently"
         raise PhotoError("DEPTH", f"{found}: convert it to 8 bits")
     return deep_samples

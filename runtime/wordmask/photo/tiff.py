@@ -33,6 +33,7 @@ _COLOURS = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _LAB: 3}  # samples of a pixel; one in
 _EXTRA_NAMES = {0: "no meaning", 1: "premultiplied alpha", 2: "alpha"}
 _FORMATS = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "untyped", 5: "complex", 6: "complex floating-point"}
 _COLOUR_MAP = 320
+_MOST_NAMES = 4
 _NONE, _OLD_JPEG, _JPEG = 1, 6, 7
 _COMPRESSIONS = frozenset({_NONE, 2, 3, 4, 5, _OLD_JPEG, _JPEG, 8, 32773, 32946, 34925, 50000})
 _GREY_16 = frozenset({34925, 50000})  # of 16 bits, which OpenCV reads in RGB, only grey
@@ -92,14 +93,14 @@ def check_tiff(file: IO[bytes]) -> None:
     """Refuses a TIFF whose first page no decoder here is known to read rightly.
 
     Args:
-        file: the TIFF, seekable. One whose tags cannot be followed is left to the decoder.
+        file: the TIFF, seekable.
 
     Raises:
-        PhotoError: UNSUPPORTED or DEPTH, with what it is and how to convert it; DECODE where strips are missing.
+        PhotoError: UNSUPPORTED or DEPTH, with what it is and how to convert it; DECODE where tags or strips lack.
     """
     tags = read_tags(file)
     if tags is None:
-        return
+        raise PhotoError("DECODE", "the TIFF's tags cannot be followed: copy or download it again")
     if tags.camera_raw:
         raise unsupported("camera raw")
     if tags.big and tags.order == ">":
@@ -119,7 +120,9 @@ def describe(tags: TiffTags) -> str:
     extra = len(tags.bits) - _COLOURS.get(tags.photometric, 1)
     sizes = " and ".join(str(bits) for bits in sorted(set(tags.bits)))
     formats = " and ".join(_FORMATS.get(code, f"of the format {code}") for code in sorted(tags.formats))
-    known = f" ({', '.join(_EXTRA_NAMES.get(code, f'code {code}') for code in tags.extra)})" if tags.extra else ""
+    names = [_EXTRA_NAMES.get(code, f"code {code}") for code in tags.extra[:_MOST_NAMES]]
+    names += ["..."] if len(tags.extra) > _MOST_NAMES else []
+    known = f" ({', '.join(names)})" if names else ""
     extras = f" + {extra} extra sample{'s' * (extra > 1)}{known}" if extra > 0 else ""
     order = ", big-endian" if max(tags.bits) > 8 and tags.order == ">" else ""
     return f"{_colours(tags)}{extras}, {sizes} bits each, {formats}{order}"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import IO
 
 BYTE_ORDERS = {b"II": "<", b"MM": ">"}
-_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}  # by TIFF's types
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 254, 256, 257, 258, 259, 262, 266
 _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _PLANAR = 273, 277, 278, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _INK_SET, _EXTRA, _FORMAT = 322, 323, 324, 332, 338, 339
 _DNG_VERSION = 50706
-_MOST_SAMPLES = 64
+_MOST_SAMPLES = 65535
 RAW_PHOTOMETRICS = frozenset({32803, 34892})  # colour filter array, linear raw
 
 
@@ -53,10 +53,10 @@ class TiffTags:
 
 
 def read_tags(file: IO[bytes]) -> TiffTags | None:
-    """Tags of the first page; None if they cannot be followed (the decoder says why)."""
+    """Tags of the first page; None if they cannot be followed."""
     try:
         return _read(file)
-    except (struct.error, KeyError, ValueError, OverflowError):
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
         return None
 
 
@@ -78,7 +78,7 @@ def _read(file: IO[bytes]) -> TiffTags:
     width, height = values(_WIDTH, [])[0], values(_HEIGHT, [])[0]
     compression, photometric, bits = value(_COMPRESSION, 1), value(_PHOTOMETRIC, 0), values(_BITS, [1])
     samples = value(_SAMPLES, 3 if compression == 6 and photometric in (2, 6) else 1)
-    bits = bits * samples if len(bits) == 1 and samples <= _MOST_SAMPLES else bits[:samples]
+    bits = bits * min(samples, _MOST_SAMPLES) if len(bits) == 1 else bits[:samples]
     tiled = _TILE_OFFSETS in entries and _STRIP_OFFSETS not in entries
     chunk_width, chunk_height = (
         (value(_TILE_WIDTH, 0), value(_TILE_HEIGHT, 0)) if tiled else (width, value(_ROWS_PER_STRIP, height))

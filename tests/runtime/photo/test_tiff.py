@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -164,6 +165,19 @@ def test_sound_but_unread_kinds_are_refused_with_what_they_are(
         assert what in str(error)
         assert "convert it to 8 bits" in str(error) or "save it as 8-bit RGB" in str(error)
         assert "again" not in str(error)
+
+
+def test_a_hundred_bands_are_unsupported_and_a_sample_format_of_any_type_is_heeded() -> None:
+    error = refusal(tiff(4, 4, [bytes(1600)], {258: [8] * 100, 259: [1], 262: [1], 277: [100], 338: [0] * 99}))
+    assert error.code == "UNSUPPORTED"
+    assert "grey + 99 extra samples (no meaning, no meaning, no meaning, no meaning, ...)" in str(error)
+    signed = tiff(4, 4, [bytes(16)], {258: [8], 259: [1], 262: [1], 277: [1], 339: [2]})
+    entry = signed.index(struct.pack("<HHI", 339, 3, 1))
+    for kind in (3, 6, 8, 9):  # SHORT and the signed types; one of no integer is damage
+        other = signed[: entry + 2] + struct.pack("<H", kind) + signed[entry + 4 :]
+        assert refusal(other).code == "DEPTH", kind
+    floating = signed[: entry + 2] + struct.pack("<H", 11) + signed[entry + 4 :]
+    assert "tags cannot be followed" in str(refusal(floating))
 
 
 def test_a_big_endian_bigtiff_is_unsupported_and_a_little_endian_one_read() -> None:
