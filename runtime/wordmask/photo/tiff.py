@@ -52,7 +52,7 @@ _EXTRAS: dict[tuple[int, int], frozenset[tuple[int, ...]]] = {
     (_CMYK, 8): frozenset({(), (0,), (0, 0)}),
 }
 _GREY_BITS, _PALETTE_BITS = frozenset({1, 2, 4, 8, 16}), frozenset({1, 2, 4, 8})
-_TO_8_BITS = "convert it to 8 bits a sample"
+_TO_8_BITS = "convert it to 8 bits a sample, for example with 'gdal_translate -ot Byte -scale in.tif out.tif'"
 _TO_RGB = "save it as 8-bit RGB"
 _WITH_LIBTIFF = "convert it, for example with 'tiffcp -c lzw in.tif out.tif'"
 
@@ -172,7 +172,9 @@ def _check_colours(tags: TiffTags) -> None:
         return  # without the tag that says so it is alpha
     if not _skips_planes(tags) and (count != len(extra) or extra not in _EXTRAS.get((tags.photometric, bits), {()})):
         code = "DEPTH" if bits > 8 else "UNSUPPORTED"
-        raise PhotoError(code, f"the TIFF's pixels are {describe(tags)}, which are not read: {_TO_RGB}")
+        bands = "-b 1 -b 2 -b 3" if len(tags.bits) > 2 else "-b 1"
+        advice = f"{_TO_RGB}, for example with 'gdal_translate {bands} -ot Byte -scale in.tif out.tif'"
+        raise PhotoError(code, f"the TIFF's pixels are {describe(tags)}, which are not read: {advice}")
 
 
 def _skips_planes(tags: TiffTags) -> bool:
