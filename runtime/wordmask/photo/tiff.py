@@ -17,30 +17,46 @@ from wordmask.photo.tiff_tags import TiffTags, read_tags
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _PHOTOMETRICS = {
-    **{
-        0: "grey (0 is white)",
-        1: "grey",
-        2: "RGB",
-        3: "palette",
-        4: "a transparency mask",
-        5: "CMYK",
-        6: "YCbCr",
-        8: "CIELab",
-    },
-    **{9: "ICC Lab", 10: "ITU Lab", 32844: "CIE L", 32845: "CIE Luv"},
+    0: "grey (0 is white)",
+    1: "grey",
+    2: "RGB",
+    3: "palette",
+    4: "a transparency mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "CIELab",
+    9: "ICC Lab",
+    10: "ITU Lab",
+    32844: "CIE L",
+    32845: "CIE Luv",
 }
 _COLOURS = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _LAB: 3}  # samples of a pixel; one in all others
 _EXTRA_NAMES = {0: "no meaning", 1: "premultiplied alpha", 2: "alpha"}
 _FORMATS = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "untyped", 5: "complex", 6: "complex floating-point"}
 _COLOUR_MAP = 320
 _MOST_NAMES = 4
-_NONE, _OLD_JPEG, _JPEG = 1, 6, 7
-_COMPRESSIONS = frozenset({_NONE, 2, 3, 4, 5, _OLD_JPEG, _JPEG, 8, 32773, 32946, 34925, 50000})
-_GREY_16 = frozenset({34925, 50000})  # of 16 bits, which OpenCV reads in RGB, only grey
+_NONE, _OLD_JPEG = 1, 6
+# CCITT, LZW, JPEG, deflate, PackBits, LZMA, Zstandard; OpenCV, which reads RGB of 16 bits, lacks the last two.
+_COMPRESSIONS = frozenset({_NONE, 2, 3, 4, 5, _OLD_JPEG, 7, 8, 32773, 32946, 34925, 50000})
+_NOT_IN_OPENCV = frozenset({34925, 50000})
 _COMPRESSION_NAMES = {
-    **{32771: "CCITT with padding", 32809: "ThunderScan", 34676: "SGILog", 34677: "SGILog24", 34712: "JPEG 2000"},
-    **{33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG", 34933: "PNG"},
-    **{34925: "LZMA", 34934: "JPEG XR", 22610: "JPEG XR", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"},
+    22610: "JPEG XR",
+    32771: "CCITT with padding",
+    32809: "ThunderScan",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34676: "SGILog",
+    34677: "SGILog24",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34892: "lossy JPEG",
+    34925: "LZMA",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
     52546: "JPEG XL",
 }
 # Extra samples that are read behind colours of so many bits; none behind all others.
@@ -154,7 +170,7 @@ def _check_depth(tags: TiffTags) -> None:
     elif tags.photometric == _PALETTE:
         is_read = bits in _PALETTE_BITS
     else:
-        is_read = bits == 8 or (bits == 16 and tags.photometric == _RGB and tags.compression not in _GREY_16)
+        is_read = bits == 8 or (bits == 16 and tags.photometric == _RGB and tags.compression not in _NOT_IN_OPENCV)
     if not is_read:
         raise _deep(tags)
 
