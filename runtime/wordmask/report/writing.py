@@ -35,7 +35,5 @@ def write_report(
         OutputError: it cannot be written.
     """
     with ThreadPoolExecutor(WORKERS, "report") as pool:
-        photos = tuple(
-            pool.map(lambda done: read_photo(out, done[0], done[1], words, reading), journal.rows(jobs))
-        )
+        photos = tuple(pool.map(lambda done: read_photo(out, done[0], done[1], words, reading), journal.rows(jobs)))
     write_bytes(out / REPORT, report_page(Run(tuple(words), record, photos)))
