@@ -331,7 +331,7 @@ CALLS = [
     "cudaHostAlloc",
     "cudaMemcpyAsync",
     "cudaMemsetAsync",
-    "cudaStreamSynchronize",
+    "cudaEventSynchronize",
     "cudaEventRecord",
     "cudaEventCreateWithFlags",
     "cudaStreamWaitEvent",
@@ -456,6 +456,31 @@ def test_threads_share_a_graph(trt):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_copies_and_waits_of_one_run_do_not_hold_up_the_next(trt, cuda, monkeypatch):
+    graph, held = load(trt), []
+    synchronize = FakeCuda.cudaEventSynchronize
+
+    def watched(fake, event):
+        held.append(graph._lock.locked())
+        return synchronize(fake, event)
+
+    monkeypatch.setattr(FakeCuda, "cudaEventSynchronize", watched)
+    for seed in range(3):
+        given = inputs(5, seed=seed)
+        check(graph.run(given), given)
+    assert held
+    assert not any(held)
+    assert "cudaStreamSynchronize" not in cuda.calls
+
+
+def test_a_run_under_way_keeps_its_pinned_memory(trt, cuda):
+    graph = load(trt)
+    given = [inputs(2, seed=seed) for seed in range(3)]
+    kept = [graph.run(each, keep=("y", "sums")) for each in given]  # nothing waits for these
+    for each, outputs in zip(given, kept, strict=True):
+        check({name: value.numpy() for name, value in outputs.items()}, each)
 
 
 def test_two_branches_run_on_streams_of_their_own(trt, cuda):

@@ -40,8 +40,13 @@ class Event:
     """A point in a stream that others can wait for."""
 
     def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
         self.handle = gpu.call("cudaEventCreateWithFlags", gpu.runtime.cudaEventDisableTiming)
         weakref.finalize(self, gpu.release, "cudaEventDestroy", self.handle)
+
+    def synchronize(self) -> None:
+        """Waits, on the host, until it has happened; returns at once if it was never recorded."""
+        self._gpu.call("cudaEventSynchronize", self.handle)
 
 
 class CapturedGraph:
@@ -148,7 +153,7 @@ class CudaTensor:
     def wait(self) -> None:
         """Waits until it holds its values."""
         self.gpu.use()
-        self.gpu.call("cudaEventSynchronize", self.ready.handle)
+        self.ready.synchronize()
 
     def numpy(self) -> NDArray[Any]:
         """See DeviceTensor."""
@@ -157,6 +162,30 @@ class CudaTensor:
         direction = self.gpu.runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self.gpu.call("cudaMemcpy", array.ctypes.data, self.pointer, array.nbytes, direction)
         return array
+
+
+class PinnedPool:
+    """Pinned memory for an engine's inputs and outputs, of which each run under way has its own.
+
+    A block is used again once the work that read or wrote it is done. There are as many as runs were under way at once.
+    """
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+        self._free: dict[str, deque[tuple[PinnedMemory, Event]]] = {}
+
+    def take(self, name: str, size: int) -> PinnedMemory:
+        """A block of at least that many bytes for the tensor of this name."""
+        try:  # any thread may take what is there, so it is not asked first
+            block, done = self._free.setdefault(name, deque()).popleft()
+        except IndexError:
+            return PinnedMemory(self._gpu, size)
+        done.synchronize()
+        return block if block.size >= size else PinnedMemory(self._gpu, size)
+
+    def give(self, name: str, block: PinnedMemory, done: Event) -> None:
+        """Takes a block back, which may be used again after the event."""
+        self._free[name].append((block, done))
 
 
 class Pool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,15 @@ from numpy.typing import NDArray
 from wordmask.backends import Value, Values, check_finite, to_host
 from wordmask.backends.tensorrt.buckets import Buckets, RowRange
 from wordmask.backends.tensorrt.cuda import Gpu, import_tensorrt, target_of
-from wordmask.backends.tensorrt.cuda_memory import CudaTensor, DeviceMemory, PinnedMemory, Pool, Stream
+from wordmask.backends.tensorrt.cuda_memory import (
+    CudaTensor,
+    DeviceMemory,
+    Event,
+    PinnedMemory,
+    PinnedPool,
+    Pool,
+    Stream,
+)
 from wordmask.backends.tensorrt.execution_context import ExecutionSlot
 from wordmask.bundle.engines import Precision, Sidecar, find_engine, read_plan, shape_of
 from wordmask.bundle.manifest import GraphEntry, Tensor
@@ -45,6 +54,27 @@ def load_engine(bundle: Path, name: str, entry: GraphEntry, precision: Precision
     target, _ = target_of(device)
     folder, sidecar = find_engine(bundle, name, entry, precision, target)
     return TrtGraph(read_plan(folder, sidecar), sidecar, entry, device)
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """An input or output of one run.
+
+    Attributes:
+        value: an array on the host, or a tensor on the engine's GPU.
+        staging: pinned memory between an array and the GPU; None for a tensor there.
+    """
+
+    value: NDArray[Any] | CudaTensor
+    staging: PinnedMemory | None
+
+    @property
+    def pointer(self) -> int:
+        """Where the GPU reads or writes it."""
+        if isinstance(self.value, CudaTensor):
+            return self.value.pointer
+        assert self.staging is not None
+        return self.staging.pointer
 
 
 class TrtGraph:
@@ -83,7 +113,7 @@ class TrtGraph:
         self._pool = Pool(self._gpu)
         self._activations: DeviceMemory | None = None
         self._slots: OrderedDict[tuple[int, tuple[tuple[str, int], ...]], ExecutionSlot] = OrderedDict()
-        self._pinned: dict[str, PinnedMemory] = {}
+        self._staging = PinnedPool(self._gpu)
         self._lock = threading.Lock()
         self._cancelled = False
 
@@ -104,58 +134,72 @@ class TrtGraph:
             DeviceError: CUDA or TensorRT fails, or the graph was cancelled.
         """
         sizes = self._buckets.sizes(inputs)
-        with self._lock:
-            self._gpu.use()
-            here = {name: value if self._is_here(value) else to_host(value) for name, value in inputs.items()}
-            outputs = {tensor.name: self._make(tensor, sizes, keep) for tensor in self._entry.outputs}
-            for rows in self._buckets.row_ranges(sizes):
-                if self._cancelled:
-                    raise DeviceError(f"{self._name}: cancelled")
-                self._run_rows(rows, here, outputs)
-            for value in outputs.values():
-                if isinstance(value, CudaTensor):
-                    self._stream.record(value.ready)
+        self._gpu.use()
+        sources = {tensor.name: self._source(tensor.name, inputs[tensor.name]) for tensor in self._entry.inputs}
+        targets = {tensor.name: self._target(tensor, sizes, keep) for tensor in self._entry.outputs}
+        done = Event(self._gpu)
+        with self._lock:  # queues alone: copies and waits of one run do not hold up the next
+            try:
+                self._queue(self._buckets.row_ranges(sizes), sources, targets)
+                self._stream.record(done)
+            except BaseException:
+                self._stream.synchronize()  # before the memory of this run is freed
+                raise
+        if any(target.staging for target in targets.values()) or any(not source.staging for source in sources.values()):
+            done.synchronize()  # outputs are on the host, and the caller may now drop the tensors that were read
+        for target in targets.values():
+            if target.staging is not None and isinstance(target.value, np.ndarray):
+                _bytes(target.value)[:] = target.staging.bytes[: target.value.nbytes]
+        for name, transfer in (*sources.items(), *targets.items()):
+            if transfer.staging is not None:
+                self._staging.give(name, transfer.staging, done)
+        outputs = {name: target.value for name, target in targets.items()}
         check_finite(self._name, outputs)
         return {**outputs}
 
-    def _is_here(self, value: Value) -> bool:
-        return isinstance(value, CudaTensor) and value.gpu.index == self._gpu.index
+    def _source(self, name: str, value: Value) -> Transfer:
+        if isinstance(value, CudaTensor) and value.gpu.index == self._gpu.index:
+            return Transfer(value, None)
+        array = np.ascontiguousarray(to_host(value))
+        staging = self._staging.take(name, array.nbytes)
+        staging.bytes[: array.nbytes] = _bytes(array)
+        return Transfer(array, staging)
 
-    def _make(self, tensor: Tensor, sizes: dict[str, int], keep: Collection[str]) -> NDArray[Any] | CudaTensor:
+    def _target(self, tensor: Tensor, sizes: dict[str, int], keep: Collection[str]) -> Transfer:
         shape = shape_of(tensor, sizes)
-        return self._pool.tensor(shape, tensor.dtype) if tensor.name in keep else np.empty(shape, tensor.dtype)
+        if tensor.name in keep:
+            return Transfer(self._pool.tensor(shape, tensor.dtype), None)
+        array = np.empty(shape, tensor.dtype)
+        return Transfer(array, self._staging.take(tensor.name, array.nbytes))
 
-    def _run_rows(self, rows: RowRange, inputs: Values, outputs: Mapping[str, NDArray[Any] | CudaTensor]) -> None:
-        self._stream.synchronize()  # the run before may still read the pinned memory
-        slot = self._slot(rows)
-        for tensor in self._entry.inputs:
-            self._feed(slot.buffers[tensor.name], tensor, inputs[tensor.name], rows)
-        slot.execute()
-        arrays: list[tuple[NDArray[Any], NDArray[np.uint8]]] = []
-        for tensor in self._entry.outputs:
-            source, target = slot.buffers[tensor.name], outputs[tensor.name]
-            first, size = self._span(tensor, target, rows)
-            if isinstance(target, CudaTensor):
-                self._stream.within_device(target.pointer + first, source.pointer, size)
-            else:
-                pinned = self._pinned_for(tensor.name, source.size)
-                self._stream.to_host(pinned.pointer, source.pointer, size)
-                arrays.append((_bytes(target)[first : first + size], pinned.bytes[:size]))
-        if arrays or any(isinstance(value, CudaTensor) for value in inputs.values()):
-            self._stream.synchronize()  # the caller may now drop the tensors that were read
-        for array, content in arrays:
-            array[:] = content
+    def _queue(
+        self, ranges: Iterable[RowRange], sources: Mapping[str, Transfer], targets: Mapping[str, Transfer]
+    ) -> None:
+        """Queues copies to the GPU, runs and copies back of all rows."""
+        for rows in ranges:
+            if self._cancelled:
+                raise DeviceError(f"{self._name}: cancelled")
+            slot = self._slot(rows)
+            for tensor in self._entry.inputs:
+                self._feed(slot.buffers[tensor.name], tensor, sources[tensor.name], rows)
+            slot.execute()
+            for tensor in self._entry.outputs:
+                result, target = slot.buffers[tensor.name].pointer, targets[tensor.name]
+                first, size = self._span(tensor, target.value, rows)
+                copy = self._stream.within_device if target.staging is None else self._stream.to_host
+                copy(target.pointer + first, result, size)
+        for target in targets.values():
+            if isinstance(target.value, CudaTensor):
+                self._stream.record(target.value.ready)
 
-    def _feed(self, buffer: DeviceMemory, tensor: Tensor, value: Value, rows: RowRange) -> None:
+    def _feed(self, buffer: DeviceMemory, tensor: Tensor, source: Transfer, rows: RowRange) -> None:
         """Queues the copy of a range of rows into a buffer; rows that pad it are zero."""
-        first, size = self._span(tensor, value, rows)
-        if isinstance(value, CudaTensor):
-            self._stream.wait(value.ready)
-            self._stream.within_device(buffer.pointer, value.pointer + first, size)
+        first, size = self._span(tensor, source.value, rows)
+        if isinstance(source.value, CudaTensor):
+            self._stream.wait(source.value.ready)
+            self._stream.within_device(buffer.pointer, source.pointer + first, size)
         else:
-            pinned = self._pinned_for(tensor.name, buffer.size)
-            pinned.bytes[:size] = _bytes(to_host(value))[first : first + size]
-            self._stream.to_device(buffer.pointer, pinned.pointer, size)
+            self._stream.to_device(buffer.pointer, source.pointer + first, size)
         if size < buffer.size:
             self._stream.zero(buffer.pointer + size, buffer.size - size)
 
@@ -166,17 +210,12 @@ class TrtGraph:
         row = int(np.prod(value.shape[1:], dtype=np.int64)) * value.dtype.itemsize
         return rows.start * row, (rows.stop - rows.start) * row
 
-    def _pinned_for(self, name: str, size: int) -> PinnedMemory:
-        pinned = self._pinned.get(name)
-        if pinned is None or pinned.size < size:
-            self._pinned[name] = pinned = PinnedMemory(self._gpu, size)
-        return pinned
-
     def _slot(self, rows: RowRange) -> ExecutionSlot:
         key = rows.profile, rows.sizes
         slot = self._slots.pop(key, None)
         if slot is None:
-            while len(self._slots) >= MAX_SLOTS:
+            if len(self._slots) >= MAX_SLOTS:
+                self._stream.synchronize()  # its last run may not be done
                 self._slots.popitem(last=False)
             if self._activations is None:
                 self._activations = DeviceMemory(self._gpu, self._engine.device_memory_size_v2)
