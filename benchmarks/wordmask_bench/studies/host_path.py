@@ -134,7 +134,10 @@ def full_size(bundle: PipelineBundle) -> PipelineBundle:
     phases = [[[0.5] * scalars] * FREQUENCIES for scalars in (5, 2)]
     pixel, key = (tuple(tuple(map(tuple, block)) for block in (each, each)) for each in phases)
     loftup = Loftup(frequencies, pixel, frequencies, key, heads=4)
-    return replace(bundle, manifest=replace(manifest, clip=clip, loftup=loftup, sam2=Sam2(1024, 256, 0.0)))
+    full = replace(
+        manifest, domain="photos", clip=clip, loftup=loftup, sam2=Sam2(1024, 256, 0.0)
+    )  # no weights are used
+    return replace(bundle, manifest=full)
 
 
 def queries() -> Queries:
