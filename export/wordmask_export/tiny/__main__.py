@@ -30,11 +30,21 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     train.add_argument("--steps", type=float, default=1.0, help="times the recipe's number of steps (default: 1)")
     train.add_argument("--threads", type=int, help="of a process (default: half the cores)")
+    train.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="WEIGHTS",
+        help="folder that train or recover wrote; --out goes first if it has a training",
+    )
     train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
     make = commands.add_parser("build", help="make the bundle")
     make.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     make.add_argument("--out", type=Path, required=True, help="the bundle's folder, e.g. models_cache/tiny")
     make.add_argument("--force", action="store_true", help="replace a bundle that stands there")
+    recover = commands.add_parser("recover", help="write the checkpoints that a bundle was built from")
+    recover.add_argument("--bundle", required=True, help="that build wrote: a folder, or a name (tiny)")
+    recover.add_argument("--out", type=Path, required=True, help="folder that gets what train leaves")
     return parser.parse_args(arguments)
 
 
@@ -42,6 +52,7 @@ def run_train(args: argparse.Namespace) -> int:
     """Trains the stages of this process; gives 0 when all is finished, 3 when time ran out before."""
     import torch  # noqa: PLC0415
 
+    from wordmask_export.models.weights import read  # noqa: PLC0415
     from wordmask_export.tiny.clip_stage import ClipStage  # noqa: PLC0415
     from wordmask_export.tiny.loftup_stage import LoftupStage, trained_towers  # noqa: PLC0415
     from wordmask_export.tiny.loop import Schedule, Stage, train  # noqa: PLC0415
@@ -59,6 +70,8 @@ def run_train(args: argparse.Namespace) -> int:
             stage = Sam2Stage(args.seed, schedule.steps, device=args.device)
         else:
             stage = LoftupStage(args.seed, trained_towers(args.out / "clip.pt"), device=args.device)
+        if args.start:
+            stage.start(read(args.start / f"{name}.pt"))
         if not train(stage, schedule, args.out, seconds=end - time.monotonic()):
             print(f"stopped within {name}: call again to go on", file=sys.stderr)  # noqa: T201
             return UNFINISHED
@@ -70,7 +83,7 @@ def run_processes(args: argparse.Namespace) -> int:
     threads = args.threads or max(1, (os.cpu_count() or 1) // len(STAGE_GROUPS))
     command = [sys.executable, "-m", "wordmask_export.tiny", "train", "--out", str(args.out), "--seed", str(args.seed)]
     command += ["--minutes", str(args.minutes), "--steps", str(args.steps), "--threads", str(threads)]
-    command += ["--device", args.device]
+    command += ["--device", args.device, *(["--from", str(args.start)] if args.start else [])]
     processes = [subprocess.Popen([*command, "--stage", *stages]) for stages in STAGE_GROUPS]
     try:
         statuses = [process.wait() for process in processes]
@@ -84,15 +97,24 @@ def run_processes(args: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     args = parse_args(arguments)
-    if args.command == "train":
-        return run_train(args) if args.stage else run_processes(args)
+    if args.command == "train" and not args.stage:
+        return run_processes(args)
+    from wordmask.errors import BundleError  # noqa: PLC0415
     from wordmask_export.build import BuildError  # noqa: PLC0415
     from wordmask_export.models.weights import WeightsError  # noqa: PLC0415
-    from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415
 
     try:
-        build_bundle(args.weights, args.out, force=args.force)
-    except (BuildError, WeightsError) as error:
+        if args.command == "train":
+            return run_train(args)
+        if args.command == "recover":
+            from wordmask_export.tiny.recover import recover  # noqa: PLC0415
+
+            recover(args.bundle, args.out)
+        else:
+            from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415
+
+            build_bundle(args.weights, args.out, force=args.force)
+    except (BuildError, BundleError, WeightsError) as error:
         print(f"wordmask_export.tiny: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

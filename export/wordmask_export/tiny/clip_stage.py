@@ -69,6 +69,14 @@ class Towers(nn.Module):
         image = {f"visual.{name}": value for name, value in self.image.state_dict().items()}
         return {**image, **self.text.state_dict(), "logit_scale": self.log_scale.detach()}
 
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes what `state` gives."""
+        prefix = "visual."
+        self.image.load_state_dict({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
+        self.text.load_state_dict({name: state[name] for name in self.text.state_dict()})
+        with torch.no_grad():
+            self.log_scale.copy_(state["logit_scale"])
+
 
 def tokens(prompts: list[str]) -> Tensor:
     """Token numbers, cut to the longest prompt."""
@@ -195,6 +203,10 @@ class ClipStage:
     def weights(self) -> dict[str, Tensor]:
         """By open_clip's names."""
         return self.module.state()
+
+    def start(self, weights: dict[str, Tensor]) -> None:
+        """From those of another training."""
+        self.module.load(weights)
 
 
 def _grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -46,11 +46,8 @@ class Crop:
 
 def trained_towers(weights: Path) -> Towers:
     """The CLIP that a training left, frozen."""
-    towers, state = new_towers(0), read(weights)
-    towers.image.load_state_dict({n.removeprefix("visual."): v for n, v in state.items() if n.startswith("visual.")})
-    towers.text.load_state_dict({name: state[name] for name in towers.text.state_dict()})
-    with torch.no_grad():
-        towers.log_scale.copy_(state["logit_scale"])
+    towers = new_towers(0)
+    towers.load(read(weights))
     return towers.eval().requires_grad_(False)
 
 
@@ -159,3 +156,7 @@ class LoftupStage:
     def weights(self) -> dict[str, Tensor]:
         """By LoftUp's names."""
         return dict(self.module.state_dict())
+
+    def start(self, weights: dict[str, Tensor]) -> None:
+        """From those of another training."""
+        self.module.load_state_dict(weights)

@@ -58,6 +58,9 @@ class Stage(Protocol):
     def weights(self) -> dict[str, Tensor]:
         """The state dict that `build` reads."""
 
+    def start(self, weights: dict[str, Tensor]) -> None:
+        """Takes the weights of another training."""
+
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -248,3 +248,7 @@ class Sam2Stage:
     def weights(self) -> dict[str, Tensor]:
         """By sam2's names."""
         return {name: value.cpu() for name, value in self.module.model.state_dict().items()}
+
+    def start(self, weights: dict[str, Tensor]) -> None:
+        """From those of another training; what only helps to learn starts anew."""
+        self.module.model.load_state_dict(weights)
