@@ -41,9 +41,10 @@ from wordmask.objects.sam2 import MaskDecoder, MaskSource, decode_prompts, encod
 from wordmask.photo import reading
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.text.word_lists import default_background
 from wordmask.timing import StageTimer
-from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation, Vocabulary
+from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation
 
 __all__ = ["Queries", "Segmenter", "StageTimer"]  # the first and the last are handed on
 Clock = StageTimer  # its former name

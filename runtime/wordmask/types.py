@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from wordmask import extras, rle
 from wordmask.arrays import BoolMask, Floats
 from wordmask.backends import Value
-from wordmask.errors import VocabularyError
 from wordmask.options import Options
 from wordmask.rle import RLE
 
@@ -28,65 +27,7 @@ __all__ = [
     "Options",
     "Prompt",
     "Segmentation",
-    "Vocabulary",
 ]
-MOST_CLASSES = 65535  # a label is 16 bits, and 0 is none
-LONGEST_WORD = 2000  # characters; CLIP reads some 300, and joining the letters of a word takes time by their square
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The classes asked for; a class is one word or several synonyms.
-
-    Attributes:
-        classes: per class its synonyms; the first names the class.
-        background: words that compete for pixels and are left out of the results: one class, the last. May be empty.
-    """
-
-    classes: tuple[tuple[str, ...], ...]
-    background: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, lines: Sequence[str], background: Sequence[str] = ()) -> Vocabulary:
-        """Reads class lines: commas separate synonyms; what is repeated, in any case, counts once (CLIP reads no case).
-
-        Background words that are also asked for are left out of the background.
-
-        Raises:
-            VocabularyError: not a list of strings, no line or more than MOST_CLASSES, a line without a word, one far
-                too long, or one that is no text (with what Python makes of bytes that are not UTF-8).
-        """
-        if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
-            raise VocabularyError(f"the words are {lines!r}: give a list of strings")
-        classes: dict[tuple[str, ...], tuple[str, ...]] = {}
-        for line in lines:
-            synonyms = {word.strip().casefold(): word.strip() for word in reversed(line.split(",")) if word.strip()}
-            if not synonyms:
-                raise VocabularyError(f"the vocabulary has an empty entry ({line!r}): give a word, or remove it")
-            _check_text(line, synonyms.values())
-            classes.setdefault(tuple(reversed(synonyms)), tuple(reversed(synonyms.values())))
-        if not classes:
-            raise VocabularyError("the vocabulary is empty: give at least one word")
-        if len(classes) > MOST_CLASSES:
-            found = f"the vocabulary has {len(classes)} classes, expected at most {MOST_CLASSES}"
-            raise VocabularyError(f"{found}: split it, or make synonyms of one line")
-        asked = {word for synonyms in classes for word in synonyms}
-        kept = dict.fromkeys(word.strip() for word in background if word.strip())
-        return cls(tuple(classes.values()), tuple(word for word in kept if word.casefold() not in asked))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The first synonym of each class, without the background."""
-        return tuple(synonyms[0] for synonyms in self.classes)
-
-
-def _check_text(line: str, words: Iterable[str]) -> None:
-    if any("\ud800" <= character <= "\udfff" for character in line):
-        raise VocabularyError(f"the vocabulary's entry {line[:40]!r} is no text: give words in UTF-8")
-    for word in words:
-        if len(word) > LONGEST_WORD:
-            found = f"the vocabulary's entry {word[:40]!r}... has {len(word)} characters"
-            raise VocabularyError(f"{found}, expected a word of at most {LONGEST_WORD}: is the file a list of words?")
 
 
 @dataclass(frozen=True, eq=False)

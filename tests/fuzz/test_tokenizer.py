@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fuzzing import MINUTES, fuzz
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.text.tokenizer import Tokenizer
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 
 MERGES = Path(__file__).resolve().parents[2] / "models_cache" / "tiny" / "bpe_simple_vocab_16e6.txt.gz"
 TOKENIZER = Tokenizer(MERGES)

@@ -22,8 +22,8 @@ from wordmask.report.data import Run
 from wordmask.report.html import report_page
 from wordmask.run.request import RunRequest, SegmenterInfo
 from wordmask.text.queries import Queries
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.triton.request import Question
-from wordmask.types import Vocabulary
 
 MANIFEST = SimpleNamespace(bundle_id="x", domain="photos", precision="fp32", models={})
 

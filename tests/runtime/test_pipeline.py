@@ -11,7 +11,8 @@ from wordmask.errors import BundleError
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
-from wordmask.types import Prompt, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Prompt
 
 WORDS = ["cat", "cup, mug", "truck", "spoon"]
 

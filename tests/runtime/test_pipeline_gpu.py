@@ -24,7 +24,7 @@ from wordmask.errors import DeviceError, EngineError
 from wordmask.objects.device_graphs import load_pick
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 from wordmask_export.tensorrt.profiles import profiles
 
 WORDS = ["red striped", "blue", "green dotted"]

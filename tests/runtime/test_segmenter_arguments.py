@@ -11,8 +11,9 @@ from wordmask import Options, Segmenter, pipeline
 from wordmask.objects.prompts import extract_prompts
 from wordmask.objects.sam2 import decode_prompts
 from wordmask.photo.reading import decode
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.timing import StageTimer
-from wordmask.types import Prompt, Vocabulary
+from wordmask.types import Prompt
 
 WORDS = Vocabulary.parse(["red striped", "blue"], ["grass"])
 

@@ -11,7 +11,8 @@ from stub_segmenter import StubSegmenter
 from wordmask.run.find_photos import find_photos
 from wordmask.run.local import run_folder
 from wordmask.run.request import RunControl, RunRequest
-from wordmask.types import Options, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options
 
 TIMES = {"seconds", "images_per_second", "stage_seconds"}
 

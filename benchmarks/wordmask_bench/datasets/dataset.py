@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wordmask.photo.reading import IMAGE_SUFFIXES
-from wordmask.text.word_lists import read_class_lines
+from wordmask.text.word_lists import first_gap, read_class_lines
 from wordmask_bench.datasets.errors import DatasetError
 from wordmask_bench.datasets.labels import Coding
 from wordmask_bench.datasets.layouts import missing
@@ -145,10 +145,18 @@ def _folder(root: Path, classes: Path | None, first_label: int) -> Dataset:
     return Dataset(
         name="folder",
         pairs=tuple(Pair(photo, base / "labels" / f"{photo.stem}.png") for photo in photos),
-        classes=parse_classes(read_class_lines(words)),
+        classes=_numbered_classes(words),
         coding=Coding(first_label),
         protocol=Protocol(logit_scale=None, short_side=None),
     )
+
+
+def _numbered_classes(words: Path) -> tuple[Synonyms, ...]:
+    """The classes of a file whose lines number the labels."""
+    lines = read_class_lines(words)
+    if gap := first_gap(lines):
+        raise DatasetError(f"line {gap} of {words} is empty, and lines number the labels: remove it, or give it a word")
+    return parse_classes([line.text for line in lines])
 
 
 READERS: dict[str, Callable[[Path], tuple[Pairs, Coding]]] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from wordmask.text.cleaning import chunks
 from wordmask_bench.datasets.errors import DatasetError
 
 Synonyms = tuple[str, ...]
@@ -63,23 +64,31 @@ def class_names(dataset: str) -> tuple[Synonyms, ...]:
         "context60": ["background", *names["context"]],
         "coco-object": [*background, *names["coco-object"]],
     }
-    return parse_classes(lines[dataset] if dataset in lines else names[dataset])
+    return parse_classes(
+        lines[dataset] if dataset in lines else names[dataset], background=PROTOCOLS[dataset].background
+    )
 
 
-def parse_classes(lines: Sequence[str]) -> tuple[Synonyms, ...]:
+def parse_classes(lines: Sequence[str], *, background: bool = False) -> tuple[Synonyms, ...]:
     """Class lines as synonyms; commas separate them.
 
+    Args:
+        lines: in the order of the labels.
+        background: the first line is that of the background: its words may be others' too, as in SCLIP's lists.
+
     Raises:
-        DatasetError: a line without a word, or two classes whose first words are the same.
+        DatasetError: a line without a word, or two classes with a word that CLIP reads as one.
     """
-    classes = tuple(tuple(word.strip() for word in line.split(",") if word.strip()) for line in lines)
+    classes = tuple(tuple(word.strip() for word in line.split(",") if chunks(word)) for line in lines)
     if () in classes:
         raise DatasetError(f"class {classes.index(())} has no word: give at least one a line")
-    seen: dict[str, int] = {}
-    for number, synonyms in enumerate(classes):
-        if synonyms[0] in seen:
-            raise DatasetError(f"classes {seen[synonyms[0]]} and {number} are both called {synonyms[0]!r}: rename one")
-        seen[synonyms[0]] = number
+    seen: dict[tuple[str, ...], int] = {}
+    for number, synonyms in list(enumerate(classes))[background:]:
+        for word in synonyms:
+            first = seen.setdefault(chunks(word), number)
+            if first != number:
+                found = f"classes {first} and {number} both have the word {word!r}, as CLIP reads it"
+                raise DatasetError(f"{found}: it could not tell them apart; rename one")
     return classes
 
 

@@ -36,7 +36,8 @@ purpose is a `WordmaskError`, and one of Python's own kinds besides. What the st
 """
 SECTIONS = (
     ("Top of the package", "wordmask", tuple(wordmask.__all__)),
-    ("What goes in and comes out", "wordmask.types", ("Vocabulary", "Prompt", "EncodedPhoto", "RLE")),
+    ("Words", "wordmask.text.vocabulary", ("Vocabulary", "ClassLine")),
+    ("What goes in and comes out", "wordmask.types", ("Prompt", "EncodedPhoto", "RLE")),
     ("Between the pipeline's steps", "wordmask.pipeline", ("Queries", "StageTimer")),
     ("Class maps", "wordmask.dense.classmap", ("ClassMap",)),
     ("Masks", "wordmask.rle", ("decode", "decode_box", "encode", "area")),

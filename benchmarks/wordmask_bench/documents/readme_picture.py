@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     args = parse_args(arguments)
     segmenter = Segmenter(args.bundle)
-    words, background = class_lines(args.vocabulary), background_words(args.background)
+    words, background = [line.text for line in class_lines(args.vocabulary)], background_words(args.background)
     options = Options(min_confidence=args.min_confidence)
     rows = [panels(segmenter, decode(photo), words, background, options) for photo in args.photos]
     Image.fromarray(sheet(rows, TITLES, args.height)).save(args.out, quality=88)

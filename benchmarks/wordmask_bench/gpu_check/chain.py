@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.pipeline import Segmenter
-from wordmask.types import Options, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options
 from wordmask_bench.quality.metrics import Confusion, mean
 from wordmask_bench.quality.scenes import WORDS, SceneReport, to_dict
 from wordmask_bench.scenes import generate

@@ -12,7 +12,8 @@ from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest_reading import FILE_NAME, read_manifest
 from wordmask.bundle.search import find_bundle
 from wordmask.text.word_lists import default_background
-from wordmask.types import Options, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options
 from wordmask_bench.gpu_check.plan import Settings, Variant
 from wordmask_bench.gpu_check.skeleton import fill
 from wordmask_bench.speed.side import Setup

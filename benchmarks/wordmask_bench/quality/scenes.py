@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from wordmask.objects.masks import upsample
 from wordmask.pipeline import Segmenter
-from wordmask.types import Options, Prompt, Segmentation, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options, Prompt, Segmentation
 from wordmask_bench.machine.markdown import markdown_table
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
 from wordmask_bench.quality.objects import OBJECT_ROWS, SIZES, ObjectTally

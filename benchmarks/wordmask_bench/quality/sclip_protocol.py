@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from wordmask.arrays import BoolMask, Floats
 from wordmask.resize import bilinear
 from wordmask.text.queries import Queries
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 from wordmask_bench.datasets.protocol import Protocol, Synonyms
 
 STRIP_BYTES = 1 << 25  # of one strip's probabilities

@@ -13,8 +13,9 @@ from wordmask.bundle.opening import PipelineBundle
 from wordmask.bundle.strict_json import parse_as
 from wordmask.errors import ManifestError
 from wordmask.run.find_photos import find_photos
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.text.word_lists import background_words, class_lines
-from wordmask.types import Options, Vocabulary
+from wordmask.types import Options
 from wordmask_bench.machine.hardware import available_cores
 from wordmask_bench.machine.timing import Effort
 from wordmask_bench.speed.side import UNCHECKED, Setup, Stage, Variant, Windows

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from wordmask.bundle.engines import Precision
 from wordmask.bundle.manifest import Clip
-from wordmask.types import Options, Prompt, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options, Prompt
 from wordmask_bench.torch_baseline.files import ModelFiles
 
 Photo = NDArray[np.uint8]

@@ -21,8 +21,8 @@ from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import find_photos
 from wordmask.run.local import run_folder
 from wordmask.run.request import IN_FLIGHT, RunControl, RunRequest
+from wordmask.text.vocabulary import ClassLine, Vocabulary
 from wordmask.text.word_lists import class_lines
-from wordmask.types import Vocabulary
 
 
 class TimedGraph:
@@ -55,7 +55,9 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
     return total
 
 
-def measure(segmenter: Segmenter, images: Sequence[Path], lines: Sequence[str], in_flight: int) -> dict[str, float]:
+def measure(
+    segmenter: Segmenter, images: Sequence[Path], lines: Sequence[str | ClassLine], in_flight: int
+) -> dict[str, float]:
     """Runs over the photos into a folder that is thrown away; words are embedded before."""
     jobs, queries = find_photos(images), segmenter.embed(Vocabulary.parse(lines))
     spans: list[tuple[float, float]] = []

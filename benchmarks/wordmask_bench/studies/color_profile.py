@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
-from wordmask.types import Options, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options
 from wordmask_bench.quality.metrics import Confusion, mean
 from wordmask_bench.quality.scenes import FIRST_SEED, WORDS, scene_words
 from wordmask_bench.scenes import generate

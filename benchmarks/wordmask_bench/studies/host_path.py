@@ -31,7 +31,8 @@ from wordmask.objects.mask_choice import CANDIDATES
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Queries, Segmenter
-from wordmask.types import Options, Prompt, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options, Prompt
 from wordmask_bench.speed.folder_run import copies, run_photos, write_made_photo
 from wordmask_bench.speed.side import grid_prompts
 from wordmask_bench.speed.smooth import smooth_class_map, smooth_logits

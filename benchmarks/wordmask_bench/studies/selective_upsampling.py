@@ -24,8 +24,9 @@ from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import find_photos
 from wordmask.text.queries import Queries
+from wordmask.text.vocabulary import ClassLine, Vocabulary
 from wordmask.text.word_lists import class_lines
-from wordmask.types import Options, Vocabulary
+from wordmask.types import Options
 from wordmask_bench.quality.scenes import FIRST_SEED, WORDS, Tally, scene_words
 from wordmask_bench.scenes import Scene, generate
 
@@ -87,7 +88,7 @@ def scenes(segmenter: Segmenter, count: int) -> Iterator[tuple[NDArray[np.uint8]
 
 
 def photos(
-    segmenter: Segmenter, folder: Path, lines: Sequence[str]
+    segmenter: Segmenter, folder: Path, lines: Sequence[str | ClassLine]
 ) -> Iterator[tuple[NDArray[np.uint8], Queries, Scene | None]]:
     """The photos of a folder."""
     queries = segmenter.embed(Vocabulary.parse(lines))

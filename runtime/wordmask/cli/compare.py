@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from wordmask.files import write_bytes
     from wordmask.photo.reading import load_file
     from wordmask.pipeline import Segmenter
+    from wordmask.text.vocabulary import Vocabulary
     from wordmask.text.word_lists import background_words, class_lines
-    from wordmask.types import Options, Vocabulary
+    from wordmask.types import Options
     from wordmask_bench.comparison.compare import compare, table
 
     kind = args.output.suffix.lower()

@@ -111,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     from wordmask.run.execution import StoppedError
     from wordmask.run.local import default_in_flight, run_folder
-    from wordmask.types import Options, Vocabulary
+    from wordmask.text.vocabulary import Vocabulary
+    from wordmask.types import Options
 
     options = Options(**{name: getattr(args, name) for name in OPTIONS})
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))

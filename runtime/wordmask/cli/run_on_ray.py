@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from wordmask.outputs.run_record import RunRecord
     from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
     from wordmask.text.queries import Queries
-    from wordmask.types import Options, Vocabulary
+    from wordmask.text.vocabulary import Vocabulary
+    from wordmask.types import Options
 
 RAY_SHUTDOWN_TIMEOUT = 5.0  # seconds between a signal and the end of the process: results may have to be uploaded
 

@@ -15,8 +15,9 @@ from wordmask.dense.photo_features import enlarge
 from wordmask.errors import BundleError, VocabularyError
 from wordmask.photo.reading import check_rgb
 from wordmask.text.queries import Queries
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.timing import StageTimer
-from wordmask.types import Options, Vocabulary
+from wordmask.types import Options
 
 LOFTUP = "loftup_clip"
 SegMap = NDArray[np.int64]

@@ -23,8 +23,9 @@ from wordmask.options import OPTIONS
 from wordmask.photo.options import DEFAULTS, ReadOptions
 from wordmask.photo.reading import Photo, load_file
 from wordmask.pipeline import Segmenter
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.timing import StageTimer
-from wordmask.types import EncodedPhoto, Options, Segmentation, Vocabulary
+from wordmask.types import EncodedPhoto, Options, Segmentation
 
 MOST_BYTES = 1 << 30  # kept between requests: about five photos of 12 megapixels
 

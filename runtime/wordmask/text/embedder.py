@@ -20,9 +20,11 @@ from wordmask.backends.load import load_graph
 from wordmask.bundle.manifest import Clip
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.bundle.search import user_cache
+from wordmask.errors import VocabularyError
+from wordmask.text.cleaning import clean
 from wordmask.text.queries import Queries
 from wordmask.text.tokenizer import Tokenizer
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 
 BATCH = 64  # prompts a run
 WORDS_AT_ONCE = 256  # all their prompts' embeddings are held; once done they are kept, should the process end
@@ -54,11 +56,39 @@ class WordEmbedder:
         return cls.of_bundle(bundle, LazyGraph(load))
 
     def embed(self, vocabulary: Vocabulary) -> Queries:
-        """Embeds a vocabulary, the background last."""
+        """Embeds a vocabulary, the background last.
+
+        Raises:
+            VocabularyError: words of two classes differ only beyond what CLIP reads.
+        """
         classes = [*vocabulary.classes, vocabulary.background] if vocabulary.background else list(vocabulary.classes)
+        self._refuse_equal_beginnings(classes)
         words = [word for synonyms in classes for word in synonyms]
         starts = np.cumsum([0, *(len(synonyms) for synonyms in classes[:-1])])
         return Queries(vocabulary, self(words), tuple(starts.tolist()))
+
+    def _refuse_equal_beginnings(self, classes: Sequence[Sequence[str]]) -> None:
+        """Long words are cut to CLIP's length: two that are equal up to there would share their probability."""
+        certain = (
+            self._constants.context_length - 2
+        ) // 2  # tokens, and so bytes, of a word that every template leaves
+        alike: dict[str, list[tuple[int, str]]] = {}
+        for index, synonyms in enumerate(classes):
+            for word in synonyms:
+                if len(word.encode()) > certain:  # a letter has 4 bytes at most
+                    alike.setdefault(clean(word)[: certain // 4], []).append((index, word))
+        for words in alike.values():
+            if len({index for index, _ in words}) > 1:
+                self._refuse_equal_tokens(words)
+
+    def _refuse_equal_tokens(self, words: Sequence[tuple[int, str]]) -> None:
+        templates, seen = self._constants.templates, dict[bytes, tuple[int, str]]()
+        for index, word in words:
+            tokens = self._tokenizer([template.replace("{}", word) for template in templates])
+            first, other = seen.setdefault(tokens.tobytes(), (index, word))
+            if first != index:
+                found = f"{word[:40]!r}... and {other[:40]!r}... differ only beyond what CLIP reads"
+                raise VocabularyError(f"{found}, and it could not tell them apart: shorten them, or make them one line")
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

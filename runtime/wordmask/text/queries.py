@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wordmask.arrays import Floats
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ ids: text is repaired, lower-cased and split into chunks; the UTF-8 bytes of a c
 from __future__ import annotations
 
 import gzip
-import html
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,11 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.errors import BundleError
+from wordmask.text.cleaning import END, START, chunks
 
-START = "<start_of_text>"
-END = "<end_of_text>"
 _WORD_END = "</w>"
-_CHUNKS = rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
 _CACHED_CHUNKS = 1 << 16
 _MOST_BYTES = 64 << 20  # of a merges file, unpacked; CLIP's has 3 MB
 
@@ -49,10 +46,6 @@ class Tokenizer:
             BundleError: the merges file is missing or is not one.
             ValueError: context_length or vocabulary_size is too small.
         """
-        # Both packages take tens of milliseconds to import, which `import wordmask` alone does not need.
-        import ftfy  # noqa: PLC0415
-        import regex  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
-
         if context_length < 2:
             raise ValueError(f"context_length is {context_length}: it must be at least 2, for the start and end tokens")
         alphabet = _byte_alphabet()
@@ -66,8 +59,6 @@ class Tokenizer:
         self._ranks = {pair: rank for rank, pair in enumerate(pairs)}
         # The alphabet lists the bytes in the order of their ids, which is not the order of their values.
         self._byte_symbols = dict(zip(_byte_order(), alphabet, strict=True))
-        self._find_chunks = regex.compile(_CHUNKS, regex.IGNORECASE).findall
-        self._fix_text = ftfy.fix_text
         self._chunk_ids = lru_cache(maxsize=_CACHED_CHUNKS)(self._encode_chunk)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int32]:
@@ -98,11 +89,7 @@ class Tokenizer:
         A text is cut by a call if this has more than context_length - 2 ids. A special token that is spelled out in
         the text ("<end_of_text>") becomes its id, as in open_clip.
         """
-        return [index for chunk in self._find_chunks(self._clean(text)) for index in self._chunk_ids(chunk)]
-
-    def _clean(self, text: str) -> str:
-        text = html.unescape(html.unescape(self._fix_text(text)))
-        return " ".join(text.split()).lower()
+        return [index for chunk in chunks(text) for index in self._chunk_ids(chunk)]
 
     def _encode_chunk(self, chunk: str) -> tuple[int, ...]:
         # The pattern ignores case even for letters that str.lower keeps ("ſ" matches "s"): such a match is plain text.

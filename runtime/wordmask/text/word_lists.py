@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from wordmask.errors import VocabularyError
+from wordmask.text.vocabulary import ClassLine
+
+logger = logging.getLogger(__name__)
 
 
-def class_lines(arguments: Sequence[str]) -> list[str]:
+def class_lines(arguments: Sequence[str]) -> list[ClassLine]:
     """Class lines of --vocabulary: words as given, @FILE replaced by its lines."""
-    lines: list[str] = []
-    for argument in arguments:
-        lines += read_class_lines(Path(argument[1:])) if argument.startswith("@") else [argument]
+    lines: list[ClassLine] = []
+    for number, argument in enumerate(arguments, start=1):
+        if not argument.startswith("@"):
+            lines.append(ClassLine(argument, number))
+            continue
+        read = read_class_lines(Path(argument[1:]))
+        if skipped := first_gap(read):
+            logger.warning(
+                "line %d of %s is empty: later classes have lower numbers than their lines", skipped, argument
+            )
+        lines += read
     return lines
+
+
+def first_gap(lines: Sequence[ClassLine]) -> int:
+    """The number of the first line that is missing between lines of a file; 0 if none is."""
+    numbers = {line.number for line in lines}
+    return next((number for number in range(1, lines[-1].number) if number not in numbers), 0)
 
 
 def background_words(choice: str) -> list[str]:
@@ -23,7 +41,7 @@ def background_words(choice: str) -> list[str]:
     if choice == "none":
         return []
     if choice.startswith("@"):
-        return [word for line in read_class_lines(Path(choice[1:])) for word in line.split(",")]
+        return [word for line in read_class_lines(Path(choice[1:])) for word in line.words]
     raise VocabularyError(f"--background is {choice!r}, expected default, none or @FILE")
 
 
@@ -32,7 +50,7 @@ def default_background() -> tuple[str, ...]:
     return tuple((Path(__file__).parent / "data" / "background.txt").read_text(encoding="utf-8").split())
 
 
-def read_class_lines(path: Path) -> list[str]:
+def read_class_lines(path: Path) -> list[ClassLine]:
     """The lines of a word list: one class a line, commas between synonyms; empty lines are skipped.
 
     Raises:
@@ -42,7 +60,11 @@ def read_class_lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise VocabularyError(f"{path}: cannot be read as a list of words ({error}); one class a line") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [
+        ClassLine(line.strip(), number, path.name)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip("\ufeff \t\r")
+    ]
     if not lines:
         raise VocabularyError(f"{path}: holds no words: one class a line")
     return lines

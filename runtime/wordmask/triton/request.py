@@ -17,9 +17,10 @@ from wordmask.photo.options import ColorProfile, ReadOptions
 from wordmask.photo.reading import load_bytes
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
+from wordmask.text.vocabulary import ClassLine, Vocabulary
 from wordmask.text.word_lists import default_background
 from wordmask.timing import StageTimer
-from wordmask.types import Options, Segmentation, Vocabulary
+from wordmask.types import Options, Segmentation
 
 PHOTO, WORDS, OPTIONS = "photo", "words", "options"  # inputs
 ANNOTATIONS, SEMANTIC, REPORT = "annotations", "semantic", "report"  # outputs
@@ -81,7 +82,8 @@ class Question:
             RequestError: words or options cannot be used.
         """
         try:
-            lines = [line.strip() for line in words.decode("utf-8").splitlines() if line.strip()]
+            numbered = enumerate(words.decode("utf-8").splitlines(), start=1)
+            lines = [ClassLine(line, number) for number, line in numbered if line.strip("\ufeff \t\r")]
             raw = load_json(options.decode("utf-8")) if options.strip() else {}
             if not isinstance(raw, dict):
                 raise ManifestError(f"options are a {type(raw).__name__}, expected a JSON object")

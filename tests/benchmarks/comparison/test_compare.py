@@ -10,7 +10,8 @@ from PIL import Image
 
 from sharpened_segmenter import Sharpened
 from wordmask.cli.main import main
-from wordmask.types import Options, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options
 from wordmask_bench.comparison.compare import compare, region_sizes, uncertain_band
 from wordmask_bench.comparison.pictures import GAP, TITLE, heat, marked, painted, sheet
 

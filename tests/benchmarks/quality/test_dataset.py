@@ -15,8 +15,9 @@ from wordmask.cli.main import main
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import BundleError
 from wordmask.pipeline import Segmenter
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.timing import StageTimer
-from wordmask.types import Options, Vocabulary
+from wordmask.types import Options
 from wordmask_bench.datasets.dataset import DATASETS, DatasetError, open_dataset
 from wordmask_bench.datasets.labels import Coding, read_labels
 from wordmask_bench.datasets.protocol import PROTOCOLS, Protocol
@@ -86,6 +87,18 @@ def test_a_folder_without_its_class_list_is_told_with_the_layout(tmp_path):
     (miniature_datasets.write(tmp_path, "folder", 5) / "words.txt").unlink()
     with pytest.raises(DatasetError, match=r"there is no words\.txt.*\n.*images/NAME"):
         open_dataset("folder", tmp_path)
+
+
+def test_a_class_list_whose_lines_are_not_the_labels_is_refused(tmp_path):
+    root = miniature_datasets.write(tmp_path, "folder", 5)
+    words = (root / "words.txt").read_text(encoding="utf-8").splitlines()
+    for lines, said in (
+        ([words[0], "", *words[1:]], "line 2 of .* is empty, and lines number the labels"),
+        ([*words, f"thing, {words[1].upper()}"], f"classes 1 and {len(words)} both have the word"),
+    ):
+        (root / "words.txt").write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+        with pytest.raises(DatasetError, match=said):
+            open_dataset("folder", root)
 
 
 def test_cityscapes_label_ids_are_mapped_to_the_19_classes(tmp_path):

@@ -119,10 +119,14 @@ def test_names_stand_at_the_datasets_own_numbers():
 
 
 def test_classes_of_the_same_name_are_refused():
-    with pytest.raises(DatasetError, match="classes 0 and 2 are both called 'cat'"):
+    with pytest.raises(DatasetError, match="classes 0 and 2 both have the word 'cat'"):
         parse_classes(["cat, kitten", "dog", "cat"])
-    with pytest.raises(DatasetError, match="class 1 has no word"):
-        parse_classes(["cat", " , "])
+    for lines in (["cat", "kitten", "Cat"], ["t-shirt", "x", "hat, T - shirt"], ["caf\u00e9, bar", "inn", "bar  "]):
+        with pytest.raises(DatasetError, match="classes 0 and 2 both have the word"):
+            parse_classes(lines)
+    for line in (" , ", "&nbsp;", "\ufeff"):
+        with pytest.raises(DatasetError, match="class 1 has no word"):
+            parse_classes(["cat", line])
 
 
 def test_thresholds_need_a_background():

@@ -19,7 +19,8 @@ from wordmask.errors import BundleError
 from wordmask.objects.instances import make_instances
 from wordmask.objects.sam2 import MaskDecoder, decode_prompts
 from wordmask.photo.reading import decode
-from wordmask.types import Options, Vocabulary
+from wordmask.text.vocabulary import Vocabulary
+from wordmask.types import Options
 from wordmask_bench.speed.report import read_report
 from wordmask_bench.speed.side import UNCHECKED, Setup, grid_prompts
 from wordmask_bench.speed.side_process import BenchError, SideProcess, closing_all

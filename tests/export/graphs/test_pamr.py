@@ -12,8 +12,8 @@ from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.windows import resize_for_clip
 from wordmask.photo.reading import decode
 from wordmask.resize import bilinear
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.timing import StageTimer
-from wordmask.types import Vocabulary
 
 STEPS, DISTANCES = 10, (8, 16)  # SCLIP's
 

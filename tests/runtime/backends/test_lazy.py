@@ -7,7 +7,7 @@ import pytest
 
 from wordmask import Segmenter
 from wordmask.backends.lazy import LazyGraph
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 
 
 class Doubling:

@@ -18,7 +18,7 @@ from wordmask.errors import NumericError
 from wordmask.loading import LoadedGraphs
 from wordmask.photo.reading import decode
 from wordmask.resize import bilinear
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 
 SIDE, STRIDE, SCALE = 32, 16, 40.0
 

@@ -16,7 +16,7 @@ from wordmask.run.find_photos import find_photos
 from wordmask.run.local import run_folder
 from wordmask.run.request import OutputOptions, RunRequest
 from wordmask.text.queries import Queries
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from wordmask.errors import ClusterError
 from wordmask.files import TEMPORARY
 from wordmask.run.find_photos import find_photos
 from wordmask.run.request import OutputOptions, RunControl, RunRequest, SegmenterInfo
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.servers
 

@@ -24,7 +24,7 @@ from wordmask import Segmenter
 from wordmask.run.local import run_folder
 from wordmask.run.request import OutputOptions, RunControl, RunRequest
 from wordmask.run.find_photos import find_photos
-from wordmask.types import Vocabulary
+from wordmask.text.vocabulary import Vocabulary
 from wordmask.text.word_lists import read_class_lines
 
 def resident():

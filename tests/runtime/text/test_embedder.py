@@ -9,8 +9,10 @@ import pytest
 
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest_reading import read_manifest
+from wordmask.errors import VocabularyError
 from wordmask.text import embedder as words
 from wordmask.text.embedder import WordEmbedder
+from wordmask.text.vocabulary import Vocabulary
 
 
 class Counting:
@@ -98,6 +100,21 @@ def test_a_word_beyond_clips_length_is_warned_of(make, caplog):
     with caplog.at_level(logging.WARNING):
         embedder([" ".join(["elephant"] * 90)])
     assert "CLIP reads the first 77" in caplog.text
+
+
+def test_words_that_differ_only_beyond_clips_length_are_refused(make):
+    embedder, counting = make()
+    long = "elephant " * 74
+    apart = Vocabulary.parse([f"{long} in a tree", "cat", f"lion {long}"])
+    assert embedder.embed(apart).class_starts == (0, 1, 2)
+    before = counting.prompts
+    message = r"'elephant elephant .*'\.\.\. and '.*'\.\.\. differ only beyond what CLIP reads"
+    for lines, background in ([f"{long} in a tree", "cat", f"cub, {long} in a house"], []), ([long], [f"{long} grey"]):
+        with pytest.raises(VocabularyError, match=message):
+            embedder.embed(Vocabulary.parse(lines, background))
+    assert counting.prompts == before
+    synonyms = Vocabulary.parse([f"{long} in a tree, {long} in a house"])
+    assert len(embedder.embed(synonyms).embeddings) == 2
 
 
 def test_of_many_words_each_part_is_kept_when_it_is_done(make, tmp_path, monkeypatch):

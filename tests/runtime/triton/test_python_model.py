@@ -122,6 +122,7 @@ def test_a_word_list_is_embedded_once(server, model, scene):
     [
         (b" \n ", {}, "vocabulary is empty"),
         (b"caf\xe9", {}, "utf-8"),
+        (b"cup\n\nmug, C&#85;P", {}, "line 3 ('mug, C&#85;P') as a word of line 1 ('cup')"),
         (b"cat", b"{", "not valid JSON"),
         (b"cat", [], "expected a JSON object"),
         (b"cat", {"confidence": 1}, "options.confidence is not a field"),
@@ -129,7 +130,7 @@ def test_a_word_list_is_embedded_once(server, model, scene):
         (b"cat", {"background": "sky"}, "options.background is 'sky', expected list"),
         (b"cat", {"lenient": 1}, "options.lenient is 1, expected bool"),
     ],
-    ids=["no words", "latin 1", "cut JSON", "list", "unknown", "range", "background", "lenient"],
+    ids=["no words", "latin 1", "shared", "cut JSON", "list", "unknown", "range", "background", "lenient"],
 )
 def test_what_cannot_be_asked_is_an_error_of_the_request(server, model, scene, words, options, said):
     (response,) = server.execute(model, asked(scene, words, options=options))

@@ -1,0 +1,84 @@
+"""Words as files and arguments of `wordmask run` give them: those that CLIP cannot tell apart cost no object."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wordmask.cli.main import main
+
+
+@pytest.fixture
+def segment(tmp_path, examples, capfd, caplog):
+    """Runs over one scene; gives the exit status, the masks as (word, area), and what was said."""
+
+    def run(*vocabulary: str, background: str = "none") -> tuple[int, list[tuple[str, int]], str]:
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        photo = str(examples.parent / "scenes" / "01.png")
+        words = ["--vocabulary", *vocabulary, "--background", background]
+        caplog.clear()
+        status = main(["run", photo, *words, "--output", str(out), "--bundle", "tiny", "--threads", "1"])
+        found = json.loads((out / "annotations.json").read_text()) if (out / "annotations.json").is_file() else {}
+        names = {category["id"]: category["name"] for category in found.get("categories", [])}
+        masks = [(names[one["category_id"]], one["area"]) for one in found.get("annotations", [])]
+        return status, masks, capfd.readouterr().err + caplog.text
+
+    return run
+
+
+@pytest.fixture
+def word_file(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "words.txt"
+        path.write_text(text, encoding="utf-8")
+        return f"@{path}"
+
+    return write
+
+
+def test_a_line_that_clip_reads_like_an_earlier_one_costs_no_masks(segment, word_file):
+    status, expected, said = segment("blue plain", "green checkered")
+    assert status == 0
+    assert {word for word, _ in expected} == {"blue plain", "green checkered"}
+    assert "reads some lines alike" not in said
+    for again in ("blue  plain", "\ufeffblue plain", "blue\tplain", "Blue Plain", "blue&nbsp;plain"):
+        status, masks, said = segment(word_file(f"blue plain\ngreen checkered\n{again}\n"))
+        assert (status, masks) == (0, expected)
+        assert "line 3 of words.txt" in said
+        assert "is line 1 of words.txt ('blue plain') again" in said
+
+
+def test_a_synonym_of_two_classes_is_refused_with_both_lines(segment, word_file):
+    status, masks, said = segment(word_file("red plain\n\nblue plain\nscarlet, red plain\n"))
+    assert (status, masks) == (2, [])
+    assert "'red plain' of line 4 of words.txt ('scarlet, red plain') as a word of line 1 of words.txt" in said
+
+
+def test_background_words_that_are_asked_for_in_another_spelling_take_no_pixels(segment, word_file):
+    _, expected, _ = segment("blue plain", "green checkered")
+    status, masks, _ = segment(
+        "blue plain", "green checkered", background=word_file("Blue  Plain, green\u00a0checkered\n")
+    )
+    assert (status, masks) == (0, expected)
+
+
+def test_an_empty_line_between_words_is_said_to_move_the_numbers(segment, word_file):
+    status, _, said = segment(word_file("blue plain\n\ngreen checkered\n\n"))
+    assert status == 0
+    assert "line 2 of words.txt is empty: later classes have lower numbers than their lines" in said
+    assert "is empty" not in segment(word_file("blue plain\ngreen checkered\n\n \n"))[2]
+
+
+@pytest.mark.parametrize("name", ["words_two_blanks", "words_bom_inside", "words_repeated", "words_shared_synonym"])
+def test_words_that_were_reported_are_said(segment, name, data):
+    status, _, said = segment(f"@{data / 'words' / name}.txt")
+    assert status == (2 if name == "words_shared_synonym" else 0)
+    assert f"line 3 of {name}.txt" in said
+    assert f"line 1 of {name}.txt" in said
+
+
+def test_words_of_arguments_are_compared_too(segment):
+    status, _, said = segment("cup", "mug, Cup")
+    assert status == 2
+    assert "'Cup' of line 2 ('mug, Cup') as a word of line 1 ('cup')" in said
