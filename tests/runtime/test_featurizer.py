@@ -107,6 +107,24 @@ def features(*arguments):
     return main(["features", *map(str, arguments), "--bundle", "tiny", "--threads", "1", "--size", "32"])
 
 
+@pytest.mark.parametrize("name", ["f.NPZ", "f.PNG", "f.npz", "f.png"])
+def test_a_file_is_known_by_its_suffix_in_any_case(examples, tmp_path, name):
+    assert features(examples / "chelsea.jpg", "--output", tmp_path / name) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    content = (tmp_path / name).read_bytes()
+    assert content.startswith(b"PK\x03\x04" if name.lower().endswith("npz") else b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["f.npy", "f.jpg", "f.npz.gz", "out.v2"])
+def test_another_suffix_is_refused_unless_it_is_a_folder(examples, tmp_path, name, capsys):
+    assert features(examples / "chelsea.jpg", "--output", tmp_path / name) == 2
+    assert "expected a name that ends in .npz or .png" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    (tmp_path / name).mkdir()
+    assert features(examples / "chelsea.jpg", "--output", tmp_path / name) == 0
+    assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["chelsea.npz", "chelsea.png"]
+
+
 def test_a_folder_gets_features_and_picture_of_each_photo_and_bad_photos_are_told(examples, tmp_path, capsys):
     (tmp_path / "bad.jpg").write_bytes(b"no photo")
     out = tmp_path / "out"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wordmask.photo.reading import IMAGE_SUFFIXES
+from wordmask.photo.suffixes import is_hidden, is_photo_name
 from wordmask.text.word_lists import first_gap, read_class_lines
 from wordmask_bench.datasets.errors import DatasetError
 from wordmask_bench.datasets.labels import Coding
@@ -141,7 +141,8 @@ def _folder(root: Path, classes: Path | None, first_label: int) -> Dataset:
         raise ValueError(f"first_label is {first_label}, expected 0 or 1")
     base = _base("folder", root, "images")
     words = classes or _base("folder", root, "words.txt") / "words.txt"
-    photos = sorted(path for path in (base / "images").iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (base / "images").iterdir()
+    photos = sorted(path for path in files if is_photo_name(path.name) and not is_hidden(path.name))
     return Dataset(
         name="folder",
         pairs=tuple(Pair(photo, base / "labels" / f"{photo.stem}.png") for photo in photos),

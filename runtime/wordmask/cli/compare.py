@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from wordmask.files import write_bytes
     from wordmask.photo.reading import load_file
     from wordmask.pipeline import Segmenter
+    from wordmask.run.find_photos import refuse_replacing
     from wordmask.text.vocabulary import Vocabulary
     from wordmask.text.word_lists import background_words, class_lines
     from wordmask.types import Options
@@ -46,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--height is {args.height}: give at least 1")
     options = Options(min_confidence=args.min_confidence, min_region_size=args.min_region_size, upsample=args.upsample)
     vocabulary = Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background))
+    refuse_replacing([os.path.realpath(args.image)], [os.path.realpath(args.output)])
     photo = load_file(args.image, read_options(args))
     for note in photo.notes:
         print(printable(f"{args.image}: {note}"), file=sys.stderr)

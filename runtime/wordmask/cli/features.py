@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,16 +59,18 @@ def run(args: argparse.Namespace) -> int:
     """Runs `wordmask features`; gives the exit status."""
     from wordmask.errors import PhotoError
     from wordmask.featurizer import GRAPHS, Featurizer
-    from wordmask.run.find_photos import find_photos, load_unchanged
+    from wordmask.run.find_photos import find_photos, load_unchanged, refuse_replacing
 
     for name in ("windows", "threads"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name} is {value}: it must be at least 1")
     jobs = find_photos(args.photos, recursive=args.recursive, apart_from=args.output)
-    one_file = args.output.suffix in SUFFIXES
+    one_file = is_one_file(args.output)
     if one_file and len(jobs) > 1:
         raise ValueError(f"--output is {args.output}, one file, for {len(jobs)} photos: name a folder")
+    places = [place for job in jobs for place in _places(args.output, job, one_file=one_file)]
+    refuse_replacing([os.path.realpath(job.file) for job in jobs], [os.path.realpath(place) for place in places])
     bundle = open_chosen(args)
     featurizer = Featurizer(bundle, device=named_device(args.device, bundle, GRAPHS), threads=args.threads)
     done, reading = 0, read_options(args)
@@ -83,6 +86,20 @@ def run(args: argparse.Namespace) -> int:
         done += 1
     print(printable(f"{done} of {len(jobs)} photos: {args.output}"), flush=True)
     return OK if done == len(jobs) else SOME_PHOTOS_FAILED
+
+
+def is_one_file(output: Path) -> bool:
+    """Whether --output names a file, not a folder.
+
+    Raises:
+        ValueError: its suffix is another file's.
+    """
+    if output.is_dir() or not output.suffix:
+        return False
+    if output.suffix.lower() not in SUFFIXES:
+        advice = "expected a name that ends in .npz or .png, or a folder (a new one without a suffix)"
+        raise ValueError(f"--output is {str(output)!r}: {advice}")
+    return True
 
 
 def open_chosen(args: argparse.Namespace) -> AnyBundle:
@@ -123,8 +140,12 @@ def _write(output: Path, job: Job, maps: FeatureMaps, *, one_file: bool) -> None
     """Writes the features, their picture, or in a folder both."""
     from wordmask.files import write_files
 
-    places = [output] if one_file else [output / f"{job.name}{suffix}" for suffix in SUFFIXES]
-    write_files({place: [_npz(maps) if place.suffix == ".npz" else _png(maps)] for place in places})
+    places = _places(output, job, one_file=one_file)
+    write_files({place: [_npz(maps) if place.suffix.lower() == ".npz" else _png(maps)] for place in places})
+
+
+def _places(output: Path, job: Job, *, one_file: bool) -> list[Path]:
+    return [output] if one_file else [output / f"{job.name}{suffix}" for suffix in SUFFIXES]
 
 
 def _npz(maps: FeatureMaps) -> bytes:

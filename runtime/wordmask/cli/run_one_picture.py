@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from wordmask.cli.arguments import read_options
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
 from wordmask.formats.terminal import printable
+from wordmask.photo.suffixes import IMAGE_SUFFIXES
+from wordmask.photo.url import Place
 
 if TYPE_CHECKING:
     from wordmask.photo.job import Job
@@ -19,9 +21,18 @@ if TYPE_CHECKING:
 
 
 def one_picture(args: argparse.Namespace) -> bool:
-    """Whether --output names one picture, not a folder."""
-    output: Path = args.output
-    return output.suffix.lower() == ".png" and not output.is_dir()
+    """Whether --output names one picture, not a folder.
+
+    Raises:
+        ValueError: it names a picture of another kind.
+    """
+    output: Place = args.output
+    if isinstance(output, Path) and output.is_dir():
+        return False
+    suffix = output.suffix.lower()
+    if suffix != ".png" and suffix in IMAGE_SUFFIXES:
+        raise ValueError(f"--output is {str(output)!r}: one picture is a .png; name a folder for all other results")
+    return suffix == ".png"
 
 
 def check_one_picture(args: argparse.Namespace, photos: int) -> None:

@@ -19,8 +19,9 @@ from wordmask.errors import ConversionError, OutputError, WordmaskWarning
 from wordmask.files import atomic_folder
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.finished_run import FinishedRun
+from wordmask.outputs.layout import CONVERTED
 
-MARK = ".wordmask-convert.json"  # in every converted folder: what may be replaced with --force
+MARK = CONVERTED  # what may be replaced with --force
 
 
 WRITERS: dict[str, Callable[[Path, tuple[str, ...], PhotoFiles], Writer]] = {

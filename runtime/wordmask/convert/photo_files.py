@@ -13,7 +13,7 @@ from typing import Literal
 from wordmask.errors import ConversionError, PhotoError
 from wordmask.outputs.finished_run import RunPhoto
 from wordmask.photo.kind import HEAD_SIZE, identify
-from wordmask.photo.reading import IMAGE_SUFFIXES
+from wordmask.photo.suffixes import IMAGE_SUFFIXES
 
 Placing = Literal["none", "link", "copy"]
 # Lists of names have one a line and stop at blanks, quotes and #; globs know brackets.

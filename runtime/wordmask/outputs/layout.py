@@ -21,6 +21,7 @@ FILES = {
 }
 TOTALS = (ANNOTATIONS, RUN, REPORT)
 JOURNAL = "journal.jsonl"
+CONVERTED = ".wordmask-convert.json"  # in every folder that `wordmask convert` made
 
 
 def output_paths(name: str) -> dict[str, str]:

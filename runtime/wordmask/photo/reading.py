@@ -34,15 +34,6 @@ from wordmask.photo.png import read_png
 
 Pixels = NDArray[np.uint8]
 
-# Lower case. Kinds that cannot be read are listed too: their photos are reported, not passed over in silence.
-IMAGE_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "dib", "gif", "ppm", "pgm", "pbm", "pnm"),
-        *("avif", "heic", "heif", "jxl", "jp2", "svg"),
-    )
-)
-
 _ORIENTATION = 0x0112
 # EXIF 2.32, tag 0x0112: what turns the stored image into the displayed one.
 _TURNS: dict[int, Callable[[Pixels], cv2.typing.MatLike]] = {

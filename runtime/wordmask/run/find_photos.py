@@ -2,72 +2,78 @@
 
 from __future__ import annotations
 
-import logging
-import stat
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from wordmask.errors import PhotoError
 from wordmask.outputs.names import output_names
 from wordmask.photo.job import Job, Stamp, stamp
 from wordmask.photo.options import DEFAULTS, ReadOptions
-from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load_file
+from wordmask.photo.reading import Photo, load_file
 from wordmask.photo.url import Place, Url
+from wordmask.run.photo_folders import RESULT_FOLDERS, LeftOut, PhotoFolders
 
-logger = logging.getLogger(__name__)
+Found = tuple[Place, Path, Stamp | None]
 
 
 def find_photos(paths: Sequence[Place], *, recursive: bool = False, apart_from: Place | None = None) -> list[Job]:
-    """Lists photos: files as given, folders' image files in name order, without those inside `apart_from`.
+    """Lists photos, each once: files as given, folders' photos in name order.
 
-    URLs need what the extra `ray` installs.
+    Linked folders are followed. Left out, with a warning that counts them: hidden folders and those of the system,
+    folders that cannot be listed, folders with results of this program, pipes, sockets and devices.
 
-    Pipes, sockets and devices in a folder are skipped with a warning.
+    Args:
+        paths: photos and folders; URLs need what the extra `ray` installs.
+        recursive: search folders in folders too.
+        apart_from: the output, whose results are no photos.
 
     Raises:
         FileNotFoundError: a path does not exist, or there is no photo at all.
-        ValueError: a folder cannot be listed.
+        ValueError: a folder that is named cannot be listed, or the output would replace a photo.
     """
-    found: list[tuple[Place, Path, Stamp | None]] = []
+    found: dict[str, Found] = {}
+    left_out = LeftOut()
+    folders = PhotoFolders(recursive, os.path.realpath(apart_from) if isinstance(apart_from, Path) else None, left_out)
     for path in paths:
-        if isinstance(path, Url):
-            from wordmask.run.remote_photos import list_photos  # noqa: PLC0415
-
-            found += list_photos(path, recursive=recursive, apart_from=apart_from)
-        elif path.is_dir():
-            files = _images(path, recursive, apart_from)
-            found += [(file, file.relative_to(path), stamp(file)) for file in files]
-        elif path.exists() or path.is_symlink():
-            found.append((path, Path(path.name), stamp(path)))
-        else:
-            raise FileNotFoundError(f"{path} does not exist")
+        for photo in _photos(path, folders, apart_from):
+            if found.setdefault(_identity(photo[0]), photo) is not photo:
+                left_out.repeated.append(str(photo[0]))
+    left_out.warn()
     if not found:
         raise FileNotFoundError(f"no photos in {', '.join(map(str, paths))}")
-    names = output_names([short for _, short, _ in found])
-    return [Job(path, name, i, seen) for i, ((path, _, seen), name) in enumerate(zip(found, names, strict=True), 1)]
+    if apart_from is not None:
+        output = str(apart_from) if isinstance(apart_from, Url) else os.path.realpath(apart_from)
+        refuse_replacing(found, (output, *(f"{output}/{kind}/" for kind in RESULT_FOLDERS)))
+    names = output_names([short for _, short, _ in found.values()])
+    photos = zip(found.values(), names, strict=True)
+    return [Job(path, name, i, seen) for i, ((path, _, seen), name) in enumerate(photos, 1)]
 
 
-def _images(folder: Path, recursive: bool, apart_from: Place | None) -> Iterator[Path]:
-    results = apart_from.absolute() if isinstance(apart_from, Path) else None
-    try:
-        files = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    except OSError as error:
-        raise ValueError(f"{folder} cannot be listed ({error.strerror}): check its permissions") from error
-    for file in files:
-        if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith(".") or results in file.absolute().parents:
-            continue
-        if _would_block(file):
-            logger.warning("%r is a pipe, a socket or a device: skipped", str(file))
-        else:
-            yield file
+def _photos(path: Place, folders: PhotoFolders, apart_from: Place | None) -> Iterable[Found]:
+    """Of one place that was named: path, path relative to it, and stamp."""
+    if isinstance(path, Url):
+        from wordmask.run.remote_photos import list_photos  # noqa: PLC0415
+
+        return list_photos(path, recursive=folders.recursive, apart_from=apart_from, left_out=folders.left_out)
+    if path.is_dir():
+        return [(file, file.relative_to(path), stamp(file)) for file in folders.photos(path)]
+    if path.exists() or path.is_symlink():
+        return [(path, Path(path.name), stamp(path))]
+    raise FileNotFoundError(f"{path} does not exist")
 
 
-def _would_block(file: Path) -> bool:
-    try:
-        mode = file.stat().st_mode
-    except OSError:
-        return False  # reading it gives the error
-    return any(is_kind(mode) for is_kind in (stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISCHR, stat.S_ISBLK))
+def _identity(path: Place) -> str:
+    """Equal for two names of one photo. A linked photo is one of its own: it may be there under another name."""
+    return str(path) if isinstance(path, Url) else f"{os.path.realpath(path.parent)}{os.sep}{path.name}"
+
+
+def refuse_replacing(photos: Iterable[str], places: Collection[str]) -> None:
+    """Raises ValueError if a photo is one of the places, or inside one that ends with a slash; all are real paths."""
+    files, folders = set(places), tuple(place for place in places if place.endswith("/"))
+    for photo in photos:
+        if photo in files or photo.startswith(folders):
+            raise ValueError(f"{photo} is a photo, and this command would write there: give another --output")
 
 
 def load_unchanged(job: Job, options: ReadOptions = DEFAULTS) -> Photo:

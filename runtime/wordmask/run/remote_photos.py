@@ -10,14 +10,18 @@ from typing import Any
 from wordmask.errors import PhotoError
 from wordmask.photo.job import Job, Stamp
 from wordmask.photo.options import ReadOptions
-from wordmask.photo.reading import IMAGE_SUFFIXES, Photo, load_bytes, most_bytes
+from wordmask.photo.reading import Photo, load_bytes, most_bytes
+from wordmask.photo.suffixes import is_hidden, is_photo_name
 from wordmask.photo.url import Place, Url, open_url
+from wordmask.run.photo_folders import RESULT_FOLDERS, LeftOut, result_folders
 
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")  # what file systems call the last change
 
 
-def list_photos(url: Url, *, recursive: bool, apart_from: Place | None) -> list[tuple[Place, Path, Stamp | None]]:
-    """A file as given, or a folder's image files in the order of a local folder, without those inside `apart_from`.
+def list_photos(
+    url: Url, *, recursive: bool, apart_from: Place | None, left_out: LeftOut
+) -> list[tuple[Place, Path, Stamp | None]]:
+    """A file as given, or a folder's photos in the order of a local folder; what is not taken goes to `left_out`.
 
     Returns:
         Each photo's URL, its path relative to the folder, and its stamp.
@@ -37,16 +41,36 @@ def list_photos(url: Url, *, recursive: bool, apart_from: Place | None) -> list[
         raise FileNotFoundError(f"{url} does not exist, or is empty")
     if list(found) == [root]:
         return [(url, Path(PurePosixPath(root).name), _stamp(found[root]))]
-    results = None
+    results = result_folders(found)
     if isinstance(apart_from, Url) and open_url(apart_from)[0] is files:
-        results = f"{open_url(apart_from)[1]}/"
+        results.add(open_url(apart_from)[1])
     short = {path: PurePosixPath(path).relative_to(root) for path in found}
     return [
         (Url(files.unstrip_protocol(path)), Path(short[path]), _stamp(found[path]))
         for path in sorted(found, key=short.__getitem__)
-        if short[path].suffix.lower() in IMAGE_SUFFIXES and not short[path].name.startswith(".")
-        if results is None or not path.startswith(results)
+        if _is_taken(root, short[path], results, left_out)
     ]
+
+
+def _is_taken(root: str, short: PurePosixPath, results: set[str], left_out: LeftOut) -> bool:
+    """Whether a file is a photo of the user's; notes it, or its folder once, if it is left out."""
+    above = [*short.parents][-2::-1]  # from the top
+    for folder in above:
+        if is_hidden(folder.name):
+            return _note(left_out.hidden, f"{root}/{folder}")
+        if f"{root}/{folder}" in results:
+            return _note(left_out.runs, f"{root}/{folder}")
+    if root in results and above and short.parts[0] in RESULT_FOLDERS:
+        return _note(left_out.runs, f"{root}/{above[0]}")
+    if not is_photo_name(short.name):
+        return False
+    return not is_hidden(short.name) or _note(left_out.hidden, f"{root}/{short}")
+
+
+def _note(paths: list[str], path: str) -> bool:
+    if path not in paths[-1:]:  # the files of a folder come one after another
+        paths.append(path)
+    return False
 
 
 def _stamp(entry: Mapping[str, Any]) -> Stamp:

@@ -22,7 +22,7 @@ def class_lines(arguments: Sequence[str]) -> list[ClassLine]:
         read = read_class_lines(Path(argument[1:]))
         if skipped := first_gap(read):
             logger.warning(
-                "line %d of %s is empty: later classes have lower numbers than their lines", skipped, argument
+                "line %d of %s is empty: later classes have lower numbers than their lines", skipped, read[0].file
             )
         lines += read
     return lines

@@ -14,7 +14,8 @@ from photos import encoded, photo, refused
 from wordmask.cli.main import main
 from wordmask.errors import PhotoError
 from wordmask.photo import reading as module
-from wordmask.photo.reading import IMAGE_SUFFIXES, decode
+from wordmask.photo.reading import decode
+from wordmask.photo.suffixes import IMAGE_SUFFIXES
 
 
 def test_missing_file_folder_and_broken_links_are_io_errors(tmp_path: Path) -> None:
