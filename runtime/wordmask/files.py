@@ -1,27 +1,38 @@
-"""Files and folders that appear complete under their final names, or not at all."""
+"""Files and folders that appear complete under their final names, or not at all.
+
+File systems of other systems and of networks lack some of what this asks for. What only makes a file safe from a loss
+of power is done where it can be, and said once where it cannot. Modes are those that the user's umask leaves, given
+when a file is made: some file systems let nobody change them.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from wordmask.errors import OutputError
 
 TEMPORARY = ".wordmask-part-"  # begins the name of a file or folder that is not complete
+_NOT_WRITTEN = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of a sync: the disk does not hold the data
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+logger = logging.getLogger(__name__)
+_said: set[str] = set()  # each reason once
 
 
-def write_files(contents: Mapping[Path, Iterable[bytes]], *, mode: int = 0o644) -> None:
+def write_files(contents: Mapping[Path, Iterable[bytes]], *, mode: int = 0o666) -> None:
     """Writes files; a partial one never has its final name, not even after a loss of power.
 
     All are written to disk as temporary files in the same folders before the first is renamed.
 
     Args:
         contents: a file's parts by its path.
-        mode: permissions of the files.
+        mode: permissions of the files, of which the umask takes some.
 
     Raises:
         OutputError: a file cannot be written; its earlier content stays.
@@ -31,17 +42,15 @@ def write_files(contents: Mapping[Path, Iterable[bytes]], *, mode: int = 0o644) 
     try:
         for path, parts in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
-            written[path] = Path(temporary)
+            written[path], descriptor = new_file(path.parent, mode=mode)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.writelines(parts)
                 stream.flush()
-                os.fsync(descriptor)
+                _sync_file(descriptor, path)
         for path, part in written.items():
-            part.chmod(mode)
             part.replace(path)
         for folder in {path.parent for path in written}:
-            _sync(folder)
+            _sync_folder(folder)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -49,39 +58,54 @@ def write_files(contents: Mapping[Path, Iterable[bytes]], *, mode: int = 0o644) 
             temporary_path.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Writes one file; see write_files."""
     write_files({path: [content]}, mode=mode)
 
 
+def new_file(folder: Path, *, mode: int = 0o666) -> tuple[Path, int]:
+    """Makes a temporary file; gives its path and descriptor, open for writing."""
+    while True:
+        path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
+        with contextlib.suppress(FileExistsError):
+            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
+
+
+def _new_folder(parent: Path, prefix: str, mode: int) -> Path:
+    while True:
+        path = parent / f"{prefix}{secrets.token_hex(8)}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=mode)
+            return path
+
+
 @contextlib.contextmanager
 def atomic_folder(
-    target: Path, *, prefix: str = TEMPORARY, mode: int = 0o755, durable: bool = False, replace: bool = False
+    target: Path, *, prefix: str = TEMPORARY, mode: int = 0o777, durable: bool = False, replace: bool = False
 ) -> Iterator[Path]:
     """Gives an empty folder beside `target`, which is renamed to it when the block ends without an error.
 
     Args:
         target: the final path. Its parent must exist.
         prefix: of the temporary folder's name.
-        mode: permissions of the folder.
+        mode: permissions of the folder, of which the umask takes some.
         durable: write the folder and its files to disk before it is renamed.
         replace: remove what has the final name; else only an empty folder may have it.
 
     Raises:
         OSError: the folder cannot be made or renamed, or whatever the block raises; the temporary folder is removed.
     """
-    work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    work = _new_folder(target.parent, prefix, mode)
     try:
         yield work
         if durable:
             for path in (*work.rglob("*"), work):
                 _sync(path)
-        work.chmod(mode)
         if replace:
             remove_folder(target, prefix=prefix)
         work.replace(target)
         if durable:
-            _sync(target.parent)
+            _sync_folder(target.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -91,15 +115,48 @@ def remove_folder(folder: Path, *, prefix: str = TEMPORARY) -> None:
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():
-        removed = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+        removed = _new_folder(folder.parent, prefix, 0o700)
         folder.rename(removed / folder.name)
         shutil.rmtree(removed, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
     """Writes a file's content, or a folder's entries, to disk."""
+    if path.is_dir():
+        _sync_folder(path)
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _sync_file(descriptor, path)
     finally:
         os.close(descriptor)
+
+
+def _sync_file(descriptor: int, path: Path) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+        _warn_once(path.parent, str(error.strerror))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Writes a folder's entries to disk; many file systems cannot, or let nobody open it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in _NOT_WRITTEN:
+            raise
+        _warn_once(folder, str(error.strerror))
+
+
+def _warn_once(folder: Path, reason: str) -> None:
+    if reason not in _said:
+        _said.add(reason)
+        lost = "after a loss of power, new files may be missing"
+        logger.warning("%s: this file system does not write to disk when asked (%s): %s", folder, reason, lost)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from wordmask.bundle.engines import (
 )
 from wordmask.errors import EngineError
 from wordmask.files import TEMPORARY, atomic_folder, remove_folder, write_bytes
+from wordmask.locks import FileLock
 from wordmask_export.tensorrt.api import EngineBuildError
 
+WAIT = 0.2  # seconds
 LOCK, LOG, TIMING = ".lock", "build.log", "timing.cache"
 Log = Callable[[str], None]
 
@@ -42,16 +44,12 @@ def locked(bundle: Path, report: Log) -> Iterator[Path]:
     folder = bundle / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     _make_private(folder)
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock = FileLock(folder / LOCK, mode=0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "another"
-            report(f"process {os.getpid()} waits for process {holder}, which builds engines of {bundle}")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        if not lock.take():
+            report(f"process {os.getpid()} waits for {lock.holder()}, which builds engines of {bundle}")
+            while not lock.take():
+                time.sleep(WAIT)
         for leftover in folder.glob(f"{TEMPORARY}*"):  # nobody else writes now
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -59,7 +57,7 @@ def locked(bundle: Path, report: Log) -> Iterator[Path]:
                 leftover.unlink()
         yield folder
     finally:
-        os.close(descriptor)
+        lock.close()
 
 
 def _make_private(folder: Path) -> None:
@@ -69,7 +67,10 @@ def _make_private(folder: Path) -> None:
             f"{folder}: is a link or belongs to user {facts.st_uid}: engines are code, so they are written only to a "
             "folder of your own; remove it, or copy the bundle"
         )
-    folder.chmod(0o700)
+    try:
+        folder.chmod(0o700)
+    except PermissionError:  # a file system with fixed modes: they may do
+        check_owner(folder)
 
 
 def up_to_date(engines: Path, request: Request) -> Sidecar | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -18,6 +20,9 @@ from wordmask.photo.suffixes import IMAGE_SUFFIXES
 Placing = Literal["none", "link", "copy"]
 # Lists of names have one a line and stop at blanks, quotes and #; globs know brackets.
 _AWKWARD = re.compile(r"""[\s"'#*?\[\]\\:|<>]""")
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+_said: set[int] = set()  # each reason once
+logger = logging.getLogger(__name__)
 _LONGEST = 230  # bytes of a name, so that a mark and any suffix can follow
 
 
@@ -46,11 +51,23 @@ class PhotoFiles:
         name = plain_name(photo.name) + (source.suffix if source.suffix.lower() in IMAGE_SUFFIXES else "")
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        if self.placing == "link":
-            place.symlink_to(source)
-        else:
+        if self.placing == "copy" or not _link(place, source):
             shutil.copyfile(source, place)
         return name
+
+
+def _link(place: Path, source: Path) -> bool:
+    """Links to the photo; False, said once, where the file system has no links."""
+    try:
+        place.symlink_to(source)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if error.errno not in _said:
+            _said.add(error.errno)
+            logger.warning("%s: no links can be made there (%s): photos are copied", place.parent, error.strerror)
+        return False
+    return True
 
 
 def _check_photo(path: Path) -> None:

@@ -15,7 +15,9 @@ from wordmask.outputs.layout import FILES
 SUFFIXES = tuple(sorted(set(FILES.values())))
 LONGEST = 255 - max(map(len, SUFFIXES))  # bytes
 # Windows keeps these, with any suffix, for devices.
-RESERVED = frozenset(("con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))))
+_PORTS = (f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789\u00b9\u00b2\u00b3")
+RESERVED = frozenset(("con", "prn", "aux", "nul", "conin$", "conout$", *_PORTS))
+_REFUSED = str.maketrans(dict.fromkeys(':?*"<>|\\', "_"))  # by Windows, and so by many drives of a network
 
 
 def output_names(photos: Sequence[Path]) -> list[str]:
@@ -57,6 +59,9 @@ def _spell(path: Path, name: str) -> str:
 
 
 def _allowed(part: str) -> str:
+    part = part.translate(_REFUSED)
+    kept = part.rstrip(". ")  # Windows removes these
+    part = kept + "_" * (len(part) - len(kept))
     if part.split(".", maxsplit=1)[0].strip().casefold() in RESERVED:
         part = f"_{part}"
     raw = os.fsencode(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
+import os
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from wordmask.bundle.manifest import Clip
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.bundle.search import user_cache
 from wordmask.errors import VocabularyError
+from wordmask.files import new_file
 from wordmask.text.cleaning import clean
 from wordmask.text.queries import Queries
 from wordmask.text.tokenizer import Tokenizer
@@ -147,9 +148,10 @@ class WordEmbedder:
             return
         try:  # a cache that cannot be written costs time, not results
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+            part, descriptor = new_file(path.parent)
+            with os.fdopen(descriptor, "wb") as stream:
                 stream.write(embedding.tobytes())
-            Path(stream.name).replace(path)
+            part.replace(path)
         except OSError as error:
             logger.warning("%s: the embeddings of words cannot be kept there (%s)", path.parent, error)
             self._cache = None

@@ -130,7 +130,7 @@ def _build(ort: Any, path: Path, options: Any, request: Request, folder: Path) -
     session: Any = None
     try:
         folder.parent.mkdir(mode=0o755, exist_ok=True)
-        with atomic_folder(folder) as work:
+        with atomic_folder(folder, mode=0o755) as work:  # nobody else may write code
             written = work / "context.onnx"
             options.add_session_config_entry("ep.context_enable", "1")
             options.add_session_config_entry("ep.context_embed_mode", "1")
