@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME
-from wordmask.files import atomic_folder
+from wordmask.system.files import atomic_folder
 from wordmask_export.graphs import specs as graphs
 from wordmask_export.graphs.onnx_export import Spec, describe, export
 from wordmask_export.models import pipeline

@@ -14,13 +14,13 @@ from wordmask.backends.auto import resolve_device
 from wordmask.backends.device import Device, parse_device
 from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.load import load_graph
-from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest import Loftup
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.dense.device_classmap import load_class_map
 from wordmask.dense.loftup import CPU_TILE, GPU_TILE, Tiling, Upsampler
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
 from wordmask.objects.device_graphs import load_pick, load_square
+from wordmask.system.limits import processors
 from wordmask.types import Options
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def load_graphs(
         devices |= {name: parse_device(upsampler_device) for name in UPSAMPLERS if name in devices}
     home = replace(bundle, folder=bundle.folder.absolute())  # for what is read later, from another folder
     eager = {name: device for name, device in devices.items() if name in STAGES and name not in LAZY}
-    workers = (threads or default_threads()) if all(device.on_cpu for device in eager.values()) else 1
+    workers = (threads or processors()) if all(device.on_cpu for device in eager.values()) else 1
     load = partial(load_graph, home, threads=threads, tensorrt_precision=tensorrt_precision)
     with ThreadPoolExecutor(workers, "load") as pool:  # ONNX Runtime leaves the interpreter lock
         loading = {name: pool.submit(load, name, device) for name, device in eager.items()}

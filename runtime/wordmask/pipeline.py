@@ -17,7 +17,6 @@ from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
 from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.memory import halve_batch_on_oom
-from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.domains import DOMAINS, warn_of_weights
 from wordmask.bundle.engines import Precision
 from wordmask.bundle.manifest import Clip, Manifest
@@ -39,6 +38,7 @@ from wordmask.objects.regions import REGION_SIZE
 from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
 from wordmask.objects.sam2 import MaskDecoder, MaskSource, decode_prompts, encode_photo
 from wordmask.photo import reading
+from wordmask.system.limits import processors
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
 from wordmask.text.vocabulary import Vocabulary
@@ -106,7 +106,7 @@ class Segmenter:
             threads=threads,
             tensorrt_precision=tensorrt_precision,
         )
-        self.threads = threads or default_threads()
+        self.threads = threads or processors()
         self.prompt_source, self.mask_source = prompt_source, mask_source
         self._pamr = LazyGraph(partial(load_pamr, self.threads))
         self.embedder = WordEmbedder.of_bundle(self.bundle, self.graphs["clip_text"])

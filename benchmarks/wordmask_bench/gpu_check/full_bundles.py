@@ -8,11 +8,11 @@ from pathlib import Path
 
 import onnx
 
-from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest_reading import FILE_NAME, read_manifest
 from wordmask.bundle.search import find_bundle
-from wordmask.text.word_lists import default_background
+from wordmask.system.limits import processors
 from wordmask.text.vocabulary import Vocabulary
+from wordmask.text.word_lists import default_background
 from wordmask.types import Options
 from wordmask_bench.gpu_check.plan import Settings, Variant
 from wordmask_bench.gpu_check.skeleton import fill
@@ -82,7 +82,7 @@ def setup_of(settings: Settings, variant: Variant, folder: Path, side: SideVaria
         variant=side,
         bundle=str(folder),
         device=variant.device if side == "wordmask" else variant.torch_device,
-        threads=default_threads(),
+        threads=processors(),
         vocabulary=Vocabulary.parse([f"thing {number}" for number in range(WORDS)], default_background()),
         options=Options(upsample="full", mask_pieces="all", min_score=0.0, across_words_iou=1.0),
         grid=settings.max_prompts,

@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.search import find_bundle
 from wordmask.pipeline import Segmenter
+from wordmask.system.limits import processors
 from wordmask_bench.gpu_check.cases import compare, load_cases, make_cases, save_cases
 from wordmask_bench.gpu_check.chain import agreement, quality, scene_maps
 from wordmask_bench.gpu_check.plan import Settings, Variant
@@ -49,7 +49,7 @@ def tiny_reference(settings: Settings) -> Figures:
     folder = copy_bundle(settings)
     segmenter = Segmenter(folder, device="cpu", threads=1)
     yield "bundle", segmenter.manifest.bundle_id
-    workers = default_threads()
+    workers = processors()
     yield "quality", quality(evaluate(segmenter, settings.seeds, workers=workers))
     maps = scene_maps(segmenter, settings.seeds, workers=workers)
     np.savez(settings.work("tiny_maps.npz"), **cast(dict[str, Any], maps))

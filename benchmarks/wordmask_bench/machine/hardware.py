@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wordmask.system.limits import memory, processors
 from wordmask_bench.machine.facts import installed_version, nvidia_smi
 from wordmask_bench.machine.timing import milliseconds
 
@@ -52,18 +52,13 @@ def machine() -> Machine:
     smi = nvidia_smi()
     return Machine(
         cpu=_cpu(),
-        cores=available_cores(),
-        memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3, 1),
+        cores=processors(),
+        memory_gib=round(memory() / 1024**3, 1),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         gpu=f"{smi['name']}, driver {smi['driver_version']}" if smi else "",
         packages={name: version for name in PACKAGES if (version := installed_version(name))},
     )
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu() -> str:

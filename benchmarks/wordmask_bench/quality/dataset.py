@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 from wordmask.dense.windows import window_starts
 from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
+from wordmask.system.limits import memory, processors
 from wordmask.types import Options
 from wordmask_bench.datasets.dataset import Dataset, DatasetError, Pair, open_dataset
 from wordmask_bench.datasets.labels import read_labels
@@ -145,12 +145,11 @@ def measure(
 
 
 def default_workers(segmenter: Segmenter, dataset: Dataset) -> int:
-    """Photos at the same time: a core each, unless their similarities would take half of the machine's memory."""
+    """Photos at the same time: a core each, unless their similarities would take half of the memory."""
     clip = segmenter.manifest.clip
     short = dataset.protocol.short_side or clip.short_side
     sides = (short, 2 * short)  # few photos are longer
     windows = math.prod(len(window_starts(side, clip.window, clip.stride)) for side in sides)
     words = sum(map(len, dataset.classes))
     need = 2 * 4 * words * (windows * clip.window**2 + math.prod(sides))  # once more while they are joined
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(os.cpu_count() or 1, memory // 2 // need))
+    return max(1, min(processors(), memory() // 2 // need))

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from wordmask import rle
-from wordmask.files import write_bytes, write_files
 from wordmask.formats import pictures
 from wordmask.formats.coco import coco_document, coco_image
+from wordmask.system.files import write_bytes, write_files
 from wordmask_bench.scenes.scene import SceneInstance, generate
 from wordmask_bench.scenes.words import Combinations, vocabulary
 

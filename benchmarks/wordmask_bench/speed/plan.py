@@ -13,10 +13,10 @@ from wordmask.bundle.opening import PipelineBundle
 from wordmask.bundle.strict_json import parse_as
 from wordmask.errors import ManifestError
 from wordmask.run.find_photos import find_photos
+from wordmask.system.limits import processors
 from wordmask.text.vocabulary import Vocabulary
 from wordmask.text.word_lists import background_words, class_lines
 from wordmask.types import Options
-from wordmask_bench.machine.hardware import available_cores
 from wordmask_bench.machine.timing import Effort
 from wordmask_bench.speed.side import UNCHECKED, Setup, Stage, Variant, Windows
 from wordmask_bench.torch_baseline.files import ModelFiles
@@ -101,7 +101,7 @@ def make_sides(args: argparse.Namespace, bundle: PipelineBundle, options: Option
             variant=variant,
             bundle=str(bundle.folder.resolve()),
             device=device,
-            threads=args.threads or available_cores(),
+            threads=args.threads or processors(),
             vocabulary=Vocabulary.parse(class_lines(args.vocabulary), background_words(args.background)),
             options=options,
             grid=args.prompts if bundle.manifest.domain == "random" else None,

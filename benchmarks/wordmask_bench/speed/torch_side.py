@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.dense.windows import cut_windows, resize_for_clip
-from wordmask.files import write_bytes, write_files
 from wordmask.formats import pictures
 from wordmask.formats.coco import coco_annotation, coco_document, coco_image
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
+from wordmask.system.files import write_bytes, write_files
 from wordmask.timing import StageTimer
 from wordmask.types import Prompt
 from wordmask_bench.speed.side import Photo, Setup, Stage, Windows, grid_prompts, one_window, random_tiles, repeated

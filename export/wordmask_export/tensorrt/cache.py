@@ -21,8 +21,8 @@ from wordmask.bundle.engines import (
     sidecars,
 )
 from wordmask.errors import EngineError
-from wordmask.files import TEMPORARY, atomic_folder, remove_folder, write_bytes
-from wordmask.locks import FileLock
+from wordmask.system.files import TEMPORARY, atomic_folder, remove_folder, write_bytes
+from wordmask.system.locks import FileLock
 from wordmask_export.tensorrt.api import EngineBuildError
 
 WAIT = 0.2  # seconds

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from wordmask.system.limits import processors
 
 STEPS = {"clip": 4000, "loftup": 2200, "sam2": 7000}
 RATES = {"clip": 1e-3, "loftup": 2e-3, "sam2": 3e-3}
@@ -80,7 +81,7 @@ def run_train(args: argparse.Namespace) -> int:
 
 def run_processes(args: argparse.Namespace) -> int:
     """Trains each group of stages in its own process: two of one thread each are faster than one of two."""
-    threads = args.threads or max(1, (os.cpu_count() or 1) // len(STAGE_GROUPS))
+    threads = args.threads or max(1, processors() // len(STAGE_GROUPS))
     command = [sys.executable, "-m", "wordmask_export.tiny", "train", "--out", str(args.out), "--seed", str(args.seed)]
     command += ["--minutes", str(args.minutes), "--steps", str(args.steps), "--threads", str(threads)]
     command += ["--device", args.device, *(["--from", str(args.start)] if args.start else [])]

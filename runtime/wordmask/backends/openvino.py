@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from wordmask.backends import Value, Values, check_finite, to_host
-from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
+from wordmask.system.limits import processors
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -41,7 +41,7 @@ class OpenVinoGraph:
             raise DeviceError("this processor has no bfloat16 units: use --device openvino, which computes in fp32")
         settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-            "INFERENCE_NUM_THREADS": threads or default_threads(),
+            "INFERENCE_NUM_THREADS": threads or processors(),
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }

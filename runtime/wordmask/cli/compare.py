@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs `wordmask compare`; gives the exit status."""
-    from wordmask.files import write_bytes
     from wordmask.photo.reading import load_file
     from wordmask.pipeline import Segmenter
     from wordmask.run.find_photos import refuse_replacing
+    from wordmask.system.files import write_bytes
     from wordmask.text.vocabulary import Vocabulary
     from wordmask.text.word_lists import background_words, class_lines
     from wordmask.types import Options

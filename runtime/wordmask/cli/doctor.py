@@ -25,6 +25,7 @@ from wordmask.bundle.search import search_path, user_cache
 from wordmask.cli.inspect import FITS, Machine, engines, find_machine
 from wordmask.errors import BundleError, DeviceError, MissingExtraError, WordmaskError
 from wordmask.formats.terminal import printable
+from wordmask.system.limits import memory, processors
 
 State = Literal["ok", "note", "warning", "problem"]
 
@@ -92,8 +93,8 @@ def python() -> Iterator[Finding]:
     """The interpreter, the machine and wordmask itself."""
     here = Path(__file__).parents[1]
     yield Finding("wordmask", "ok", f"{version('wordmask') or 'not installed, run from its source'} in {here}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("python", "ok", f"{platform.python_version()}, {platform.platform()}, {cores} cores for this process")
+    allowed = f"{processors()} of {os.cpu_count()} cores and {memory() / 2**30:.1f} GiB for this process"
+    yield Finding("python", "ok", f"{platform.python_version()}, {platform.platform()}, {allowed}")
 
 
 def packages() -> Iterator[Finding]:

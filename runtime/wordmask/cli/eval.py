@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +69,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """The table and the figures of synthetic scenes."""
     from tqdm import tqdm
 
+    from wordmask.system.limits import processors
     from wordmask_bench.quality.scenes import FIRST_SEED, evaluate, table, to_dict
     from wordmask_bench.speed.plan import parse_options
 
@@ -77,7 +77,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     if given:
         raise ValueError(f"--{given[0].replace('_', '-')} is for the datasets on disk, not for scenes: leave it out")
     count = args.limit or HELD_OUT_SCENES
-    workers = args.workers or os.cpu_count() or 1
+    workers = args.workers or processors()
     segmenter = _segmenter(args)
     with tqdm(total=count, unit="scene", disable=not sys.stderr.isatty()) as bar:
         first = FIRST_SEED if args.first_seed is None else args.first_seed

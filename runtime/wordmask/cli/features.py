@@ -138,7 +138,7 @@ def _features(featurizer: Featurizer, photo: NDArray[np.uint8], args: argparse.N
 
 def _write(output: Path, job: Job, maps: FeatureMaps, *, one_file: bool) -> None:
     """Writes the features, their picture, or in a folder both."""
-    from wordmask.files import write_files
+    from wordmask.system.files import write_files
 
     places = _places(output, job, one_file=one_file)
     write_files({place: [_npz(maps) if place.suffix.lower() == ".npz" else _png(maps)] for place in places})

@@ -85,11 +85,11 @@ def prepare_on_ray(
 def _run(
     args: argparse.Namespace, bundle: PipelineBundle, info: SegmenterInfo, request: RunRequest, control: RunControl
 ) -> RunRecord:
-    from wordmask.backends.onnxruntime.graph import default_threads
     from wordmask.distributed.cluster import ClusterResources, connected
+    from wordmask.system.limits import processors
 
     resources = ClusterResources(args.ray, args.workers, args.threads, args.gpus_per_worker)
-    with connected(resources, default_threads()) as nodes:
+    with connected(resources, processors()) as nodes:
         from wordmask.distributed.driver import run_on_cluster
         from wordmask.distributed.worker import SegmenterLoader
 

@@ -46,11 +46,11 @@ def check_one_picture(args: argparse.Namespace, photos: int) -> None:
 def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Options, args: argparse.Namespace) -> int:
     """Segments the photo and writes the picture; gives the exit status."""
     from wordmask.errors import PhotoError
-    from wordmask.files import write_bytes
     from wordmask.formats.explanation import remarks
     from wordmask.formats.overlay import draw
     from wordmask.formats.pictures import png
     from wordmask.run.find_photos import load_unchanged
+    from wordmask.system.files import write_bytes
 
     try:
         photo = load_unchanged(job, read_options(args))

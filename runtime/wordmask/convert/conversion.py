@@ -16,10 +16,10 @@ from wordmask.convert.photo_files import PhotoFiles, Placing
 from wordmask.convert.voc import CvatWriter, VocWriter
 from wordmask.convert.yolo import YoloWriter
 from wordmask.errors import ConversionError, OutputError, WordmaskWarning
-from wordmask.files import atomic_folder
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.finished_run import FinishedRun
 from wordmask.outputs.layout import CONVERTED
+from wordmask.system.files import atomic_folder
 
 MARK = CONVERTED  # what may be replaced with --force
 

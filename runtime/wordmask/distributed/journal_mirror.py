@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wordmask.files import write_bytes
 from wordmask.outputs.layout import JOURNAL
 from wordmask.outputs.remote_store import RemoteFolder
 from wordmask.photo.job import stamp
+from wordmask.system.files import write_bytes
 
 MIN_INTERVAL = 5.0  # seconds between copies
 INTERVAL_PER_COPY = 20  # a copy that takes 1 s is repeated after 20 s: a long journal is copied less often

@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import BinaryIO
 
 from wordmask.errors import OutputError
-from wordmask.files import write_files
 from wordmask.outputs.rows import DiedRow, PhotoRow, Row, StartedRow, UnfinishedRow, parse_row, row_bytes
 from wordmask.photo.job import Job, Stamp
+from wordmask.system.files import write_files
 
 
 @dataclass(frozen=True, slots=True)

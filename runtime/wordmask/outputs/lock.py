@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wordmask.errors import OutputError, ResumeError
-from wordmask.locks import FileLock
+from wordmask.system.locks import FileLock
 
 NAME = ".lock"
 LOCK_TIMEOUT = 2.0  # seconds for a run that was just killed to exit

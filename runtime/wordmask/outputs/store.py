@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wordmask.errors import OutputError
-from wordmask.files import TEMPORARY, write_files
+from wordmask.system.files import TEMPORARY, write_files
 
 
 class Store(Protocol):
@@ -63,7 +63,7 @@ class Folder:
         return str(self.path)
 
     def write(self, contents: Mapping[str, Iterable[bytes]]) -> None:
-        """See wordmask.files.write_files."""
+        """See wordmask.system.files.write_files."""
         write_files({self.path / name: parts for name, parts in contents.items()})
 
     def read(self, names: Iterable[str]) -> Iterator[bytes]:

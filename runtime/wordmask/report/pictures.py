@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
-from wordmask.files import write_files
 from wordmask.formats.palette import class_colour, edge_colour, palette_indices, voc_palette
 from wordmask.formats.pictures import encode, jpeg
 from wordmask.outputs.layout import REPORT_PICTURES, output_paths
 from wordmask.photo.options import ReadOptions
 from wordmask.photo.reading import load_file
 from wordmask.report.svg_outlines import GRID, Contour
+from wordmask.system.files import write_files
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most
 QUALITY = 82  # of JPEGs

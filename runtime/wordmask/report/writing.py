@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wordmask.files import write_bytes
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import REPORT
 from wordmask.outputs.run_record import RunRecord
@@ -14,6 +13,7 @@ from wordmask.photo.job import Job
 from wordmask.photo.options import ReadOptions
 from wordmask.report.data import Run, read_photo
 from wordmask.report.html import report_page
+from wordmask.system.files import write_bytes
 
 WORKERS = 4  # photos decoded at once
 

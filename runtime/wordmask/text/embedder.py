@@ -21,7 +21,7 @@ from wordmask.bundle.manifest import Clip
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.bundle.search import user_cache
 from wordmask.errors import VocabularyError
-from wordmask.files import new_file
+from wordmask.system.files import new_file
 from wordmask.text.cleaning import clean
 from wordmask.text.queries import Queries
 from wordmask.text.tokenizer import Tokenizer

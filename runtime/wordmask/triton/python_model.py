@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from wordmask.backends.onnxruntime.graph import default_threads
 from wordmask.backends.tensorrt.buckets import Buckets
 from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest_reading import read_manifest
@@ -23,6 +22,7 @@ from wordmask.bundle.opening import Bundle
 from wordmask.errors import PhotoError
 from wordmask.pipeline import Segmenter
 from wordmask.run.photo_work import failure_of
+from wordmask.system.limits import processors
 from wordmask.triton.graph import TritonGraph
 from wordmask.triton.request import OPTIONS, PHOTO, WORDS, Question, RequestError, answer
 from wordmask.triton.serving_json import read_serving
@@ -53,7 +53,7 @@ class TritonPythonModel:
             entry = bundle.manifest.graphs[name]
             buckets = Buckets(served.model, entry, served.profiles) if served.profiles else None
             graphs[name] = TritonGraph(self._backend, served.model, entry, rows=served.rows, buckets=buckets)
-        threads = max(1, default_threads() // serving.workers)
+        threads = max(1, processors() // serving.workers)
         self._segmenter = Segmenter.from_graphs(bundle, graphs, on_cpu=serving.on_cpu, threads=threads)
         self._embed = lru_cache(VOCABULARIES)(self._segmenter.embed)
         self._pool = ThreadPoolExecutor(serving.in_flight, "photo")

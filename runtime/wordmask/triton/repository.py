@@ -20,8 +20,8 @@ from wordmask.bundle.manifest import HALO, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME as MANIFEST
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.errors import OutputError
-from wordmask.files import atomic_folder
 from wordmask.loading import STAGES
+from wordmask.system.files import atomic_folder
 from wordmask.text.embedder import BATCH as PROMPTS_OF_WORDS
 from wordmask.triton.config_pbtxt import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
 from wordmask.triton.serving_json import FILE_NAME as SETTINGS

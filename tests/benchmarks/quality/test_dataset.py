@@ -234,11 +234,10 @@ def test_labels_of_another_size_than_their_photo_are_an_error(folder):
 
 def test_fewer_photos_at_once_where_their_similarities_would_not_fit(folder, monkeypatch):
     found = open_dataset("folder", folder)
-    monkeypatch.setattr(eval_dataset.os, "cpu_count", lambda: 8)
-    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 30}
-    monkeypatch.setattr(eval_dataset.os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(eval_dataset, "processors", lambda: 8)
+    monkeypatch.setattr(eval_dataset, "memory", lambda: 1 << 42)
     assert default_workers(miniature_datasets.Knowing(), found) == 8
-    pages["SC_PHYS_PAGES"] = 1 << 10
+    monkeypatch.setattr(eval_dataset, "memory", lambda: 1 << 22)
     assert default_workers(miniature_datasets.Knowing(), found) == 1
 
 

@@ -16,12 +16,12 @@ from PIL import Image
 
 from photos import picture_size
 from wordmask.cli.main import main
-from wordmask.files import TEMPORARY
 from wordmask.formats.palette import voc_palette
 from wordmask.formats.terminal import printable
 from wordmask.rle import RLE
 from wordmask.rle import decode as decode_rle
 from wordmask.run.find_photos import find_photos
+from wordmask.system.files import TEMPORARY
 
 
 def run(bundle, out, *arguments, words=("cat", "cup, mug")):

@@ -23,9 +23,9 @@ from wordmask.distributed.cluster import ClusterResources, connected
 from wordmask.distributed.driver import photos_per_task, run_on_cluster
 from wordmask.distributed.worker import SegmenterLoader
 from wordmask.errors import ClusterError
-from wordmask.files import TEMPORARY
 from wordmask.run.find_photos import find_photos
 from wordmask.run.request import OutputOptions, RunControl, RunRequest, SegmenterInfo
+from wordmask.system.files import TEMPORARY
 from wordmask.text.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.servers

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from wordmask.errors import OutputError
-from wordmask.files import write_bytes, write_files
 from wordmask.formats import pictures
 from wordmask.formats.explanation import nothing_found
 from wordmask.formats.json import json_bytes
+from wordmask.system.files import write_bytes, write_files
 from wordmask.types import Options, Segmentation
 
 
@@ -81,7 +81,7 @@ def test_of_a_group_of_files_none_is_new_if_one_cannot_be_written(tmp_path):
 def test_files_are_on_the_disk_before_the_first_takes_its_name(tmp_path, monkeypatch):
     done = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr("wordmask.files.os.fsync", lambda file: (done.append("sync"), fsync(file))[1])
+    monkeypatch.setattr("wordmask.system.files.os.fsync", lambda file: (done.append("sync"), fsync(file))[1])
     monkeypatch.setattr("pathlib.Path.replace", lambda path, to: (done.append(to.name), replace(path, to))[1])
     write_files({tmp_path / "a": [b"1", b"2"], tmp_path / "b": [b"3"]})
     assert done == ["sync", "sync", "a", "b", "sync"]  # the last is the folder's

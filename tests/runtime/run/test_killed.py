@@ -17,8 +17,8 @@ import pytest
 
 from folder_runs import command, results, rows, run, start, statuses
 from stub_segmenter import Trouble, write_photos
-from wordmask.files import TEMPORARY
 from wordmask.run import supervisor
+from wordmask.system.files import TEMPORARY
 
 SUPPORT = str(Path(__file__).parents[2] / "support")
 SITE = """

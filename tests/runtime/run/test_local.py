@@ -16,11 +16,11 @@ from folder_runs import results, rows, run, statuses
 from photos import encoded, photo
 from stub_segmenter import StubSegmenter, Trouble, write_photos
 from wordmask.errors import DeviceError, OutputError
-from wordmask.files import TEMPORARY
 from wordmask.photo.options import ReadOptions
 from wordmask.run.execution import StoppedError
 from wordmask.run.find_photos import find_photos
 from wordmask.run.request import OutputOptions
+from wordmask.system.files import TEMPORARY
 
 EVERYTHING = OutputOptions(overlay=True, save_dense=True)
 
@@ -109,7 +109,7 @@ def test_a_slow_writer_holds_the_photos_back(tmp_path, monkeypatch):
         ahead.append(len(segmenter.calls) - len(list((tmp_path / "out" / "semantic").glob("[0-9]*.png"))))
         write(descriptor)
 
-    monkeypatch.setattr("wordmask.files.os.fsync", slow)
+    monkeypatch.setattr("wordmask.system.files.os.fsync", slow)
     run(write_photos(tmp_path / "in", 12), tmp_path / "out", segmenter=segmenter, in_flight=2)
     assert len(segmenter.calls) == 12
     assert max(ahead) <= 2
@@ -165,7 +165,7 @@ def test_words_cannot_lead_out_of_the_output_folder(tmp_path, words):
 def test_a_full_disk_ends_the_run_and_a_later_one_continues_it(tmp_path, monkeypatch, call):
     photos, out = write_photos(tmp_path / "in", 6), tmp_path / "out"
     with monkeypatch.context() as full:
-        full.setattr("wordmask.files.os.fsync", FullDisk(call))
+        full.setattr("wordmask.system.files.os.fsync", FullDisk(call))
         with pytest.raises(OutputError, match="No space left"):
             run(photos, out, outputs=EVERYTHING)
     run(photos, out, outputs=EVERYTHING)

@@ -12,10 +12,10 @@ from PIL import Image
 from folder_runs import results, rows, run, statuses
 from stub_segmenter import StubSegmenter, write_photos
 from wordmask.errors import OutputError, ResumeError
-from wordmask.files import TEMPORARY
 from wordmask.outputs.lock import run_lock
 from wordmask.run.execution import StoppedError
 from wordmask.run.request import OutputOptions
+from wordmask.system.files import TEMPORARY
 from wordmask.types import Options
 
 

@@ -18,6 +18,7 @@ from wordmask.backends.onnxruntime import cuda
 from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES, run_bound
 from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
+from wordmask.system.limits import processors
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,11 +35,6 @@ SHAPE_OPERATORS = {
 # In ONNX Runtime's messages: the place in its source, which hides the reason; what marks a graph as too new for it.
 _SOURCE = re.compile(r"^.*?/onnxruntime_src/\S+ .*?\) |^\[ONNXRuntimeError\] : \d+ : ")
 _TOO_NEW = re.compile(r"Unsupported model IR version|Opset \d+ is under development|only \*guarantees\* support")
-
-
-def default_threads() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class OrtGraph:
@@ -165,7 +161,7 @@ def _folder_of(distribution: str) -> Path | None:
 def session_options(ort: Any, threads: int | None) -> Any:
     """Options that all sessions share."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or default_threads()
+    options.intra_op_num_threads = threads or processors()
     options.log_severity_level = 3
     options.enable_mem_pattern = False  # plans one block for the peak of every shape: 1.5 instead of 0.9 GiB
     # two branches run side by side: a pool that spins while it waits takes the other's cores

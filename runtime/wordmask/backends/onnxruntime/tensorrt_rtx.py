@@ -31,7 +31,7 @@ from wordmask.bundle.engines import (
 )
 from wordmask.bundle.manifest import File, GraphEntry
 from wordmask.errors import BundleError, DeviceError, EngineError
-from wordmask.files import atomic_folder
+from wordmask.system.files import atomic_folder
 
 PROVIDER = "NvTensorRTRTXExecutionProvider"
 MODULE, PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx", "onnxruntime-ep-nv-tensorrt-rtx-cu13"

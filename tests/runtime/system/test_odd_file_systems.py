@@ -19,8 +19,8 @@ from stub_segmenter import write_photos
 from wordmask.cli.main import main
 from wordmask.convert.conversion import convert
 from wordmask.errors import OutputError, ResumeError
-from wordmask.files import atomic_folder, write_bytes
 from wordmask.outputs.lock import run_lock
+from wordmask.system.files import atomic_folder, write_bytes
 
 ODD_NAMES = {
     "a:b": "a_b",
@@ -48,7 +48,7 @@ def root(tmp_path) -> Path:
 
 @pytest.fixture
 def odd(root, monkeypatch) -> OddFolder:
-    for module in ("files", "convert.photo_files"):
+    for module in ("system.files", "convert.photo_files"):
         monkeypatch.setattr(f"wordmask.{module}._said", set())
     return OddFolder(monkeypatch, root)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wordmask.files import atomic_folder, remove_folder
+from wordmask.system.files import atomic_folder, remove_folder
 
 
 def names(folder):

@@ -1,0 +1,1 @@
+"""What the machine gives: files and folders that appear whole, locks, processors and memory."""
