@@ -47,6 +47,10 @@ class OutputError(WordmaskError, OSError):
     """Results could not be written."""
 
 
+class ReadError(WordmaskError, OSError):
+    """What a command was given cannot be read."""
+
+
 class ResumeError(WordmaskError, ValueError):
     """A run cannot go on in this output folder: an earlier one was another, or one is under way."""
 

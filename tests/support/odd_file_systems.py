@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import fcntl
+import io
 import os
 import stat
 from pathlib import Path
@@ -35,7 +37,7 @@ class OddFolder:
         def refused(*args, **settings):
             place = args[path].fileno() if hasattr(args[path], "fileno") else args[path]
             if self._inside(place) and (not only_folders or _is_folder(place)):
-                raise OSError(code, os.strerror(code))
+                raise OSError(code, os.strerror(code), str(place))
             return real(*args, **settings)
 
         self._monkeypatch.setattr(module, name, refused)
@@ -61,6 +63,17 @@ class OddFolder:
                 return real(*args, **settings)
 
             self._monkeypatch.setattr(os, name, refused)
+
+    def refuse_reading(self) -> None:
+        """As without permission for the folder."""
+        for module, name in ((builtins, "open"), (io, "open"), (os, "open"), (os, "scandir"), (os, "listdir")):
+            self.refuse(module, name, errno.EACCES)
+
+    def refuse_all(self) -> None:
+        """As without permission for the folder above, too: nothing is known of it."""
+        self.refuse_reading()
+        for name in ("stat", "lstat"):
+            self.refuse(os, name, errno.EACCES)
 
     def refuse_locks(self, code: int) -> None:
         """No file can be locked."""

@@ -43,17 +43,29 @@ def find_bundle(name: str | Path | None = None) -> Path:
         BundleError: there is none; lists the folders that were searched.
     """
     wanted = Path(name or DEFAULT_NAME)
-    if (name is not None or wanted.is_absolute()) and (wanted / FILE_NAME).is_file():
+    if name is not None and _holds_manifest(wanted):
         return wanted
     if wanted.is_absolute() or len(wanted.parts) > 1 or str(wanted) == "..":
         raise BundleError(f"{wanted} is not a bundle: it holds no {FILE_NAME}; `wordmask build {wanted}` makes one")
-    folders = search_path()
+    folders, closed = search_path(), []
     for candidate in (wanted, Path(SHIPPED_NAME)) if name is None else (wanted,):
         for folder in folders:
-            if (folder / candidate / FILE_NAME).is_file():
-                return folder / candidate
+            try:
+                if _holds_manifest(folder / candidate):
+                    return folder / candidate
+            except BundleError as error:  # it may be in another
+                closed.append(error)
+    if closed:
+        raise closed[0]
     here = f" (the folder {wanted} here is not a bundle: it holds no {FILE_NAME})" if wanted.is_dir() else ""
     raise BundleError(
         f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}{here}; "
         f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder"
     )
+
+
+def _holds_manifest(folder: Path) -> bool:
+    try:
+        return (folder / FILE_NAME).is_file()
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be read ({error.strerror}): check its permissions") from error

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     extras.need("wordmask bench", "export", extras.BUILD)
     from wordmask.bundle.opening import open_bundle
     from wordmask.loading import STAGES
+    from wordmask.system.files import check_writable, write_bytes
     from wordmask_bench.speed.benchmark import run as run_sides
     from wordmask_bench.speed.make_report import make_report
     from wordmask_bench.speed.page import page
@@ -65,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from wordmask_bench.speed.table import table
 
     for path in filter(None, (args.json, args.report)):
-        with path.open("a"):  # fail before the measurement if it cannot be written
-            pass
+        check_writable(path)
     bundle = open_bundle(args.bundle)
     named = (named_device(device, bundle, STAGES, args.tensorrt_precision) for device in args.device)
     args.device = list(dict.fromkeys(named))
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     report = make_report(plan, run_sides(plan, lambda text: print(text, file=sys.stderr, flush=True)))
     print(table(report))
     if args.json:
-        args.json.write_text(report.to_json(), encoding="utf-8")
+        write_bytes(args.json, report.to_json().encode())
     if args.report:
-        args.report.write_bytes(page(report))
+        write_bytes(args.report, page(report))
     return 0

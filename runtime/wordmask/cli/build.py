@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"wordmask build: {error}", file=sys.stderr)
         return 1 if isinstance(error, BuildError) else 2
     except OSError as error:
+        if error.filename and not Path(error.filename).absolute().is_relative_to(args.out.absolute().parent):
+            raise  # what the bundle is made of cannot be read
         print(f"wordmask build: cannot write {args.out}: {error}", file=sys.stderr)
         return 4
     return build_engines_of(args.out, args) if args.tensorrt else 0

@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 def build_engines_of(bundle: Path, args: argparse.Namespace) -> int:
     """Builds a bundle's engines; gives the exit status."""
+    from wordmask.bundle.engines import FOLDER
     from wordmask_export.tensorrt.api import EngineBuildError
     from wordmask_export.tensorrt.build import build_engines
 
@@ -79,6 +80,8 @@ def build_engines_of(bundle: Path, args: argparse.Namespace) -> int:
         print(f"wordmask engines: {error}", file=sys.stderr)
         return 1
     except OSError as error:
+        if error.filename and not Path(error.filename).absolute().is_relative_to((bundle / FOLDER).absolute()):
+            raise  # a file of the bundle cannot be read
         print(f"wordmask engines: cannot write {bundle / 'engines'}: {error}", file=sys.stderr)
         return 4
     return 0

@@ -61,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
     text, figures = measure(args)
     print(text)
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        from wordmask.system.files import write_bytes
+
+        write_bytes(args.json, (json.dumps(figures, indent=1) + "\n").encode())
     return 0
 
 
@@ -130,8 +132,8 @@ def _measure_dataset(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 
 def _segmenter(args: argparse.Namespace) -> Segmenter:
     from wordmask.pipeline import Segmenter
+    from wordmask.system.files import check_writable
 
     if args.json:
-        with args.json.open("a"):  # fail before the measurement if it cannot be written
-            pass
+        check_writable(args.json)
     return Segmenter(open_for_device(args, args.bundle), device=args.device, threads=1)

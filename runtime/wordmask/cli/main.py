@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import logging
 import os
@@ -32,6 +33,8 @@ COMMANDS = (  # name, help, module: imported when the command is named
     ("triton", "write a bundle as a model repository for NVIDIA Triton", "wordmask.cli.triton"),
     ("doctor", "check that what a run needs is installed and works", "wordmask.cli.doctor"),
 )
+
+CANNOT_HOLD = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # of writing; all outputs have an OutputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +69,11 @@ def _run_command(args: argparse.Namespace, arguments: Sequence[str] | None) -> i
     except (WordmaskError, FileNotFoundError, ValueError) as error:
         print(f"wordmask: {error}", file=sys.stderr)
         status = USAGE
-    except OSError as error:  # the terminal or pipe is gone, or the disk behind it full
+    except OSError as error:
+        if error.filename is not None and error.errno not in CANNOT_HOLD:
+            print(f"wordmask: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+            return USAGE
+        # the terminal or pipe is gone, or the disk behind it full
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python reports it once more when it exits
         with contextlib.suppress(OSError):
             print(f"wordmask: cannot write: {error}", file=sys.stderr)

@@ -77,11 +77,11 @@ def convert(
     if placing != "none" and kind in WITHOUT_PHOTOS:
         raise ConversionError(f"{kind} has no place for photos: leave out --photos {placing}")
     run = FinishedRun.open(out)
-    _check_target(target, force=force)
     totals = run.record.totals
     if totals.photos > totals.done:
         log(f"{totals.photos - totals.done} of {totals.photos} photos failed in the run and have nothing to convert")
     try:
+        _check_target(target, force=force)
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(target, replace=True) as folder:
             converted = _write(run, WRITERS[kind](folder, run.words, PhotoFiles(placing)), log, progress)

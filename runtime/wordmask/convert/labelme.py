@@ -20,6 +20,7 @@ from wordmask.outputs.finished_run import RunPhoto
 from wordmask.types import Instance
 
 _VERSION = "5.5.0"  # of the format; it has masks
+_READ = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # by Qt, which lists a folder's pictures
 _FEWEST_POINTS = 3  # of a LabelMe polygon
 
 
@@ -33,7 +34,7 @@ class LabelMeWriter(Writer):
     def add(self, photo: RunPhoto) -> None:
         """Writes a photo's file; it finds the photo by a path relative to itself."""
         path = self._folder / f"{plain_name(photo.name)}.json"
-        name = self._photo_files.place(photo, self._folder)
+        name = self._photo_files.place(photo, self._folder, kinds=_READ)
         image = Path(name) if self._photo_files.placing == "none" else self._folder / name
         document: dict[str, Any] = {
             "version": _VERSION,

@@ -7,21 +7,36 @@ import hashlib
 import logging
 import os
 import re
-import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from wordmask.errors import ConversionError, PhotoError
+from PIL import Image
+
+from wordmask.errors import ConversionError, PhotoError, ReadError
+from wordmask.formats.pictures import encode
 from wordmask.outputs.finished_run import RunPhoto
 from wordmask.photo.kind import HEAD_SIZE, identify
-from wordmask.photo.suffixes import IMAGE_SUFFIXES
+from wordmask.photo.reading import load
+from wordmask.system.files import copy_file
 
+# By what photo.kind finds in a file: readers know photos by these, in any case.
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+}
 Placing = Literal["none", "link", "copy"]
 # Lists of names have one a line and stop at blanks, quotes and #; globs know brackets.
 _AWKWARD = re.compile(r"""[\s"'#*?\[\]\\:|<>]""")
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-_said: set[int] = set()  # each reason once
+_said: set[int | str] = set()  # each reason once
 logger = logging.getLogger(__name__)
 _LONGEST = 230  # bytes of a name, so that a mark and any suffix can follow
 
@@ -32,11 +47,17 @@ class PhotoFiles:
 
     placing: Placing = "none"
 
-    def place(self, photo: RunPhoto, folder: Path) -> str:
+    def place(self, photo: RunPhoto, folder: Path, *, kinds: Collection[str] = tuple(SUFFIXES)) -> str:
         """Brings the photo into the folder, if that was asked for.
 
+        Args:
+            photo: of the run.
+            folder: where to.
+            kinds: those of SUFFIXES that the format's readers take; others become PNG.
+
         Returns:
-            Its name relative to the folder; where photos are not brought, the path that the run was given.
+            Its name relative to the folder, with a suffix of its kind; where photos are not brought, the path that the
+            run was given.
 
         Raises:
             ConversionError: the photo is not there, or is none.
@@ -44,15 +65,15 @@ class PhotoFiles:
         if self.placing == "none":
             return photo.path
         source = Path(photo.path).absolute()
-        if not source.is_file():
-            advice = "start wordmask convert where the run was started, or give --photos none"
-            raise ConversionError(f"{photo.path!r} is not there: {advice}")
-        _check_photo(source)
-        name = plain_name(photo.name) + (source.suffix if source.suffix.lower() in IMAGE_SUFFIXES else "")
+        kind = _kind(source)
+        suffixes = SUFFIXES[kind if kind in kinds else "PNG"]
+        name = plain_name(photo.name) + (source.suffix if source.suffix.lower() in suffixes else suffixes[0])
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        if self.placing == "copy" or not _link(place, source):
-            shutil.copyfile(source, place)
+        if kind not in kinds:
+            _write_png(source, place, kind)
+        elif self.placing == "copy" or not _link(place, source):
+            _copy(source, place)
         return name
 
 
@@ -70,12 +91,37 @@ def _link(place: Path, source: Path) -> bool:
     return True
 
 
-def _check_photo(path: Path) -> None:
-    """Raises ConversionError if the file is not a photo: the journal may have been edited."""
+def _write_png(source: Path, place: Path, kind: str) -> None:
+    """The photo as it is displayed, as PNG."""
+    if kind not in _said:
+        _said.add(kind)
+        logger.warning("%s: photos of the kind %s are written as PNG, as readers leave them out", place.parent, kind)
     try:
+        pixels = load(source, lenient=True).pixels
+    except PhotoError as error:
+        raise ConversionError(str(error)) from error
+    place.write_bytes(encode(Image.fromarray(pixels), "PNG"))
+
+
+def _copy(source: Path, place: Path) -> None:
+    try:
+        copy_file(source, place)
+    except ReadError as error:
+        place.unlink(missing_ok=True)
+        raise ConversionError(f"{error}: give --photos none") from error
+
+
+def _kind(path: Path) -> str:
+    """What kind of photo it is. The journal may have been edited: nothing else than a photo gets into a data set."""
+    try:
+        if not path.is_file():
+            advice = "start wordmask convert where the run was started, or give --photos none"
+            raise ConversionError(f"{str(path)!r} is not there: {advice}")
         with path.open("rb") as file:
-            identify(file.read(HEAD_SIZE))
-    except (OSError, PhotoError) as error:
+            return identify(file.read(HEAD_SIZE))
+    except OSError as error:
+        raise ConversionError(f"cannot read {str(path)!r}: {error.strerror}: give --photos none") from error
+    except PhotoError as error:
         raise ConversionError(f"{str(path)!r} is no photo ({error}): give --photos none") from error
 
 

@@ -17,6 +17,7 @@ from wordmask.convert.pixel_centre_polygons import contours, joined, simplified
 from wordmask.outputs.finished_run import RunPhoto
 from wordmask.types import Instance
 
+_READ = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # whatever version it is; it passes over others without an error
 _FEWEST_POINTS = 3  # a line of five numbers is a box to ultralytics
 
 
@@ -32,7 +33,7 @@ class YoloWriter:
 
     def add(self, photo: RunPhoto) -> None:
         """Writes a photo's labels; a photo without objects has an empty file."""
-        self._photo_files.place(photo, self._folder / "images")
+        self._photo_files.place(photo, self._folder / "images", kinds=_READ)
         lines = "".join(f"{found.class_index} {_polygon(found, photo.size)}\n" for found in photo.objects)
         write(self._folder / "labels" / f"{plain_name(photo.name)}.txt", lines.encode())
 

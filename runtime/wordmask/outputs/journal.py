@@ -80,8 +80,11 @@ class Journal:
         return {name: photo for name, (photo, worker) in self.at_work.items() if worker == process}
 
     def __enter__(self) -> Journal:
-        """Opens the file to append rows."""
-        self._file = self.path.open("ab", buffering=0)
+        """Opens the file to append rows; OutputError if that cannot be done."""
+        try:
+            self._file = self.path.open("ab", buffering=0)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
         return self
 
     def __exit__(
@@ -150,5 +153,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 def note_death(path: Path, process: int, signal_name: str) -> None:
     """Appends a `died` row for a process that was writing the journal and may have left a line without its end."""
-    with path.open("ab", buffering=0) as file:
-        file.write(b"\n" + row_bytes(DiedRow(process=process, signal=signal_name)))
+    try:
+        with path.open("ab", buffering=0) as file:
+            file.write(b"\n" + row_bytes(DiedRow(process=process, signal=signal_name)))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -56,11 +57,15 @@ def _photos(path: Place, folders: PhotoFolders, apart_from: Place | None) -> Ite
         from wordmask.run.remote_photos import list_photos  # noqa: PLC0415
 
         return list_photos(path, recursive=folders.recursive, apart_from=apart_from, left_out=folders.left_out)
-    if path.is_dir():
+    try:
+        mode = path.lstat().st_mode if path.is_symlink() and not path.exists() else path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"{path} does not exist") from error
+    except OSError:
+        mode = stat.S_IFREG  # reading it gives the error
+    if stat.S_ISDIR(mode):
         return [(file, file.relative_to(path), stamp(file)) for file in folders.photos(path)]
-    if path.exists() or path.is_symlink():
-        return [(path, Path(path.name), stamp(path))]
-    raise FileNotFoundError(f"{path} does not exist")
+    return [(path, Path(path.name), stamp(path))]
 
 
 def _identity(path: Place) -> str:

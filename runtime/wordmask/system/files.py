@@ -15,8 +15,9 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
-from wordmask.errors import OutputError
+from wordmask.errors import OutputError, ReadError
 
 TEMPORARY = ".wordmask-part-"  # begins the name of a file or folder that is not complete
 _NOT_WRITTEN = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of a sync: the disk does not hold the data
@@ -69,6 +70,40 @@ def new_file(folder: Path, *, mode: int = 0o666) -> tuple[Path, int]:
         path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
         with contextlib.suppress(FileExistsError):
             return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copies a file's content to a new file.
+
+    Raises:
+        ReadError: the source cannot be read.
+        OSError: the copy cannot be written.
+    """
+    try:
+        content = source.open("rb")
+    except OSError as error:
+        raise ReadError(f"cannot read {source}: {error.strerror}") from error
+    with content, target.open("xb") as copy:
+        while chunk := _read(content, source):
+            copy.write(chunk)
+
+
+def _read(content: BinaryIO, source: Path) -> bytes:
+    try:
+        return content.read(1 << 20)
+    except OSError as error:
+        raise ReadError(f"cannot read {source}: {error.strerror}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Raises OutputError if a file cannot be written: better known before the work than after."""
+    try:
+        with path.open("ab"):
+            pass
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _new_folder(parent: Path, prefix: str, mode: int) -> Path:

@@ -10,7 +10,6 @@ The Python model holds no code of its own: it imports wordmask, which has to be 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,9 @@ from wordmask.bundle.engines import Precision, Profile, Target, find_engine, rea
 from wordmask.bundle.manifest import HALO, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME as MANIFEST
 from wordmask.bundle.opening import PipelineBundle
-from wordmask.errors import OutputError
+from wordmask.errors import OutputError, ReadError
 from wordmask.loading import STAGES
-from wordmask.system.files import atomic_folder
+from wordmask.system.files import atomic_folder, copy_file
 from wordmask.text.embedder import BATCH as PROMPTS_OF_WORDS
 from wordmask.triton.config_pbtxt import FILES, Backend, Kind, batch_symbol, chain_config, graph_config
 from wordmask.triton.serving_json import FILE_NAME as SETTINGS
@@ -96,6 +95,7 @@ def write_repository(bundle: PipelineBundle, out: Path, layout: Layout, engines:
     Raises:
         EngineError: the bundle has no such engine of a graph, or it must not be trusted.
         OutputError: out is there already, or cannot be written.
+        ReadError: a file of the bundle cannot be read any more.
     """
     sources = dict(_sources(bundle, layout, engines))
     served = {name: _served(name, source, layout) for name, source in sources.items()}
@@ -109,7 +109,7 @@ def write_repository(bundle: PipelineBundle, out: Path, layout: Layout, engines:
             for name, source in sources.items():
                 _write_graph(work, bundle.manifest, layout, source, served[name])
     except OSError as error:
-        if isinstance(error, OutputError):
+        if isinstance(error, OutputError | ReadError):
             raise
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     return serving
@@ -146,7 +146,7 @@ def _write_chain(out: Path, bundle: PipelineBundle, layout: Layout, serving: Ser
     (folder / MODEL).write_text(MODEL_PY, encoding="utf-8")
     (folder / SETTINGS).write_text(serving.to_json(), encoding="utf-8")
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-    shutil.copyfile(bundle.path(manifest.clip.merges), folder / manifest.clip.merges.file)
+    copy_file(bundle.path(manifest.clip.merges), folder / manifest.clip.merges.file)
 
 
 def _write_graph(out: Path, manifest: Manifest, layout: Layout, source: _Source, served: Served) -> None:
@@ -165,7 +165,7 @@ def _write_graph(out: Path, manifest: Manifest, layout: Layout, source: _Source,
     if isinstance(source.content, bytes):
         target.write_bytes(source.content)
     else:
-        shutil.copyfile(source.content, target)
+        copy_file(source.content, target)
 
 
 def _model_folder(out: Path, model: str, config: str) -> Path:

@@ -17,6 +17,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from folder_runs import run
+from odd_file_systems import OddFolder
 from photos import picture_size
 from wordmask.cli.convert import FORMATS
 from wordmask.convert.conversion import WRITERS, convert
@@ -31,13 +32,14 @@ from wordmask.formats.palette import voc_palette
 from wordmask.objects.masks import paint
 from wordmask.outputs.finished_run import FinishedRun, RunPhoto
 from wordmask.rle import encode_box
+from wordmask.run.find_photos import find_photos
 from wordmask.types import Instance
 
 coco_tools = pytest.importorskip("pycocotools.coco")
 mask_tools = pytest.importorskip("pycocotools.mask")
 
 WORDS = ('red "striped": #1', "grün\x7f")
-AWKWARD = 'a "b" #1'
+AWKWARD = "a 'b' [#1]"
 SIZE = (30, 41)
 
 
@@ -122,6 +124,61 @@ def test_coco_with_photos_is_the_folder_that_fiftyone_reads(kind, placing, conve
         assert placed.is_symlink() == (placing == "link")
         assert picture_size(placed) == (image["width"], image["height"])
         assert image["file_name"] == plain_name(image["file_name"])
+
+
+KINDS = {  # name: Pillow's format, and what yolo-seg's and labelme's photos end with
+    "a.jfif": ("JPEG", ".jpg", ".jpg"),
+    "b.jpe": ("JPEG", ".jpg", ".jpg"),
+    "c.JPEG": ("JPEG", ".JPEG", ".JPEG"),
+    "d.insp": ("JPEG", ".jpg", ".jpg"),
+    "e.mpo": ("MPO", ".jpg", ".jpg"),
+    "f.dib": ("BMP", ".bmp", ".bmp"),
+    "g.gif": ("GIF", ".png", ".gif"),
+    "h.pgm": ("PPM", ".png", ".pgm"),
+    "i.avif": ("AVIF", ".png", ".png"),
+    "j.jpg": ("PNG", ".png", ".png"),
+    "k.TIFF": ("TIFF", ".TIFF", ".TIFF"),
+    "l": ("WEBP", ".webp", ".webp"),
+}
+ULTRALYTICS = {"bmp", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp"}  # IMG_FORMATS of all its versions
+QT = {"bmp", "gif", "jpeg", "jpg", "pbm", "pgm", "png", "ppm", "tif", "tiff", "webp"}
+
+
+@pytest.mark.parametrize("placing", ["link", "copy"])
+@pytest.mark.parametrize("kind", ["yolo-seg", "labelme"])
+def test_no_photo_is_passed_over_for_its_suffix_or_kind(tmp_path, kind, placing, caplog, monkeypatch):
+    monkeypatch.setattr("wordmask.convert.photo_files._said", set())
+    pixels = np.tile(np.arange(40, dtype=np.uint8)[None, :, None], (30, 1, 3))
+    (tmp_path / "in").mkdir()
+    for name, (file_format, *_) in KINDS.items():
+        Image.fromarray(pixels).save(tmp_path / "in" / name, file_format)
+    run(tmp_path / "in", tmp_path / "out", jobs=find_photos([tmp_path / "in" / name for name in KINDS]))
+    assert convert(tmp_path / "out", kind, tmp_path / "made", placing=placing).photos == len(KINDS)
+    folder = tmp_path / "made" / ("images" if kind == "yolo-seg" else "")
+    placed = {path.stem: path for path in folder.iterdir() if path.suffix not in (".json", "")}
+    assert {stem: path.suffix for stem, path in placed.items()} == {
+        Path(name).stem: suffixes[kind == "labelme"] for name, (_, *suffixes) in KINDS.items()
+    }
+    for path in placed.values():
+        with Image.open(path) as image:  # both look at suffix and content
+            assert path.suffix[1:].lower() in (ULTRALYTICS if kind == "yolo-seg" else QT)
+            assert image.format.lower() in (ULTRALYTICS if kind == "yolo-seg" else {*QT, "mpo"})
+            assert np.abs(np.asarray(image.convert("RGB")).astype(int) - pixels).max() <= 3
+    transcoded = ("GIF", "PPM", "AVIF") if kind == "yolo-seg" else ("AVIF",)
+    assert [f"of the kind {each} are written as PNG" in caplog.text for each in transcoded] == [True] * len(transcoded)
+    if kind == "labelme":
+        for name, path in placed.items():
+            assert json.loads((tmp_path / "made" / f"{name}.json").read_bytes())["imagePath"] == path.name
+
+
+def test_a_photo_that_cannot_be_read_is_left_out_and_said(tmp_path, photos, monkeypatch):
+    run(photos, tmp_path / "out", words=WORDS)
+    OddFolder(monkeypatch, photos / "noise.png").refuse_reading()
+    said = []
+    found = convert(tmp_path / "out", "yolo-seg", tmp_path / "made", placing="copy", log=said.append)
+    assert (found.photos, found.left_out) == (len(scenes()) - 1, 1)
+    assert said == [f"left out: cannot read '{photos / 'noise.png'}': Permission denied: give --photos none"]
+    assert not (tmp_path / "made" / "images" / "noise.png").exists()
 
 
 def test_coco_panoptic_follows_panopticapis_rules(converted):
