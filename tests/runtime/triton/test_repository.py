@@ -239,7 +239,7 @@ def test_a_repository_is_written_whole_or_not_at_all(bundle, tmp_path, monkeypat
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wordmask.triton.repository.shutil.copyfile", full)
+    monkeypatch.setattr("wordmask.triton.repository.copy_file", full)
     with pytest.raises(OutputError, match=r"models: No space left"):
         write_repository(bundle, tmp_path / "models", Layout())
     assert list(tmp_path.iterdir()) == []
