@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
+from wordmask.system.package_data import data_path
 from wordmask.text.cleaning import chunks
 from wordmask_bench.datasets.errors import DatasetError
 
@@ -94,6 +94,6 @@ def parse_classes(lines: Sequence[str], *, background: bool = False) -> tuple[Sy
 
 @cache
 def _published() -> dict[str, list[str]]:
-    path = Path(__file__).parent / "data" / "class_names.json"
+    path = data_path("wordmask_bench.datasets", "data/class_names.json")
     names: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))["classes"]
     return names

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.errors import BundleError
+from wordmask.system.package_data import data_path
 
 DEFAULT_NAME, SHIPPED_NAME = "default", "tiny"
 
 
 def user_cache() -> Path:
-    """Cache folder, whose files can be made again: $WORDMASK_CACHE, or wordmask in the user's cache folder."""
+    """Cache folder, whose files can be made again: $WORDMASK_CACHE, or wordmask in the user's cache folder.
+
+    A user without a home gets a folder of their own among the temporary ones.
+    """
     own = os.environ.get("WORDMASK_CACHE")
     if own:
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wordmask"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wordmask"
+    except RuntimeError:  # neither $HOME nor an entry for the user
+        return temporary_cache()
+
+
+@cache
+def temporary_cache() -> Path:
+    """The same where the user's cache cannot be: one for all processes of the user, if nobody else may write it."""
+    folder = Path(tempfile.gettempdir()) / f"wordmask-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        facts = folder.lstat()
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="wordmask-"))
+    private = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid() and not facts.st_mode & 0o022
+    return folder if private else Path(tempfile.mkdtemp(prefix="wordmask-"))
+
+
+def writable_cache() -> Path:
+    """`user_cache`, or a temporary one where nothing can be written there."""
+    folder = user_cache()
+    return folder if is_writable(folder) else temporary_cache()
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether a folder can be written, or be made where it is missing."""
+    nearest = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()), folder)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def search_path() -> list[Path]:
@@ -28,7 +63,7 @@ def search_path() -> list[Path]:
         Path("models_cache"),
         package.parents[1] / "models_cache",  # of the checkout, where this is one
         user_cache() / "models",
-        package / "models",  # shipped with an installed wheel
+        data_path("wordmask", "models"),  # shipped with an installed wheel
     ]
 
 

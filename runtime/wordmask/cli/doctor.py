@@ -21,7 +21,7 @@ from typing import Any, Literal
 from wordmask.bundle.domains import TRAINED_ON
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.opening import open_any_bundle
-from wordmask.bundle.search import search_path, user_cache
+from wordmask.bundle.search import is_writable, search_path, user_cache
 from wordmask.cli.inspect import FITS, Machine, engines, find_machine
 from wordmask.errors import BundleError, DeviceError, MissingExtraError, WordmaskError
 from wordmask.formats.terminal import printable
@@ -211,12 +211,6 @@ def caches() -> Iterator[Finding]:
     else:
         text = f"{folder} ({origin}) cannot be written: words are embedded anew in each run; set $WORDMASK_CACHE"
         yield Finding("cache", "warning", text)
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether a folder can be written, or be made where it is missing."""
-    nearest = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()), folder)
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def bundles() -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import importlib
+import io
 import logging
 import os
 import sys
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name. None takes the process's own, and then `run` happens in a process that
             this one watches (see wordmask.run.supervisor).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
     parser = make_parser(sys.argv[1:] if arguments is None else arguments)
     args = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")

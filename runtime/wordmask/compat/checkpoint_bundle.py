@@ -14,7 +14,7 @@ from pathlib import Path
 from wordmask import extras
 from wordmask.bundle.manifest import SCHEMA
 from wordmask.bundle.manifest_reading import FILE_NAME
-from wordmask.bundle.search import user_cache
+from wordmask.bundle.search import writable_cache
 from wordmask.errors import BundleError
 
 _SIZES = {"t": "tiny", "s": "small", "b+": "base_plus", "l": "large"}
@@ -34,7 +34,7 @@ def bundle_of_checkpoint(checkpoint: Path, model_cfg: str | None = None) -> Path
         MissingExtraError: the bundle must be built, and what that needs is not installed.
     """
     sam2 = _model(checkpoint, model_cfg)
-    folder = user_cache() / "models" / f"checkpoint-{_key(checkpoint, sam2)}"
+    folder = writable_cache() / "models" / f"checkpoint-{_key(checkpoint, sam2)}"
     if not (folder / FILE_NAME).is_file():
         extras.need(f"the first run with {checkpoint}", "export", extras.BUILD)
         _build(folder, checkpoint, sam2)

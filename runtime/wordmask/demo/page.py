@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,6 +12,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from wordmask.demo.answers import HINT, VIEWS, head_html
 from wordmask.demo.cached_segmenter import Workbench
 from wordmask.demo.replies import Asked, Reply, reply
+from wordmask.system.package_data import data_path
 from wordmask.types import Options
 
 MOST_UPLOADED = "64mb"
@@ -23,7 +23,7 @@ REGION_SIZE = "in pixels, at least; 0 goes by the photo"
 IOU = "of a word's masks, at most"
 DOWNLOADS = ("COCO JSON", "label map", "overlay")
 HOUR = 3600
-CSS = Path(__file__).parent / "assets" / "demo.css"
+CSS = data_path("wordmask.demo", "assets/demo.css")
 FONT = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # the reader's own: no downloads
 MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 ONE_AT_A_TIME = {

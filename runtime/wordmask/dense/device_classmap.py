@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,9 @@ from wordmask.dense.classmap import ClassMap
 from wordmask.dense.similarities import Words
 from wordmask.options import Options
 from wordmask.resize import source_positions
+from wordmask.system.package_data import data_path
 
-FILE = Path(__file__).parent / "data" / "class_map.onnx"
+FILE = data_path("wordmask.dense", "data/class_map.onnx")
 # B windows of side S in R rows and K columns, C words; a band of y by x pixels of the resized photo becomes Y by X
 # pixels of the photo; at most A windows overlap in a column of pixels and E in a row.
 INPUTS = (

@@ -11,7 +11,6 @@ photo gives, and memory does not grow with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,9 @@ from wordmask.backends import Graph, run_to_host
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.resize import bilinear
+from wordmask.system.package_data import data_path
 
-FILE = Path(__file__).parent / "data" / "pamr.onnx"
+FILE = data_path("wordmask.dense", "data/pamr.onnx")
 GUIDANCE, LOGITS, REFINED = "guidance", "logits", "refined"
 INPUTS = (Tensor(GUIDANCE, "float32", (3, "H", "W")), Tensor(LOGITS, "float32", ("C", "H", "W")))
 OUTPUTS = (Tensor(REFINED, "float32", ("C", "H", "W")),)

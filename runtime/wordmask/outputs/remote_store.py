@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from wordmask.bundle.search import user_cache
+from wordmask.bundle.search import writable_cache
 from wordmask.errors import OutputError
 from wordmask.photo.url import Url, open_url
 
@@ -29,8 +29,8 @@ class RemoteFolder:
 
     @cached_property
     def home(self) -> Path:
-        """A folder in the user's cache that belongs to this URL."""
-        return user_cache() / "runs" / hashlib.sha256(str(self.url).encode()).hexdigest()[:16]
+        """A folder in the user's cache, or a temporary one where that cannot be written, of this URL alone."""
+        return writable_cache() / "runs" / hashlib.sha256(str(self.url).encode()).hexdigest()[:16]
 
     def _path(self, name: str) -> str:
         return f"{open_url(self.url)[1]}/{name}" if name else open_url(self.url)[1]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from wordmask.errors import VocabularyError
+from wordmask.system.package_data import data_path
 from wordmask.text.vocabulary import ClassLine
 
 logger = logging.getLogger(__name__)
@@ -15,7 +17,7 @@ logger = logging.getLogger(__name__)
 def class_lines(arguments: Sequence[str]) -> list[ClassLine]:
     """Class lines of --vocabulary: words as given, @FILE replaced by its lines."""
     lines: list[ClassLine] = []
-    for number, argument in enumerate(arguments, start=1):
+    for number, argument in enumerate(map(_as_utf8, arguments), start=1):
         if not argument.startswith("@"):
             lines.append(ClassLine(argument, number))
             continue
@@ -26,6 +28,14 @@ def class_lines(arguments: Sequence[str]) -> list[ClassLine]:
             )
         lines += read
     return lines
+
+
+def _as_utf8(argument: str) -> str:
+    """What was typed, also where Python takes the terminal to be ASCII and keeps other bytes as surrogates."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def first_gap(lines: Sequence[ClassLine]) -> int:
@@ -47,7 +57,7 @@ def background_words(choice: str) -> list[str]:
 
 def default_background() -> tuple[str, ...]:
     """Words for what fills a photo around its objects; they take its pixels unless asked for."""
-    return tuple((Path(__file__).parent / "data" / "background.txt").read_text(encoding="utf-8").split())
+    return tuple(data_path("wordmask.text", "data/background.txt").read_text(encoding="utf-8").split())
 
 
 def read_class_lines(path: Path) -> list[ClassLine]:
