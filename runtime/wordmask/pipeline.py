@@ -158,7 +158,7 @@ class Segmenter:
 
         Raises:
             PhotoError: the file cannot be used; ValueError: the array cannot.
-            VocabularyError: no words.
+            VocabularyError: no words, a word of two classes, or words that are no list of strings.
         """
         timer = StageTimer()
         with timer.measure("decode"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from wordmask.system.package_data import data_path
-from wordmask.text.cleaning import chunks
+from wordmask.text.cleaning import as_read
 from wordmask_bench.datasets.errors import DatasetError
 
 Synonyms = tuple[str, ...]
@@ -79,13 +79,13 @@ def parse_classes(lines: Sequence[str], *, background: bool = False) -> tuple[Sy
     Raises:
         DatasetError: a line without a word, or two classes with a word that CLIP reads as one.
     """
-    classes = tuple(tuple(word.strip() for word in line.split(",") if chunks(word)) for line in lines)
+    classes = tuple(tuple(word.strip() for word in line.split(",") if as_read(word)) for line in lines)
     if () in classes:
         raise DatasetError(f"class {classes.index(())} has no word: give at least one a line")
     seen: dict[tuple[str, ...], int] = {}
     for number, synonyms in list(enumerate(classes))[background:]:
         for word in synonyms:
-            first = seen.setdefault(chunks(word), number)
+            first = seen.setdefault(as_read(word), number)
             if first != number:
                 found = f"classes {first} and {number} both have the word {word!r}, as CLIP reads it"
                 raise DatasetError(f"{found}: it could not tell them apart; rename one")

@@ -23,7 +23,7 @@ from wordmask.options import OPTIONS
 from wordmask.photo.options import DEFAULTS, ReadOptions
 from wordmask.photo.reading import Photo, load_file
 from wordmask.pipeline import Segmenter
-from wordmask.text.vocabulary import Vocabulary
+from wordmask.text.vocabulary import Vocabulary, check_background
 from wordmask.timing import StageTimer
 from wordmask.types import EncodedPhoto, Options, Segmentation
 
@@ -59,6 +59,7 @@ class Workbench:
         reading: ReadOptions = DEFAULTS,
     ) -> None:
         """Args: background words (see Vocabulary); most_bytes: memory kept between requests; how photos are read."""
+        check_background(background)
         self.segmenter = segmenter
         self._background = tuple(background)
         self._reading = reading

@@ -20,9 +20,16 @@ def clean(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
-def chunks(text: str) -> tuple[str, ...]:
-    """What CLIP's tokenizer encodes one by one: equal for two texts if CLIP cannot tell them apart."""
-    return tuple(_chunk_pattern().findall(clean(text)))
+def chunks(text: str) -> list[str]:
+    """What CLIP's tokenizer encodes one by one."""
+    found: list[str] = _chunk_pattern().findall(clean(text))
+    return found
+
+
+def as_read(text: str) -> tuple[str, ...]:
+    """What CLIP reads of a text, up to an end token in it: equal for two texts if CLIP cannot tell them apart."""
+    found = chunks(text)
+    return tuple(found[: found.index(END) + 1] if END in found else found)
 
 
 @cache

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from wordmask.errors import VocabularyError
-from wordmask.text.cleaning import chunks
+from wordmask.text.cleaning import as_read
 
 MOST_CLASSES = 65535  # a label is 16 bits, and 0 is none
 LONGEST_WORD = 2000  # characters; CLIP reads some 300, and joining the letters of a word takes time by their square
@@ -120,10 +120,15 @@ def _class_lines(lines: Sequence[str | ClassLine]) -> Iterator[ClassLine]:
         yield ClassLine(line, number) if isinstance(line, str) else line
 
 
-def _background(words: Sequence[str]) -> dict[Key, str]:
+def check_background(words: Sequence[str]) -> None:
+    """Raises VocabularyError unless it is a list of strings: one string would be taken for its letters."""
     if isinstance(words, str) or not all(isinstance(word, str) for word in words):
         hint = "[] for none, None for the default ones"
         raise VocabularyError(f"the background words are {words!r}: give a list of strings, {hint}")
+
+
+def _background(words: Sequence[str]) -> dict[Key, str]:
+    check_background(words)
     kept: dict[Key, str] = {}
     for word in words:
         for key, spelled in _keyed([word.strip()], word).items():
@@ -140,6 +145,6 @@ def _keyed(words: Iterable[str], line: str) -> dict[Key, str]:
         if len(word) > LONGEST_WORD:
             found = f"the vocabulary's entry {word[:40]!r}... has {len(word)} characters"
             raise VocabularyError(f"{found}, expected a word of at most {LONGEST_WORD}: is the file a list of words?")
-        if key := chunks(word):
+        if key := as_read(word):
             keyed.setdefault(key, word)
     return keyed

@@ -262,3 +262,8 @@ def test_a_taken_port_is_told_before_anything_is_loaded(monkeypatch, capsys):
         port = taken.getsockname()[1]
         assert main(["demo", "--port", str(port)]) == 2
     assert f"cannot listen at 127.0.0.1, port {port}" in capsys.readouterr().err
+
+
+def test_background_words_that_are_one_string_are_refused():
+    with pytest.raises(VocabularyError, match="the background words are 'none': give a list of strings"):
+        Workbench(None, "none")

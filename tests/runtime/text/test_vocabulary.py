@@ -137,3 +137,11 @@ def test_printable_ascii_has_nothing_that_the_cleaning_left_out_would_mend(text)
 def test_texts_of_the_same_chunks_have_the_same_tokens(first, second):
     same = TOKENIZER.encode(first) == TOKENIZER.encode(second)
     assert same == (chunks(first) == chunks(second))
+
+
+def test_behind_an_end_token_in_a_word_clip_reads_nothing(caplog):
+    assert Vocabulary.parse(["cat<end_of_text>dog", "cat", "Cat <END_OF_TEXT>mouse"]).names == (
+        "cat<end_of_text>dog",
+        "cat",
+    )
+    assert "line 3" in caplog.text
