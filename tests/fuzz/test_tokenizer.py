@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 from fuzzing import MINUTES, fuzz
-from wordmask.errors import BundleError, VocabularyError
+from wordmask.errors import BundleError, VocabularyError, WordmaskWarning
 from wordmask.text.tokenizer import Tokenizer
 from wordmask.text.vocabulary import Vocabulary
 
@@ -66,7 +67,9 @@ def open_clips_tokenizer() -> Callable[[list[str]], Any]:
 @fuzz(st.lists(anything | pieces, max_size=6), examples=300)
 def test_any_words_are_a_vocabulary_or_refused(words: list[str], folder: Path) -> None:
     try:
-        vocabulary = Vocabulary.parse(words, background=["sky"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", WordmaskWarning)
+            vocabulary = Vocabulary.parse(words, background=["sky"])
     except VocabularyError as error:
         assert str(error).isprintable()
         return

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wordmask.arrays import Floats
 from wordmask.compat.guided_masks import shared_segmenter
 from wordmask.dense.photo_features import enlarge
-from wordmask.errors import BundleError, VocabularyError
+from wordmask.errors import BundleError
 from wordmask.photo.reading import check_rgb
 from wordmask.text.queries import Queries
 from wordmask.text.vocabulary import Vocabulary
@@ -158,12 +158,7 @@ class LoftUpSCLIPSegmentor:
         return np.where(found.semantic > 0, found.semantic, found.dense).astype(np.int64) - 1
 
     def _queries(self, class_names: Sequence[str]) -> Queries:
-        vocabulary = Vocabulary.parse(class_names)
-        if len(vocabulary.classes) < len(class_names):
-            raise VocabularyError(
-                f"{len(class_names)} class names, of which {len(vocabulary.classes)} differ: give each once"
-            )
-        return self.segmenter.embed(vocabulary)
+        return self.segmenter.embed(Vocabulary.parse(class_names, merge=False))
 
     def _logits(self, similarities: Floats, queries: Queries, photo: NDArray[np.uint8]) -> Floats:
         scale = self.segmenter.manifest.clip.logit_scale

@@ -6,17 +6,16 @@ would pass a threshold; so words are compared as CLIP's tokenizer reads them.
 
 from __future__ import annotations
 
-import logging
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from wordmask.errors import VocabularyError
+from wordmask.errors import VocabularyError, WordmaskWarning
 from wordmask.text.cleaning import as_read
 
 MOST_CLASSES = 65535  # a label is 16 bits, and 0 is none
 LONGEST_WORD = 2000  # characters; CLIP reads some 300, and joining the letters of a word takes time by their square
 _MOST_NAMED = 5  # lines in a warning
-logger = logging.getLogger(__name__)
 
 Key = tuple[str, ...]
 
@@ -51,19 +50,32 @@ class Vocabulary:
     background: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, lines: Sequence[str | ClassLine], background: Sequence[str] = ()) -> Vocabulary:
+    def parse(
+        cls, lines: Sequence[str | ClassLine], background: Sequence[str] = (), *, merge: bool = True
+    ) -> Vocabulary:
         """Reads class lines: commas separate synonyms.
 
         Words are equal if CLIP reads them as one text: blanks, case, HTML entities and the form of accents do not
         count. Lines with equal words are one class. A warning names them, as later classes then have lower numbers
         than their lines. Background words that are also asked for are left out of the background.
 
+        Args:
+            lines: class lines, as strings or with their numbers in a file.
+            background: words that compete for pixels.
+            merge: else lines with equal words are refused, for callers whose lines have the classes' numbers.
+
         Raises:
             VocabularyError: not a list of strings, no line or more than MOST_CLASSES, a line without a word, a word in
                 two classes, one far too long, or one that is no text (with what Python makes of bytes that are not
                 UTF-8).
         """
-        classes = tuple(distinct_classes(_class_lines(lines)))
+        classes, repeated = _distinct(_class_lines(lines))
+        if repeated and not merge:
+            raise VocabularyError(f"{_show(repeated)}: give each class once")
+        if repeated:
+            count = f"the vocabulary has {len(classes) + len(repeated)} lines and {len(classes)} classes"
+            text = f"{count}, as CLIP reads some lines alike: {_show(repeated)}"
+            warnings.warn(f"{text}. Later classes have lower numbers than their lines", WordmaskWarning, stacklevel=2)
         if not classes:
             raise VocabularyError("the vocabulary is empty: give at least one word")
         if len(classes) > MOST_CLASSES:
@@ -79,8 +91,8 @@ class Vocabulary:
         return tuple(synonyms[0] for synonyms in self.classes)
 
 
-def distinct_classes(lines: Iterable[ClassLine]) -> list[dict[Key, str]]:
-    """Each class's words by what CLIP reads; lines with equal words are one class, and a warning says so.
+def _distinct(lines: Iterable[ClassLine]) -> tuple[list[dict[Key, str]], list[tuple[ClassLine, ClassLine]]]:
+    """Each class's words by what CLIP reads; and the lines that are another one again, with that one.
 
     Raises:
         VocabularyError: a line without a word, a word in two classes, or one that cannot be used.
@@ -101,16 +113,13 @@ def distinct_classes(lines: Iterable[ClassLine]) -> list[dict[Key, str]]:
                 raise VocabularyError(f"{found}: leave it in one of the two, or make them one line")
             owners[key] = line
         classes[frozenset(synonyms)] = synonyms
-    if repeated:
-        _warn_of_repeated(repeated, len(classes))
-    return list(classes.values())
+    return list(classes.values()), repeated
 
 
-def _warn_of_repeated(repeated: Sequence[tuple[ClassLine, ClassLine]], classes: int) -> None:
+def _show(repeated: Sequence[tuple[ClassLine, ClassLine]]) -> str:
     pairs = [f"{line} is {first} again" for line, first in repeated[:_MOST_NAMED]]
     more = [f"and {len(repeated) - _MOST_NAMED} more"] if len(repeated) > _MOST_NAMED else []
-    count = f"the vocabulary has {classes + len(repeated)} lines and {classes} classes, as CLIP reads some lines alike"
-    logger.warning("%s: %s. Later classes have lower numbers than their lines", count, "; ".join([*pairs, *more]))
+    return "; ".join([*pairs, *more])
 
 
 def _class_lines(lines: Sequence[str | ClassLine]) -> Iterator[ClassLine]:

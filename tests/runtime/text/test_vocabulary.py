@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import unicodedata
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wordmask.errors import VocabularyError
+from wordmask.errors import VocabularyError, WordmaskWarning
 from wordmask.text.cleaning import chunks, clean
 from wordmask.text.tokenizer import Tokenizer
 from wordmask.text.vocabulary import ClassLine, Vocabulary
@@ -39,6 +38,10 @@ ONE_TO_CLIP = [
 ]
 
 
+def said(recwarn) -> str:
+    return "\n".join(str(each.message) for each in recwarn if each.category is WordmaskWarning)
+
+
 def test_the_background_leaves_out_what_is_asked_for():
     background = default_background()
     assert {"sky", "wall", "road"} <= set(background)
@@ -61,32 +64,36 @@ def test_more_classes_than_a_label_map_can_hold_are_refused():
 
 
 @pytest.mark.parametrize("words", ONE_TO_CLIP, ids=ascii)
-def test_words_that_clip_reads_as_one_text_are_one_class(words, caplog):
+def test_words_that_clip_reads_as_one_text_are_one_class(words, recwarn):
     tokens = TOKENIZER([f"a photo of a {word}." for word in words])
     assert tokens[0].tolist() == tokens[1].tolist()
     assert Vocabulary.parse([words[0], "dog house", words[1]]).classes == ((words[0],), ("dog house",))
-    assert "line 3" in caplog.text
-    assert "line 1" in caplog.text
+    assert "line 3" in said(recwarn)
+    assert "line 1" in said(recwarn)
 
 
 @pytest.mark.parametrize(
     "words", [("red plain", "redplain"), ("t-shirt", "tshirt"), ("Stra\u00dfe", "strasse")], ids=ascii
 )
-def test_words_that_clip_reads_as_two_texts_are_two_classes(words, caplog):
+def test_words_that_clip_reads_as_two_texts_are_two_classes(words, recwarn):
     assert Vocabulary.parse(words).names == words
-    assert not caplog.text
+    assert not said(recwarn)
 
 
-def test_repeated_lines_are_one_class_and_a_warning_gives_both_numbers(caplog):
+def test_repeated_lines_are_one_class_and_a_warning_gives_both_numbers(recwarn):
     lines = ["circle", "star, five corners", "Circle", "square", "five  corners, STAR"]
-    with caplog.at_level(logging.WARNING):
-        assert Vocabulary.parse(lines).classes == (("circle",), ("star", "five corners"), ("square",))
-    assert caplog.messages == [
+    assert Vocabulary.parse(lines).classes == (("circle",), ("star", "five corners"), ("square",))
+    assert [str(each.message) for each in recwarn] == [
         "the vocabulary has 5 lines and 3 classes, as CLIP reads some lines alike: "
         "line 3 ('Circle') is line 1 ('circle') again; "
         "line 5 ('five  corners, STAR') is line 2 ('star, five corners') again. "
         "Later classes have lower numbers than their lines"
     ]
+
+
+def test_repeated_lines_are_refused_where_they_number_the_classes():
+    with pytest.raises(VocabularyError, match=r"line 3 \('A'\) is line 1 \('a'\) again: give each class once"):
+        Vocabulary.parse(["a", "b", "A"], merge=False)
 
 
 def test_a_word_of_two_classes_is_refused_with_both_lines():
@@ -101,7 +108,7 @@ def test_a_word_of_two_classes_is_refused_with_both_lines():
 
 def test_repeated_synonyms_count_once_and_empty_lines_are_refused():
     assert Vocabulary.parse(["kitten , cat,", "dog"]).classes == (("kitten", "cat"), ("dog",))
-    assert Vocabulary.parse(["Cup", "cup, CUP"]).classes == (("Cup",),)
+    assert Vocabulary.parse(["Cup, cup,  CUP"]).classes == (("Cup",),)
     for lines in ([], [""], ["cat", " , "], ["cat", "\ufeff"], ["cat", "&nbsp;,\x00"], "cat", ["cat", 3]):
         with pytest.raises(VocabularyError):
             Vocabulary.parse(lines)
@@ -139,9 +146,9 @@ def test_texts_of_the_same_chunks_have_the_same_tokens(first, second):
     assert same == (chunks(first) == chunks(second))
 
 
-def test_behind_an_end_token_in_a_word_clip_reads_nothing(caplog):
+def test_behind_an_end_token_in_a_word_clip_reads_nothing(recwarn):
     assert Vocabulary.parse(["cat<end_of_text>dog", "cat", "Cat <END_OF_TEXT>mouse"]).names == (
         "cat<end_of_text>dog",
         "cat",
     )
-    assert "line 3" in caplog.text
+    assert "line 3" in said(recwarn)
