@@ -71,7 +71,7 @@ class PhotoFiles:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         if kind not in kinds:
-            _write_png(source, place, kind)
+            _write_png(source, place, kind, photo.size)
         elif self.placing == "copy" or not _link(place, source):
             _copy(source, place)
         return name
@@ -91,13 +91,13 @@ def _link(place: Path, source: Path) -> bool:
     return True
 
 
-def _write_png(source: Path, place: Path, kind: str) -> None:
+def _write_png(source: Path, place: Path, kind: str, size: tuple[int, int]) -> None:
     """The photo as it is displayed, as PNG."""
     if kind not in _said:
         _said.add(kind)
         logger.warning("%s: photos of the kind %s are written as PNG, as readers leave them out", place.parent, kind)
     try:
-        pixels = load(source, lenient=True).pixels
+        pixels = load(source, lenient=True, max_pixels=size[0] * size[1]).pixels  # the run has read it
     except PhotoError as error:
         raise ConversionError(str(error)) from error
     place.write_bytes(encode(Image.fromarray(pixels), "PNG"))
