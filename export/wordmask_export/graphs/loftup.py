@@ -216,24 +216,6 @@ class LoftUpGraph(nn.Module):
         x = self.stem(F.pad(pixels, (0, padded(self.channels) - self.channels)), inside)
         return cast(Tensor, x - x.sum(-1, keepdim=True) / self.width * self.is_true)
 
-    def pixel_features(
-        self,
-        features: Tensor,
-        guidance: Tensor,
-        inside: Tensor,
-        colour_table: Tensor,
-        row_table: Tensor,
-        column_table: Tensor,
-        key_table: Tensor,
-    ) -> Tensor:
-        """Upsampled features, channels last: (B, H*W, D)."""
-        low = self.channelnorm(features.flatten(2).transpose(1, 2))  # (B, h*w, D)
-        kv = torch.cat([low, key_table.expand(low.shape[0], -1, -1)], dim=-1)
-        x = self.queries(guidance, inside, colour_table, row_table, column_table)
-        for block in self.blocks:
-            x = block(x, kv) if isinstance(block, Attention) else block(x)
-        return cast(Tensor, self.head_norm(self.head(self.norm(x))))
-
     def forward(
         self,
         features: Tensor,
@@ -243,16 +225,26 @@ class LoftUpGraph(nn.Module):
         row_table: Tensor,
         column_table: Tensor,
         key_table: Tensor,
-        text: Tensor,
+        text: Tensor | None = None,
     ) -> Tensor:
-        """The `loftup` graph: cosine similarities f32 (B, C, H, W) of the upsampled features and text (C, D)."""
-        x = self.pixel_features(features, guidance, inside, colour_table, row_table, column_table, key_table)
-        cosine = (x @ text.T) * torch.rsqrt(x.square().sum(-1, keepdim=True))
-        return cosine.transpose(1, 2).unflatten(2, inner_size(guidance))
+        """The `loftup` graph: cosine similarities f32 (B, C, H, W) of the upsampled features and text (C, D).
+
+        Without text, the upsampled features f32 (B, D, H, W).
+        """
+        low = self.channelnorm(features.flatten(2).transpose(1, 2))  # (B, h*w, D)
+        kv = torch.cat([low, key_table.expand(low.shape[0], -1, -1)], dim=-1)
+        x = self.queries(guidance, inside, colour_table, row_table, column_table)
+        for block in self.blocks:
+            x = block(x, kv) if isinstance(block, Attention) else block(x)
+        x = self.head_norm(self.head(self.norm(x)))  # (B, H*W, D)
+        if text is not None:
+            x = (x @ text.T) * torch.rsqrt(x.square().sum(-1, keepdim=True))
+        size = guidance.shape[1] - 2 * HALO, guidance.shape[2] - 2 * HALO
+        return cast(Tensor, x.transpose(1, 2).unflatten(2, size))
 
 
 class LoftUpFeatures(nn.Module):
-    """The `loftup_features` graph: the upsampled features f32 (B, D, H, W)."""
+    """The `loftup_features` graph: LoftUpGraph without the class head."""
 
     def __init__(self, upsampler: LoftUpGraph) -> None:
         super().__init__()
@@ -268,14 +260,9 @@ class LoftUpFeatures(nn.Module):
         column_table: Tensor,
         key_table: Tensor,
     ) -> Tensor:
-        """As LoftUpGraph.forward, without the class head."""
-        x = self.upsampler.pixel_features(features, guidance, inside, colour_table, row_table, column_table, key_table)
-        return x.transpose(1, 2).unflatten(2, inner_size(guidance))
-
-
-def inner_size(guidance: Tensor) -> tuple[int, int]:
-    """Height and width of guidance (B, H + 4, W + 4, 3) without its halo."""
-    return guidance.shape[1] - 2 * HALO, guidance.shape[2] - 2 * HALO
+        """Upsampled features f32 (B, D, H, W)."""
+        upsampled = self.upsampler(features, guidance, inside, colour_table, row_table, column_table, key_table)
+        return cast(Tensor, upsampled)
 
 
 def table_order(count: int) -> Tensor:

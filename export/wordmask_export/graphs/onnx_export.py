@@ -18,7 +18,8 @@ from torch import nn
 from wordmask.bundle.manifest import File, GraphEntry, Tensor
 
 OPSET = 20
-DTYPES = {torch.uint8: "uint8", torch.int32: "int32", torch.float32: "float32"}
+# of the symbols in the examples that are traced: no two of a graph are equal, and none is 1
+SIZES = {"B": 2, "T": 2, "L": 7, "N": 5, "P": 3, "C": 5, "h": 3, "w": 4, "H+4": 28, "W+4": 36, "h*w": 12}
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,20 @@ class Spec:
         module: computes it.
         inputs: its interface; symbols are dynamic dimensions.
         outputs: likewise, in the order the module returns them.
-        example: one tensor an input, of sizes no two symbols share and none 1.
     """
 
     name: str
     module: nn.Module
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    example: tuple[torch.Tensor, ...]
+
+    @property
+    def example(self) -> tuple[torch.Tensor, ...]:
+        """A tensor of zeros for each input; its symbols have the sizes of SIZES."""
+        return tuple(
+            torch.zeros([SIZES.get(size, size) for size in tensor.shape], dtype=getattr(torch, tensor.dtype))
+            for tensor in self.inputs
+        )
 
 
 def export(spec: Spec, folder: Path) -> GraphEntry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import open_clip
 import torch
@@ -115,8 +116,7 @@ def specs(models: Models, protocol: Protocol) -> Iterator[Spec]:
     yield _clip_text(models)
     if models.loftup is not None:
         yield from _loftup(models.loftup)
-    yield _sam2_encoder(models)
-    yield _sam2_decoder(models)
+    yield from _sam2(models.sam2)
 
 
 def _f32(name: str, *shape: int | str) -> Tensor:
@@ -134,63 +134,43 @@ def _i32(name: str, *shape: int | str) -> Tensor:
 def _clip_image(models: Models, protocol: Protocol) -> Spec:
     module, side = ClipImage(models, protocol).eval(), protocol.window
     grid = side // module.tower.patch
-    return Spec(
-        "clip_image",
-        module,
-        (_u8("image", "B", side, side, 3),),
-        (_f32("features", "B", module.tower.proj.shape[1], grid, grid),),
-        (torch.zeros(2, side, side, 3, dtype=torch.uint8),),
-    )
+    features = _f32("features", "B", module.tower.proj.shape[1], grid, grid)
+    return Spec("clip_image", module, (_u8("image", "B", side, side, 3),), (features,))
 
 
 def _clip_text(models: Models) -> Spec:
     state = models.clip.state_dict()
     module = clip_text.load(state, heads=models.clip_heads[1], quick_gelu=models.quick_gelu)
-    return Spec(
-        "clip_text",
-        module,
-        (_i32("tokens", "T", "L"),),
-        (_f32("embeddings", "T", module.text_projection.shape[1]),),
-        (torch.arange(14, dtype=torch.int32).reshape(2, 7),),
-    )
+    embeddings = _f32("embeddings", "T", module.text_projection.shape[1])
+    return Spec("clip_text", module, (_i32("tokens", "T", "L"),), (embeddings,))
 
 
 def backbone_specs(models: BackboneModels, window: int) -> Iterator[Spec]:
     """The graphs of a bundle for features only."""
-    dim, grid = models.trunk.embed_dim, models.trunk.patch_embed.grid_size
-    yield Spec(
-        "backbone_image",
-        BackboneImage(models.trunk).eval(),
-        (_u8("image", "B", window, window, 3),),
-        (_f32("features", "B", dim, *grid),),
-        (torch.zeros(2, window, window, 3, dtype=torch.uint8),),
-    )
-    graph = LoftUpGraph(models.loftup)
-    inputs, example = _loftup_interface(models.loftup, graph)
-    yield _loftup_features(graph, inputs, example)
+    image = _u8("image", "B", window, window, 3)
+    features = _f32("features", "B", models.trunk.embed_dim, *models.trunk.patch_embed.grid_size)
+    yield Spec("backbone_image", BackboneImage(models.trunk).eval(), (image,), (features,))
+    yield _loftup_features(models.loftup, LoftUpGraph(models.loftup))
 
 
 def _loftup(source: loftup.LoftUp) -> Iterator[Spec]:
     graph, for_cpu = LoftUpGraph(source), LoftUpGraph(source, for_cpu=True)
-    inputs, example = _loftup_interface(source, graph)
-    dim = len(graph.channelnorm.weight)
-    logits, text = _f32("logits", "B", "C", "H", "W"), torch.zeros(5, dim)
+    inputs = (*_loftup_inputs(source), _f32("text", "C", len(graph.channelnorm.weight)))
     for name, module in (("loftup", graph), ("loftup_cpu", for_cpu)):
-        yield Spec(name, module, (*inputs, _f32("text", "C", dim)), (logits,), (*example, text))
-    yield _loftup_features(graph, inputs, example)
+        yield Spec(name, module, inputs, (_f32("logits", "B", "C", "H", "W"),))
+    yield _loftup_features(source, graph)
 
 
-def _loftup_features(graph: LoftUpGraph, inputs: tuple[Tensor, ...], example: tuple[torch.Tensor, ...]) -> Spec:
+def _loftup_features(source: loftup.LoftUp, graph: LoftUpGraph) -> Spec:
     features = _f32("features_out", "B", len(graph.channelnorm.weight), "H", "W")
-    return Spec("loftup_features", LoftUpFeatures(graph).eval(), inputs, (features,), example)
+    return Spec("loftup_features", LoftUpFeatures(graph).eval(), _loftup_inputs(source), (features,))
 
 
-def _loftup_interface(source: loftup.LoftUp, graph: LoftUpGraph) -> tuple[tuple[Tensor, ...], tuple[torch.Tensor, ...]]:
-    """Inputs of LoftUp's graphs, but for the text, and an example of each."""
+def _loftup_inputs(source: loftup.LoftUp) -> tuple[Tensor, ...]:
+    """Inputs of LoftUp's graphs, but for the text."""
     waves, key = 2 * source.upsampler.phases.shape[2], 4 * source.upsampler.lr_pe.biases.shape[2]
-    dim = len(graph.channelnorm.weight)
-    inputs = (
-        _f32("features", "B", dim, "h", "w"),
+    return (
+        _f32("features", "B", len(source.channelnorm.norm.weight), "h", "w"),
         _u8("guidance", "B", "H+4", "W+4", 3),
         _f32("inside", "B", "H+4", "W+4"),
         _f32("colour_table", "B", 3, 256, waves + 1),
@@ -198,47 +178,21 @@ def _loftup_interface(source: loftup.LoftUp, graph: LoftUpGraph) -> tuple[tuple[
         _f32("column_table", "B", "W+4", waves),
         _f32("key_table", "h*w", key),
     )
-    sizes = {"B": 2, "h": 3, "w": 4, "H+4": 28, "W+4": 36, "h*w": 12}
-    example = tuple(
-        torch.zeros([sizes[n] if isinstance(n, str) else n for n in tensor.shape], dtype=getattr(torch, tensor.dtype))
-        for tensor in inputs
+
+
+def _sam2(model: Any) -> Iterator[Spec]:
+    size, dim = model.image_size, model.hidden_dim
+    maps = {
+        "image_embed": (dim, size // 16, size // 16),
+        "high_res_0": (dim // 8, size // 4, size // 4),
+        "high_res_1": (dim // 4, size // 8, size // 8),
+    }
+    encoded = tuple(_f32(name, "B", *shape) for name, shape in maps.items())
+    yield Spec("sam2_encoder", Encoder(model).eval(), (_f32("image", "B", size, size, 3),), encoded)
+    inputs = (
+        *(_f32(name, 1, *shape) for name, shape in maps.items()),
+        _f32("point_coords", "N", "P", 2),
+        _i32("point_labels", "N", "P"),
     )
-    return inputs, example
-
-
-def _decoder_maps(models: Models) -> tuple[tuple[str, int, int], ...]:
-    """Name, channels and side of the encoder's outputs."""
-    size, dim = models.sam2.image_size, models.sam2.hidden_dim
-    return (
-        ("image_embed", dim, size // 16),
-        ("high_res_0", dim // 8, size // 4),
-        ("high_res_1", dim // 4, size // 8),
-    )
-
-
-def _sam2_encoder(models: Models) -> Spec:
-    size = models.sam2.image_size
-    return Spec(
-        "sam2_encoder",
-        Encoder(models.sam2).eval(),
-        (_f32("image", "B", size, size, 3),),
-        tuple(_f32(name, "B", channels, side, side) for name, channels, side in _decoder_maps(models)),
-        (torch.zeros(2, size, size, 3),),
-    )
-
-
-def _sam2_decoder(models: Models) -> Spec:
-    maps = _decoder_maps(models)
-    prompts = (_f32("point_coords", "N", "P", 2), _i32("point_labels", "N", "P"))
-    mask_side = models.sam2.image_size // 4
-    return Spec(
-        "sam2_decoder",
-        Decoder(models.sam2).eval(),
-        (*(_f32(name, 1, channels, side, side) for name, channels, side in maps), *prompts),
-        (_f32("masks", "N", 4, mask_side, mask_side), _f32("iou", "N", 4)),
-        (
-            *(torch.zeros(1, channels, side, side) for _, channels, side in maps),
-            torch.zeros(5, 3, 2),
-            torch.ones(5, 3, dtype=torch.int32),
-        ),
-    )
+    outputs = (_f32("masks", "N", 4, size // 4, size // 4), _f32("iou", "N", 4))
+    yield Spec("sam2_decoder", Decoder(model).eval(), inputs, outputs)
