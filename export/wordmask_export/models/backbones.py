@@ -24,7 +24,7 @@ from wordmask_export.models import loftup
 from wordmask_export.models.clip_csa import interpolate_positions
 from wordmask_export.models.normalise import Normalise
 from wordmask_export.models.pipeline import LICENCES, loftup_wanted, read_loftup
-from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
+from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, model_entry, random_seed
 
 MEAN, STD = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
@@ -132,18 +132,16 @@ def load(choice: BackboneChoice, window: int) -> BackboneModels:
         raise ValueError(f"a window of {window} is not a multiple of {choice.backbone}'s patch of {patch}")
     name = f"loftup_{choice.backbone}"
     if seed is None:
-        wanted = [backbone_wanted(choice), loftup_wanted(name, choice.loftup_weights)]
-        found = find(wanted)
-        _fill(trunk, found[0])
+        found = find([backbone_wanted(choice), loftup_wanted(name, choice.loftup_weights)])
+        fill(trunk, found[0].path, checkpoint_filter_fn)  # timm translates open_clip's and Meta's names too
         upsampler = read_loftup(found[1], trunk.embed_dim)
-        entries = {
-            "backbone": Model(family.model, found[0].source, found[0].revision, found[0].sha256, family.licence),
-            "loftup": Model(name, found[1].source, found[1].revision, found[1].sha256, LICENCES["loftup"]),
-        }
     else:
+        found = [Checkpoint(Path(), str(choice.weights), "", "")] * 2
         upsampler = loftup.random(trunk.embed_dim, seed)
-        source = str(choice.weights)
-        entries = {key: Model(of, source, "", "", "") for key, of in (("backbone", family.model), ("loftup", name))}
+    entries = {
+        "backbone": model_entry(family.model, found[0], family.licence),
+        "loftup": model_entry(name, found[1], LICENCES["loftup"]),
+    }
     fit_positions(trunk, window)
     return BackboneModels(trunk.eval().requires_grad_(False), upsampler, entries)
 
@@ -180,16 +178,6 @@ def fit_positions(trunk: VisionTransformer, window: int) -> None:
     if trunk.cls_token is not None and not trunk.no_embed_class:
         positions = interpolate_positions(native.detach()[0], *trunk.patch_embed.grid_size)
         trunk.pos_embed = nn.Parameter(positions[None])
-
-
-def _fill(trunk: VisionTransformer, found: Checkpoint) -> None:
-    """Loads timm's, open_clip's or Meta's checkpoint, whose names timm knows how to translate."""
-    state = checkpoint_filter_fn(read(found.path), trunk)
-    try:
-        trunk.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).splitlines()[1:3]).strip()
-        raise WeightsError(f"{found.path} does not fit timm's {type(trunk).__name__}: {reason}") from error
 
 
 def _unsettle(trunk: VisionTransformer) -> None:

@@ -16,13 +16,13 @@ import open_clip
 import sam2
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor, nn
 
 from wordmask.bundle.manifest import Model
 from wordmask_export.models import loftup
-from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, find, random_seed, read
+from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, model_entry, random_seed, read
 
 LOFTUP_CHECKPOINTS = ("clip", "dinov2s", "dinov2s_reg", "dinov2b", "dinov2b_reg", "siglip", "siglip2")
+LICENCES = {"clip": "MIT (OpenAI)", "loftup": "see github.com/andrehuang/loftup", "sam2": "Apache-2.0 (Meta)"}
 STABILITY = {  # what sam2.build_sam sets beyond the YAML: fall back to the best of three if the single mask is unstable
     "dynamic_multimask_via_stability": True,
     "dynamic_multimask_stability_delta": 0.05,
@@ -87,26 +87,29 @@ def load(choice: Choice) -> Models:
         raise WeightsError("--weights random:SEED makes all weights: leave out --clip-, --loftup- and --sam2-weights")
     with torch.random.fork_rng():
         torch.manual_seed(seed or 0)
-        clip = _new_clip(config)
+        settings = {key: copy.deepcopy(value) for key, value in config.items() if not key.startswith("custom")}
+        clip = open_clip.CLIP(**settings)
         sam = new_sam2(sam_config)
     dim = int(config["embed_dim"])
     upsampler = None if choice.loftup == "none" else loftup.random(dim, seed or 0)
-    entries = {}
+    names = {"clip": choice.clip, "sam2": choice.sam2}
+    if upsampler is not None:
+        names["loftup"] = choice.loftup
     if seed is None:
-        wanted = {"clip": _clip_wanted(choice), "sam2": sam_wanted}
+        wanted = [_clip_wanted(choice), sam_wanted]
         if upsampler is not None:
-            wanted["loftup"] = loftup_wanted(choice.loftup, choice.loftup_weights)
-        found = dict(zip(wanted, find(list(wanted.values())), strict=True))
-        _fill(clip, found["clip"])
-        _fill(sam, found["sam2"])
+            wanted.append(loftup_wanted(choice.loftup, choice.loftup_weights))
+        found = find(wanted)
+        fill(clip, found[0].path)
+        fill(sam, found[1].path)
         if upsampler is not None:
-            upsampler = read_loftup(found["loftup"], dim)
-        entries = {name: _entry(name, wanted[name].model, found[name]) for name in wanted}
+            upsampler = read_loftup(found[2], dim)
     else:
-        names = {"clip": choice.clip, "sam2": choice.sam2}
-        if upsampler is not None:
-            names["loftup"] = choice.loftup
-        entries = {key: Model(_short(name), str(choice.weights), "", "", "") for key, name in names.items()}
+        found = [Checkpoint(Path(), str(choice.weights), "", "")] * len(names)
+    entries = {
+        kind: model_entry(name, checkpoint, LICENCES[kind])
+        for (kind, name), checkpoint in zip(names.items(), found, strict=True)
+    }
     return _assemble(config, clip, upsampler, sam, entries)
 
 
@@ -115,7 +118,7 @@ def _assemble(
 ) -> Models:
     vision, text = config["vision_cfg"], config["text_cfg"]
     width, head_width = vision["width"], vision.get("head_width", 64)
-    preprocess = clip.visual.preprocess_cfg if hasattr(clip.visual, "preprocess_cfg") else {}
+    preprocess = getattr(clip.visual, "preprocess_cfg", {})
     return Models(
         clip=clip.eval().requires_grad_(False),
         clip_heads=(width // head_width, text.get("heads", 8)),
@@ -147,11 +150,6 @@ def _clip_config(name: str) -> dict[str, Any]:
     return config
 
 
-def _new_clip(config: Mapping[str, Any]) -> Any:
-    settings = {key: copy.deepcopy(value) for key, value in config.items() if not key.startswith("custom")}
-    return open_clip.CLIP(**settings)
-
-
 def _clip_wanted(choice: Choice) -> Wanted:
     tag = choice.clip_weights
     known = None if choice.clip.endswith(".json") else open_clip.get_pretrained_cfg(choice.clip, tag)
@@ -175,23 +173,18 @@ def loftup_wanted(model: str, weights: str) -> Wanted:
 
 def _sam2_config(choice: Choice) -> tuple[Any, Wanted]:
     """sam2's configuration of a model, by its name or from a YAML file of the same layout, and its checkpoint."""
+    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES  # noqa: PLC0415  (starts hydra)
+
     path = None if choice.sam2_weights == "hub" else Path(choice.sam2_weights)
     if choice.sam2.endswith(".yaml"):
         wanted = Wanted(choice.sam2, "", "", "--sam2-weights", path or Path("(no --sam2-weights given)"))
         return OmegaConf.load(choice.sam2), wanted
-    known = {Path(file).stem: (repository, config, file) for repository, (config, file) in _sam2_files().items()}
+    known = {Path(file).stem: (repository, config, file) for repository, (config, file) in HF_MODEL_ID_TO_FILENAMES.items()}
     if choice.sam2 not in known:
         raise WeightsError(f"--sam2 is {choice.sam2!r}, expected a YAML file or one of {', '.join(known)}")
     repository, config, file = known[choice.sam2]
     folder = Path(sam2.__path__[0])
     return OmegaConf.load(folder / config), Wanted(choice.sam2, repository, file, "--sam2-weights", path)
-
-
-def _sam2_files() -> dict[str, tuple[str, str]]:
-    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES  # noqa: PLC0415  (starts hydra)
-
-    files: dict[str, tuple[str, str]] = HF_MODEL_ID_TO_FILENAMES
-    return files
 
 
 def new_sam2(config: Any) -> Any:
@@ -201,17 +194,6 @@ def new_sam2(config: Any) -> Any:
     OmegaConf.update(config, "model.sam_mask_decoder_extra_args", STABILITY, force_add=True)
     OmegaConf.resolve(config)
     return instantiate(config.model, _recursive_=True)
-
-
-def _fill(model: nn.Module, found: Checkpoint) -> None:
-    state: dict[str, Tensor] = read(found.path)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise WeightsError(
-            f"{found.path} does not fit {type(model).__name__}: {' '.join(lines[1:3]).strip()}"
-        ) from error
 
 
 def read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
@@ -230,22 +212,6 @@ def read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
             f"{found.path} upsamples {width} channels, the features have {dim}: choose the LoftUp of this backbone"
         )
     return module
-
-
-LICENCES = {
-    "clip": "MIT (OpenAI)",
-    "loftup": "see github.com/andrehuang/loftup",
-    "sam2": "Apache-2.0 (Meta)",
-}
-
-
-def _entry(kind: str, name: str, found: Checkpoint) -> Model:
-    return Model(_short(name), found.source, found.revision, found.sha256, LICENCES[kind])
-
-
-def _short(name: str) -> str:
-    """A model's name; of a configuration file its stem."""
-    return Path(name).stem if name.endswith((".json", ".yaml")) else name
 
 
 def image_predictor(model: Any) -> Any:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from wordmask.bundle.failed_downloads import what_is
+from wordmask.bundle.manifest import Model
 
 RANDOM = "random:"
 _UNSUPPORTED = re.compile(r"Unsupported (global: GLOBAL \S+|class \S+|operand \d+)")
@@ -67,6 +69,12 @@ def random_seed(choice: str | None) -> int | None:
     if choice == seed or not seed.isascii() or not seed.isdigit():
         raise WeightsError(f"--weights is {choice!r}, expected random:SEED with a whole number, for instance random:0")
     return int(seed)
+
+
+def model_entry(name: str, found: Checkpoint, licence: str) -> Model:
+    """A model's entry for the manifest; a configuration file gives its stem, random weights have no licence."""
+    short = Path(name).stem if name.endswith((".json", ".yaml")) else name
+    return Model(short, found.source, found.revision, found.sha256, licence if found.sha256 else "")
 
 
 def find(wanted: Sequence[Wanted]) -> list[Checkpoint]:
@@ -148,6 +156,22 @@ def read(path: Path) -> dict[str, Tensor]:
             found = f"{value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
             raise WeightsError(f"{path}: holds no state dict: {name!r} is a {found}, expected dense tensors by name")
     return {name.removeprefix("module."): value.float() for name, value in state.items()}
+
+
+def fill(
+    model: nn.Module, path: Path, translate: Callable[[dict[str, Tensor], Any], dict[str, Tensor]] | None = None
+) -> None:
+    """Loads a checkpoint into a model; `translate` gives its tensors the names of the model's parameters.
+
+    Raises:
+        WeightsError: it cannot be read, or is another model's.
+    """
+    state = read(path)
+    try:
+        model.load_state_dict(translate(state, model) if translate else state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).splitlines()[1:3]).strip()
+        raise WeightsError(f"{path} does not fit {type(model).__name__}: {reason}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
+from timm.models.vision_transformer import checkpoint_filter_fn  # noqa: E402
 
 from wordmask.backends.onnxruntime.graph import OrtGraph  # noqa: E402
 from wordmask.bundle.manifest import FeaturesManifest  # noqa: E402
@@ -22,7 +23,7 @@ from wordmask_export.graphs.onnx_export import export  # noqa: E402
 from wordmask_export.models import backbones  # noqa: E402
 from wordmask_export.models.backbones import FAMILIES, BackboneChoice, new_trunk  # noqa: E402
 from wordmask_export.models.pipeline import loftup_wanted  # noqa: E402
-from wordmask_export.models.weights import Checkpoint, WeightsError  # noqa: E402
+from wordmask_export.models.weights import WeightsError, fill  # noqa: E402
 from wordmask_export.parity.features import FeatureParity  # noqa: E402
 
 HEADS = 2
@@ -131,7 +132,7 @@ def test_checkpoints_of_all_three_layouts_are_read(tmp_path, layout):
         state["register_tokens"] = state.pop("reg_token")
         state["mask_token"] = torch.zeros(1, 32)
     torch.save(state, tmp_path / "weights.pth")
-    backbones._fill(target, Checkpoint(tmp_path / "weights.pth", "", "", ""))
+    fill(target, tmp_path / "weights.pth", checkpoint_filter_fn)
     for key, value in source.state_dict().items():
         torch.testing.assert_close(target.state_dict()[key], value)
 
@@ -144,7 +145,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
     torch.save(new_trunk(FAMILIES["dinov2s"].model, **SIZES).state_dict(), tmp_path / "small.pth")
     other = new_trunk(FAMILIES["dinov2s"].model, **{**SIZES, "embed_dim": 48})
     with pytest.raises(WeightsError, match=r"small\.pth does not fit"):
-        backbones._fill(other, Checkpoint(tmp_path / "small.pth", "", "", ""))
+        fill(other, tmp_path / "small.pth", checkpoint_filter_fn)
 
 
 def test_a_window_that_no_patch_divides_is_refused():
