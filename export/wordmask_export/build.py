@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import resource
 import shutil
 import sys
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
+
+import open_clip
 
 from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME
@@ -148,12 +149,17 @@ def export_all(
     report: Callable[[str], None],
 ) -> tuple[dict[str, GraphEntry], dict[str, float]]:
     """Writes the graphs; gives the manifest's entry and the seconds of each."""
-    seconds: dict[str, float] = {}
-    entries: dict[str, GraphEntry] = {}
+    entries, seconds = dict[str, GraphEntry](), dict[str, float]()
     for spec in specs:
         start = time.perf_counter()
         report(f"exporting {spec.name}")
-        entries[spec.name] = _export(spec, work, precision, half_weights)
+        entry = export(spec, work)
+        path = work / entry.file
+        if precision == "fp16":
+            convert(path, spec.name, precision)
+        if half_weights:
+            shrink(path)
+        entries[spec.name] = dataclasses.replace(entry, **dataclasses.asdict(describe(path)))
         seconds[spec.name] = time.perf_counter() - start
     return entries, seconds
 
@@ -166,7 +172,8 @@ def _manifest(
     precision: Precision,
     domain: Domain,
 ) -> Manifest:
-    """The manifest, still without parity figures; copies the tokenizer's merges into the bundle."""
+    """The manifest, still without parity figures; copies CLIP's byte-pair merges, which open_clip ships, into the bundle."""
+    merges = Path(shutil.copyfile(Path(open_clip.__file__).parent / MERGES, work / MERGES))
     return Manifest(
         schema=SCHEMA,
         bundle_id="",
@@ -174,29 +181,11 @@ def _manifest(
         precision=precision,
         graphs=entries,
         models=loaded.entries,
-        clip=graphs.clip_constants(loaded, protocol, describe(_copy_merges(work))),
+        clip=graphs.clip_constants(loaded, protocol, describe(merges)),
         loftup=graphs.loftup_constants(loaded.loftup) if loaded.loftup else None,
         sam2=graphs.sam2_constants(loaded),
         tools=pipeline.tool_versions(),
     ).sealed()
-
-
-def _export(spec: Spec, work: Path, precision: Precision, half_weights: bool) -> GraphEntry:
-    entry = export(spec, work)
-    path = work / entry.file
-    if precision == "fp16":
-        convert(path, spec.name, precision)
-    if half_weights:
-        shrink(path)
-    return dataclasses.replace(entry, **dataclasses.asdict(describe(path)))
-
-
-def _copy_merges(work: Path) -> Path:
-    """The byte-pair merges of CLIP's tokenizer, which open_clip ships."""
-    package = importlib.util.find_spec("open_clip")
-    assert package is not None
-    assert package.origin is not None
-    return Path(shutil.copyfile(Path(package.origin).parent / MERGES, work / MERGES))
 
 
 def compare_all(

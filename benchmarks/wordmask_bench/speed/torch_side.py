@@ -32,6 +32,7 @@ from wordmask_bench.torch_baseline.chain import EagerChain, Masks
 from wordmask_bench.torch_baseline.masks import keep_masks
 from wordmask_bench.torch_baseline.models import compile_chain, load_models
 from wordmask_bench.torch_baseline.stages import STAGES, Eager, Tensors
+from wordmask_export.models.pipeline import encoder_maps
 
 
 class EagerSide:
@@ -163,9 +164,7 @@ class EagerSide:
     def _encode(self, photo: Photo) -> Tensors:
         """SAM2's maps as its decoder takes them."""
         self.chain.predictor.set_image(photo)
-        features = self.chain.predictor._features  # noqa: SLF001  (sam2 has no public name for it)
-        high = dict(zip(("high_res_0", "high_res_1"), features["high_res_feats"], strict=True))
-        return {"image_embed": features["image_embed"], **high}
+        return encoder_maps(self.chain.predictor)
 
     def _decoder_stage(self, photo: Photo, prompts: Sequence[Prompt]) -> Callable[[], object]:
         """Prompt encoder and mask decoder, low-resolution masks: one call a prompt, or one in all."""

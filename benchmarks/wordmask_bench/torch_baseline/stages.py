@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from wordmask.photo.reading import decode
 from wordmask.types import Options
 from wordmask_bench.torch_baseline.case import Arrays, Case
 from wordmask_bench.torch_baseline.chain import EagerChain, Masks
-from wordmask_export.models.pipeline import Choice, load
+from wordmask_export.models.pipeline import Choice, decode_masks, load
 
 Tensors = dict[str, Tensor]
 
@@ -139,18 +138,7 @@ def _sam2_encoder(chain: EagerChain, inputs: Tensors) -> Tensors:
 
 def _sam2_decoder(chain: EagerChain, inputs: Tensors) -> Tensors:
     """All prompts in one call, their four masks each, as the graph gives them."""
-    model: Any = chain.models.sam2
-    sparse, dense = model.sam_prompt_encoder(
-        points=(inputs["point_coords"], inputs["point_labels"]), boxes=None, masks=None
-    )
-    masks, iou, _, _ = model.sam_mask_decoder.predict_masks(
-        image_embeddings=inputs["image_embed"],
-        image_pe=model.sam_prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        repeat_image=True,
-        high_res_features=[inputs["high_res_0"], inputs["high_res_1"]],
-    )
+    masks, iou = decode_masks(chain.models.sam2, inputs, inputs["point_coords"], inputs["point_labels"])
     return {"masks": masks, "iou": iou}
 
 

@@ -8,7 +8,6 @@ words with the largest logit, the first class wins.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import onnx
@@ -70,11 +69,5 @@ def _interpolated(nodes: Nodes, maps: str, ends: tuple[str, str], weight: str, *
     return nodes.add("Add", nodes.add("Mul", first, rest), nodes.add("Mul", second, weight))
 
 
-def main() -> int:
-    """Writes the runtime's graph."""
-    onnx.save(build(), Path(device_classmap.FILE))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    onnx.save(build(), Path(device_classmap.FILE))

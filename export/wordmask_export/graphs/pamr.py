@@ -12,7 +12,6 @@ and each of the 16 shifted maps held at once. Here each is added up as soon as i
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,11 +102,5 @@ def _step(weights: list[str]) -> onnx.GraphProto:
     return helper.make_graph(nodes.nodes, "step", [number, flags[0], before], [flags[1], after])
 
 
-def main() -> int:
-    """Writes the runtime's graph."""
-    onnx.save(build(), Path(pamr.FILE))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    onnx.save(build(), Path(pamr.FILE))

@@ -16,6 +16,7 @@ import open_clip
 import sam2
 import torch
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from wordmask.bundle.manifest import Model
 from wordmask_export.models import loftup
@@ -223,6 +224,34 @@ def image_predictor(model: Any) -> Any:
         predictor = SAM2ImagePredictor(model)
     predictor._bb_feat_sizes = [(model.image_size // step, model.image_size // step) for step in (4, 8, 16)]  # noqa: SLF001  (sam2 has no public name for it)
     return predictor
+
+
+def encoder_maps(predictor: Any) -> dict[str, Tensor]:
+    """What SAM2ImagePredictor keeps of a photo, by the names of the graphs' tensors."""
+    features = predictor._features  # noqa: SLF001  (sam2 has no public name for it)
+    high_res_0, high_res_1 = features["high_res_feats"]
+    return {"image_embed": features["image_embed"], "high_res_0": high_res_0, "high_res_1": high_res_1}
+
+
+def decode_masks(model: Any, maps: Mapping[str, Tensor], coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """sam2's mask decoder on prompts of one photo: logits (N, 4, S/4, S/4) of all four masks, predicted IoU (N, 4).
+
+    Args:
+        model: sam2's SAM2Base.
+        maps: see encoder_maps.
+        coords: f32 (N, P, 2), x and y in pixels of SAM2's square.
+        labels: i32 (N, P), as in sam2.
+    """
+    sparse, dense = model.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=None)
+    masks, iou, _, _ = model.sam_mask_decoder.predict_masks(
+        image_embeddings=maps["image_embed"],
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        repeat_image=True,
+        high_res_features=[maps["high_res_0"], maps["high_res_1"]],
+    )
+    return masks, iou
 
 
 def tool_versions() -> dict[str, str]:

@@ -26,7 +26,7 @@ from wordmask.text.tokenizer import Tokenizer
 from wordmask_export.graphs.specs import ClipImage, Protocol
 from wordmask_export.models import clip_csa
 from wordmask_export.models.loftup import LoftUp
-from wordmask_export.models.pipeline import Models, image_predictor
+from wordmask_export.models.pipeline import Models, decode_masks, encoder_maps, image_predictor
 
 Array = NDArray[Any]
 BATCH = 4
@@ -161,25 +161,15 @@ class Parity:
         rows = np.ascontiguousarray(tokens[:BATCH, :longest])
         yield Figure("clip_text.batch_error", batch_error(graph, {"tokens": rows}, ("tokens",)), self.limits.relative)
 
-    def _loftup_inputs(self) -> dict[str, Array]:
-        """Two photos' and two noisy windows, guidance cropped; features by the reference."""
-        windows = self.windows()
-        features = self.reference_clip(torch.from_numpy(windows)).numpy()
-        assert self.manifest.loftup is not None
-        return loftup_inputs(windows, features, self.manifest.loftup)
-
     @functools.cached_property
     def _loftup_case(self) -> tuple[dict[str, Array], Array]:
-        """Inputs of the LoftUp graphs, and the upsampled features in double precision, row by row."""
+        """Inputs of the LoftUp graphs, guidance cropped, and the upsampled features in double precision, row by row."""
+        assert self.manifest.loftup is not None
         assert self.models.loftup is not None
-        inputs = self._loftup_inputs()
+        windows = self.windows()
+        features = self.reference_clip(torch.from_numpy(windows)).numpy()
+        inputs = loftup_inputs(windows, features, self.manifest.loftup)
         return inputs, upsampled(self.models.loftup, inputs)
-
-    def _loftup(self, graph: OrtGraph) -> Iterator[Figure]:
-        return self._logits(graph, "loftup")
-
-    def _loftup_cpu(self, graph: OrtGraph) -> Iterator[Figure]:
-        return self._logits(graph, "loftup_cpu")
 
     def _logits(self, graph: OrtGraph, name: str) -> Iterator[Figure]:
         text = self.text()
@@ -193,6 +183,9 @@ class Parity:
         yield Figure(f"{name}.class_map_agreement", agreement, self.limits.agreement, at_least=True)
         batched = tuple(key for key in inputs if key not in ("key_table", "text"))
         yield Figure(f"{name}.batch_error", batch_error(graph, inputs, batched), self.limits.relative)
+
+    _loftup = functools.partialmethod(_logits, name="loftup")
+    _loftup_cpu = functools.partialmethod(_logits, name="loftup_cpu")
 
     def _loftup_features(self, graph: OrtGraph) -> Iterator[Figure]:
         inputs, expected = self._loftup_case
@@ -214,7 +207,7 @@ class Parity:
         for square, found in zip(squares, alone, strict=True):
             predictor.set_image(square)
             expected = encoder_maps(predictor)
-            worst = max(worst, *(relative_error(found[name], expected[name]) for name in expected))
+            worst = max(worst, *(relative_error(found[name], value.numpy()) for name, value in expected.items()))
         yield Figure("sam2_encoder.relative_error", worst, self.limits.relative)
         yield Figure(
             "sam2_encoder.batch_error", rows_error(run_to_host(graph, {"image": images}), alone), self.limits.relative
@@ -283,31 +276,11 @@ def real_photos() -> list[Array]:
     return [np.asarray(Image.open(folder / name).convert("RGB")) for name in ("chelsea.jpg", "coffee.jpg")]
 
 
-def encoder_maps(predictor: Any) -> dict[str, Array]:
-    """What SAM2ImagePredictor keeps of an image, by our names."""
-    features = predictor._features  # noqa: SLF001  (sam2 has no public name for it)
-    high_res_0, high_res_1 = features["high_res_feats"]
-    maps = {"image_embed": features["image_embed"], "high_res_0": high_res_0, "high_res_1": high_res_1}
-    return {name: value.numpy() for name, value in maps.items()}
-
-
 def predict_all(predictor: Any, prompts: dict[str, Array]) -> tuple[Array, Array]:
     """SAM2's four masks (N, 4, S/4, S/4), logits, and their IoU (N, 4) for prompts in its square's coordinates.
 
     The predictor itself gives the first mask, or the other three.
     """
-    model, features = predictor.model, predictor._features  # noqa: SLF001  (sam2 has no public name for it)
-    sparse, dense = model.sam_prompt_encoder(
-        points=(torch.from_numpy(prompts["point_coords"]), torch.from_numpy(prompts["point_labels"])),
-        boxes=None,
-        masks=None,
-    )
-    masks, iou, _, _ = model.sam_mask_decoder.predict_masks(
-        image_embeddings=features["image_embed"],
-        image_pe=model.sam_prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        repeat_image=True,
-        high_res_features=features["high_res_feats"],
-    )
+    coords, labels = (torch.from_numpy(prompts[name]) for name in ("point_coords", "point_labels"))
+    masks, iou = decode_masks(predictor.model, encoder_maps(predictor), coords, labels)
     return masks.numpy(), iou.numpy()

@@ -11,8 +11,8 @@ from wordmask.bundle.manifest import Sam2  # noqa: E402
 from wordmask.objects.mask_choice import Candidates, choose_as_sam2  # noqa: E402
 from wordmask.types import Prompt  # noqa: E402
 from wordmask_export.graphs.sam2 import Decoder, Encoder  # noqa: E402
-from wordmask_export.models.pipeline import image_predictor  # noqa: E402
-from wordmask_export.parity.pipeline import encoder_maps, predict_all  # noqa: E402
+from wordmask_export.models.pipeline import encoder_maps, image_predictor  # noqa: E402
+from wordmask_export.parity.pipeline import predict_all  # noqa: E402
 
 NAMES = ("image_embed", "high_res_0", "high_res_1")
 
@@ -38,7 +38,7 @@ def decode(small_models, predictor, coords, labels):
     }
     with torch.inference_mode():
         found = Decoder(small_models.sam2)(
-            *(torch.from_numpy(maps[name]) for name in NAMES), *(torch.from_numpy(p) for p in prompts.values())
+            *(maps[name] for name in NAMES), *(torch.from_numpy(p) for p in prompts.values())
         )
         return [value.numpy() for value in found], predict_all(predictor, prompts)
 
