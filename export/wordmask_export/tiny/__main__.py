@@ -79,12 +79,10 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_processes(args: argparse.Namespace) -> int:
+def run_processes(args: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Trains each group of stages in its own process: two of one thread each are faster than one of two."""
     threads = args.threads or max(1, processors() // len(STAGE_GROUPS))
-    command = [sys.executable, "-m", "wordmask_export.tiny", "train", "--out", str(args.out), "--seed", str(args.seed)]
-    command += ["--minutes", str(args.minutes), "--steps", str(args.steps), "--threads", str(threads)]
-    command += ["--device", args.device, *(["--from", str(args.start)] if args.start else [])]
+    command = [sys.executable, "-m", "wordmask_export.tiny", *arguments, "--threads", str(threads)]
     processes = [subprocess.Popen([*command, "--stage", *stages]) for stages in STAGE_GROUPS]
     try:
         statuses = [process.wait() for process in processes]
@@ -98,9 +96,8 @@ def run_processes(args: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     args = parse_args(arguments)
-    if args.command == "train" and not args.stage:
-        return run_processes(args)
-    from wordmask.errors import BundleError  # noqa: PLC0415
+    threads = args.threads or max(1, processors() // len(STAGE_GROUPS))
+    command = [sys.executable, "-m", "wordmask_export.tiny", *arguments, "--threads", str(threads)]
     from wordmask_export.build import BuildError  # noqa: PLC0415
     from wordmask_export.models.weights import WeightsError  # noqa: PLC0415
 

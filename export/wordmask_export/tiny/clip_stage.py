@@ -23,7 +23,7 @@ from wordmask_bench.scenes import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS
 from wordmask_export.models import clip_csa, clip_text
 from wordmask_export.models.normalise import Normalise
 from wordmask_export.tiny import filters
-from wordmask_export.tiny.data import OBJECT_WORDS, TRAINED, WORDS, WindowStream, block, generator
+from wordmask_export.tiny.data import OBJECT_WORDS, SCENES_A_BLOCK, TRAINED, WORDS, WindowStream, block, generator
 
 CONFIG = Path(__file__).parent / "tiny_clip.json"
 TEMPLATES = tuple(open_clip.OPENAI_IMAGENET_TEMPLATES)
@@ -149,11 +149,11 @@ class ClipStage:
     hidden: tuple[str, ...] = ("resblocks",)
 
     def __init__(
-        self, seed: int, *, batch: int = BATCH, scenes: int | None = None, device: torch.device | str = "cpu"
+        self, seed: int, *, batch: int = BATCH, scenes: int = SCENES_A_BLOCK, device: torch.device | str = "cpu"
     ) -> None:
         self.seed = seed
         self.module = new_towers(seed).to(device)
-        self.stream = WindowStream(seed, batch) if scenes is None else WindowStream(seed, batch, scenes=scenes)
+        self.stream = WindowStream(seed, batch, scenes=scenes)
         self.trained = torch.tensor(TRAINED)
         self.squares = squares().to(device)
         self.parts = parts().to(device)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from wordmask_export.models import loftup
 from wordmask_export.models.weights import read
 from wordmask_export.tiny.clip_stage import Towers, new_towers
-from wordmask_export.tiny.data import OBJECT_WORDS, TRAINED, WORDS, WindowStream, generator
+from wordmask_export.tiny.data import OBJECT_WORDS, SCENES_A_BLOCK, TRAINED, WORDS, WindowStream, generator
 
 HIDDEN, FREQUENCIES = 96, 10
 BATCH, PART, PIXELS = 8, 48, 1024  # windows; side of the parts; pixels of each that are classified
@@ -117,7 +117,7 @@ class LoftupStage:
         towers: Towers,
         *,
         batch: int = BATCH,
-        scenes: int | None = None,
+        scenes: int = SCENES_A_BLOCK,
         device: torch.device | str = "cpu",
     ) -> None:
         self.seed, self.towers, self.device = seed, towers.to(device), torch.device(device)
@@ -126,7 +126,7 @@ class LoftupStage:
             torch.manual_seed(seed)
             module = loftup.LoftUp(dim, hidden=HIDDEN, pixel_count=FREQUENCIES, key_count=FREQUENCIES)
         self.module: nn.Module = module.to(device)
-        self.stream = WindowStream(seed + 1, batch) if scenes is None else WindowStream(seed + 1, batch, scenes=scenes)
+        self.stream = WindowStream(seed + 1, batch, scenes=scenes)
         place = np.full(len(WORDS), -1, np.int64)
         place[list(TRAINED)] = np.arange(len(TRAINED))
         self.place = torch.from_numpy(place).to(device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from wordmask_export.build import log
 
 Optimisers = list[torch.optim.Optimizer]
 REPORT_EVERY, SAVE_EVERY = 20, 60.0  # steps; seconds
@@ -62,17 +63,13 @@ class Stage(Protocol):
         """Takes the weights of another training."""
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
 def train(
     stage: Stage,
     schedule: Schedule,
     folder: Path,
     *,
     seconds: float = math.inf,
-    report: Callable[[str], None] = _say,
+    report: Callable[[str], None] = log,
 ) -> bool:
     """Trains a stage, going on from its checkpoint in the folder if there is one.
 
@@ -101,8 +98,8 @@ def train(
             shown = " ".join(f"{name} {value / summed:.4f}" for name, value in sums.items())
             line = f"{stage.name} {step}/{schedule.steps} {total:.0f} s {shown}"
             report(line)
-            with (folder / f"{stage.name}.log").open("a", encoding="utf-8") as log:
-                log.write(line + "\n")
+            with (folder / f"{stage.name}.log").open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
             sums, summed = {}, 0
         if time.monotonic() - saved > SAVE_EVERY:
             saved = time.monotonic()
