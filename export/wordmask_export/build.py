@@ -172,7 +172,7 @@ def _manifest(
     precision: Precision,
     domain: Domain,
 ) -> Manifest:
-    """The manifest, still without parity figures; copies CLIP's byte-pair merges, which open_clip ships, into the bundle."""
+    """The manifest, still without parity figures; copies CLIP's byte-pair merges from open_clip into the bundle."""
     merges = Path(shutil.copyfile(Path(open_clip.__file__).parent / MERGES, work / MERGES))
     return Manifest(
         schema=SCHEMA,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from wordmask.types import Options
 from wordmask_bench.datasets.dataset import Dataset, DatasetError, Pair, open_dataset
 from wordmask_bench.datasets.labels import read_labels
 from wordmask_bench.quality.maps import Maps, Settings
-from wordmask_bench.quality.tally import Figures
+from wordmask_bench.quality.tally import Figures, Tally
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,6 @@ def evaluate(
     masks: bool = False,
     workers: int = 1,
     options: Options | None = None,
-    progress: Callable[[], None] = lambda: None,
 ) -> DatasetReport:
     """Measures a dataset found in its published folders; `folder` needs ROOT/words.txt. See `measure`.
 
@@ -78,7 +76,7 @@ def evaluate(
         DatasetError: the dataset is not there; the message shows the layout that is expected.
     """
     found = open_dataset(dataset, Path(root), limit=limit)
-    return measure(segmenter, found, loftup=loftup, masks=masks, workers=workers, options=options, progress=progress)
+    return measure(segmenter, found, loftup=loftup, masks=masks, workers=workers, options=options)
 
 
 def measure(
@@ -113,27 +111,25 @@ def measure(
     maps = Maps.prepare(segmenter, dataset, loftup, masks, options or Options())
     totals = {kind: maps.tally() for kind in maps.kinds}
     seconds: list[float] = []
-    lock = Lock()
 
-    def count(pair: Pair) -> None:
+    def count(pair: Pair) -> tuple[dict[str, Tally], float]:
         start = time.perf_counter()
         labels = read_labels(pair.labels, dataset.coding, len(dataset.classes))
         photo = decode(pair.photo)
         if labels.shape != photo.shape[:2]:
             sizes = " and ".join(f"{width} x {height}" for height, width in (photo.shape[:2], labels.shape))
             raise DatasetError(f"{pair.labels}: photo and labels are of different sizes, {sizes}")
+        counts = {kind: maps.tally() for kind in maps.kinds}
         for kind, found in maps.of(photo):
-            tally = maps.tally()
-            tally.add(labels, found)
-            with lock:
-                totals[kind].merge(tally)
-        with lock:
-            seconds.append(time.perf_counter() - start)
-            progress()
+            counts[kind].add(labels, found)
+        return counts, time.perf_counter() - start
 
     with ThreadPoolExecutor(workers, "eval") as pool:
-        for _ in pool.map(count, dataset.pairs):
-            pass
+        for counts, spent in pool.map(count, dataset.pairs):
+            for kind, tally in counts.items():
+                totals[kind].merge(tally)
+            seconds.append(spent)
+            progress()
     return DatasetReport(
         dataset=dataset.name,
         bundle=segmenter.manifest.bundle_id,

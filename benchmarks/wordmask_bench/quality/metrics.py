@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +57,13 @@ def mean(values: NDArray[np.float64]) -> float:
     """The mean of what is not nan; nan if all is."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
+
+
+def without_nan(value: Any) -> Any:
+    """A value with None in place of each nan, in nested dicts too: JSON has no nan."""
+    if isinstance(value, dict):
+        return {name: without_nan(each) for name, each in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def boundary(labels: Labels, width: int) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wordmask import rle
 from wordmask.arrays import BoolMask
@@ -78,10 +78,10 @@ class ObjectTally:
         """By OBJECT_ROWS, and objects found by size; nan where there is nothing to measure."""
         count = max(self.masks, 1)
         areas, best = (np.array(column, np.float64) for column in zip(*self.best, strict=True))
-        by_size = {
-            f"found_{round(limit * 100)}_{name}": mean((best[(areas >= low) & (areas < high)] >= limit).astype(float))
+        found = {
+            f"found_{round(limit * 100)}_{name}": share
             for limit in (0.5, 0.75)
-            for name, (low, high) in SIZES.items()
+            for name, share in by_size(areas, (best >= limit).astype(float)).items()
         }
         return {
             "masks": self.masks / len(self._scenes),
@@ -90,9 +90,15 @@ class ObjectTally:
             "scattered": self.scattered / count,
             "found_50": mean((best >= 0.5).astype(float)),
             "found_75": mean((best >= 0.75).astype(float)),
-            **by_size,
+            **found,
             "ap": average_precision(self._scenes),
         }
+
+
+def by_size(areas: ArrayLike, values: ArrayLike) -> dict[str, float]:
+    """Mean of the objects' values by the sizes of SIZES, from their areas in pixels; nan where there is no object."""
+    area, value = np.asarray(areas), np.asarray(values, np.float64)
+    return {name: mean(value[(area >= low) & (area < high)]) for name, (low, high) in SIZES.items()}
 
 
 def outside_largest_piece(mask: BoolMask) -> float:

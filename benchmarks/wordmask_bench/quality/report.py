@@ -9,7 +9,7 @@ from typing import Any
 from wordmask_bench.datasets.protocol import SCLIP_STRIDE, SCLIP_WINDOW
 from wordmask_bench.machine.markdown import markdown_table
 from wordmask_bench.quality.dataset import DatasetReport
-from wordmask_bench.quality.tally import Figures
+from wordmask_bench.quality.metrics import without_nan
 
 TITLES = {
     "bilinear": "bilinear",
@@ -44,8 +44,7 @@ def table(report: DatasetReport) -> str:
 
 def to_dict(report: DatasetReport) -> dict[str, Any]:
     """For JSON: figures that do not exist are null."""
-    row = dataclasses.asdict(report)
-    row["maps"] = {kind: _figures(figures) for kind, figures in report.maps.items()}
+    row: dict[str, Any] = without_nan(dataclasses.asdict(report))
     return row
 
 
@@ -67,13 +66,3 @@ def _protocol(report: DatasetReport) -> str:
     if settings.upsample:
         parts.append(f"LoftUp {settings.upsample}")
     return ", ".join(parts)
-
-
-def _figures(figures: Figures) -> dict[str, Any]:
-    def null(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: null(each) for name, each in value.items()}
-        return None if isinstance(value, float) and math.isnan(value) else value
-
-    found: dict[str, Any] = null(dataclasses.asdict(figures))
-    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.objects.masks import upsample
+from wordmask import resize
 from wordmask.pipeline import Segmenter
 from wordmask.text.vocabulary import Vocabulary
 from wordmask.types import Options, Prompt, Segmentation
 from wordmask_bench.machine.markdown import markdown_table
-from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean
-from wordmask_bench.quality.objects import OBJECT_ROWS, SIZES, ObjectTally
+from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean, without_nan
+from wordmask_bench.quality.objects import OBJECT_ROWS, SIZES, ObjectTally, by_size
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
 
 FIRST_SEED = 1_000_000  # no training draws scenes of the combinations "test"
@@ -129,14 +128,13 @@ def evaluate(
     """
     options = replace(options or Options(), use_loftup=True)
     tallies, objects = {name: Tally() for name in MAPS}, ObjectTally()
-    clicks: list[tuple[int, float]] = []
-    prompts, seconds = [], []
+    areas, clicks, prompts, seconds = list[int](), list[float](), list[int](), list[float]()
     with ThreadPoolExecutor(workers) as pool:
         for found in pool.map(lambda seed: _segment(segmenter, seed, options, all_words), seeds):
             for name, tally in tallies.items():
                 tally.add(found.scene, found.maps[name])
-            areas = [int(np.count_nonzero(thing.mask)) for thing in found.scene.instances]
-            clicks += zip(areas, found.clicks, strict=True)
+            areas += [int(np.count_nonzero(thing.mask)) for thing in found.scene.instances]
+            clicks += found.clicks
             objects.add(found.scene, found.result.instances, found.class_of)
             prompts.append(found.result.prompt_count)
             seconds.append(found.seconds)
@@ -144,8 +142,8 @@ def evaluate(
     return SceneReport(
         maps={name: tally.figures() for name, tally in tallies.items()},
         objects=objects.figures(),
-        click=float(np.mean([value for _, value in clicks])),
-        click_by_area=_by_area(clicks),
+        click=float(np.mean(clicks)),
+        click_by_area=by_size(areas, clicks),
         prompts=float(np.mean(prompts)),
         prompts_saved=1 - float(np.mean(prompts)) / GRID,
         seconds=float(np.median(seconds)),
@@ -192,29 +190,17 @@ def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
     ]
     low_res, _ = segmenter.decode(segmenter.encode(scene.image), prompts)
     size = (scene.image.shape[0], scene.image.shape[1])
-    ious = []
-    for logits, thing in zip(low_res, scene.instances, strict=True):
-        whole = np.zeros(size, np.bool_)
-        placed = upsample(logits, size, mask_threshold=segmenter.manifest.sam2.mask_threshold)
-        if placed is not None:
-            mask, (x0, y0, x1, y1) = placed
-            whole[y0:y1, x0:x1] = mask
-        ious.append(iou(whole, thing.mask))
-    return ious
+    threshold = segmenter.manifest.sam2.mask_threshold
+    return [
+        iou(resize.bilinear(logits, size) > threshold, thing.mask)
+        for logits, thing in zip(low_res, scene.instances, strict=True)
+    ]
 
 
 def to_dict(report: SceneReport) -> dict[str, Any]:
     """For JSON: figures that do not exist are null."""
-    row = dataclasses.asdict(report)
-    for figures in (*row["maps"].values(), row["objects"], row["click_by_area"]):
-        figures.update({name: None for name, value in figures.items() if math.isnan(value)})
+    row: dict[str, Any] = without_nan(dataclasses.asdict(report))
     return row
-
-
-def _by_area(clicks: list[tuple[int, float]]) -> dict[str, float]:
-    areas, values = np.array([area for area, _ in clicks]), np.array([value for _, value in clicks], np.float64)
-    bins = {"small": areas < 32**2, "medium": (areas >= 32**2) & (areas < 96**2), "large": areas >= 96**2}
-    return {name: mean(values[chosen]) for name, chosen in bins.items()}
 
 
 def table(report: SceneReport) -> str:

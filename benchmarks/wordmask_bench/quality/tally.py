@@ -52,9 +52,8 @@ class Tally:
 
     def __init__(self, names: tuple[str, ...], first_object: int) -> None:
         self.names, self.first_object = names, first_object
-        count = len(names)
-        self._everywhere = Confusion(count)
-        self._both, self._true, self._found = (np.zeros(count, np.int64) for _ in range(3))
+        self._everywhere = Confusion(len(names))
+        self._outlines = np.zeros((3, len(names)), np.int64)  # pixels of each class: in both outlines, true, found
         self._small_found = self._small = 0
 
     def add(self, true: Labels, found: Labels) -> None:
@@ -76,27 +75,24 @@ class Tally:
         seen = np.where(ignored, _NOT_COUNTED, found)
         near_true = outline(np.where(ignored, _NOT_COUNTED, true), width) & ~ignored
         near_found = outline(seen, width) & ~ignored
-        for counts, labels, where in (
-            (self._both, true, near_true & near_found & (true == found)),
-            (self._true, true, near_true),
-            (self._found, found, near_found & (found < len(self.names))),
-        ):
-            np.add(counts, np.bincount(labels[where], minlength=len(counts)), out=counts)
+        near_both = near_true & near_found & (true == found)
+        near_found &= found < len(self.names)
+        inside = (true[near_both], true[near_true], found[near_found])
+        self._outlines += np.stack([np.bincount(labels, minlength=len(self.names)) for labels in inside])
 
     def merge(self, other: Tally) -> None:
         """Adds another's counts."""
         self._everywhere.counts += other._everywhere.counts
-        self._both += other._both
-        self._true += other._true
-        self._found += other._found
+        self._outlines += other._outlines
         self._small += other._small
         self._small_found += other._small_found
 
     def figures(self) -> Figures:
         """What the counts come to."""
         areas = self._everywhere.iou(punish_absent=True)
-        union = self._true + self._found - self._both
-        outlines = np.where(union > 0, self._both / np.maximum(union, 1), np.nan)
+        both, true, found = self._outlines
+        union = true + found - both
+        outlines = np.where(union > 0, both / np.maximum(union, 1), np.nan)
         return Figures(
             miou=mean(areas),
             miou_occurring=mean(self._everywhere.iou()),

@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from wordmask.photo.reading import decode
 from wordmask_bench.machine.facts import gpu_megabytes_used
 from wordmask_bench.machine.timing import Times, alternate
 from wordmask_bench.speed.agreement import equal_pixels, mask_ious, read_answers
-from wordmask_bench.speed.plan import Plan
-from wordmask_bench.speed.report import Agreement, Measurement, Throughput, ratios
+from wordmask_bench.speed.plan import Plan, precision_of
+from wordmask_bench.speed.report import Agreement, Measurement, SideFacts, Throughput, ratios
 from wordmask_bench.speed.side import Windows, one_window
 from wordmask_bench.speed.side_process import SideProcess, closing_all
 
@@ -29,35 +29,26 @@ RATE_SECONDS = 0.3  # a size of matrix
 
 
 @dataclass(frozen=True)
-class Start:
-    """A side's cold start, seconds a phase (see speed.report.SideFacts), and megabytes of a GPU that it took."""
-
-    seconds: dict[str, float]
-    gpu_mb: float | None
-
-
-@dataclass(frozen=True)
 class Findings:
-    """What was measured: by side its start and its peak memory, then as in speed.report.BenchReport."""
+    """What was measured, as in speed.report.BenchReport."""
 
-    starts: dict[str, Start]
-    peaks_mb: dict[str, float]
+    sides: tuple[SideFacts, ...]
     rates: dict[str, float]
     measurements: list[Measurement]
     throughput: list[Throughput]
     agreement: list[Agreement]
 
 
-def run(plan: Plan, say: Callable[[str], None]) -> Findings:
-    """Measures all of a plan, and tells `say` how it goes.
+def run(plan: Plan, log: Callable[[str], None]) -> Findings:
+    """Measures everything in a plan; `log` takes messages about the progress.
 
     Raises:
         BenchError: a side failed.
     """
     with tempfile.TemporaryDirectory(prefix="wordmask-bench-") as work, closing_all() as processes:
-        bench = Bench(plan, Path(work), say)
+        bench = Bench(plan, Path(work), log)
         bench.embed_words()
-        starts = {name: bench.start(name, processes) for name in plan.sides}
+        sides = [bench.start(name, processes) for name in plan.sides]
         measured: list[Measurement] = []
         throughput: list[Throughput] = []
         for windows in plan.windows:  # whole photos before all else, so that the peaks of memory are theirs
@@ -65,22 +56,22 @@ def run(plan: Plan, say: Callable[[str], None]) -> Findings:
             measured += [bench.photo(photo) for photo in plan.photos[: plan.limit]]
             if len(plan.photos) > 1:
                 throughput.append(bench.folder())
-        peaks = {name: float(side.ask("memory")["peak_mb"]) for name, side in bench.sides.items()}
+        sides = [replace(side, peak_mb=float(bench.sides[side.name].ask("memory")["peak_mb"])) for side in sides]
         agreement: list[Agreement] = []
         for windows in plan.windows:
             bench.set_windows(windows)
             for photo in plan.photos[: plan.limit]:
                 agreement += bench.agreement(photo)
         measured += bench.stages()
-        return Findings(starts, peaks, bench.rates(), measured, throughput, agreement)
+        return Findings(tuple(sides), bench.rates(), measured, throughput, agreement)
 
 
 class Bench:
     """The sides' processes, and what they are made to do."""
 
-    def __init__(self, plan: Plan, work: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, work: Path, log: Callable[[str], None]) -> None:
         """Args: work is an empty folder for the sides' results."""
-        self.plan, self.work, self.say = plan, work, say
+        self.plan, self.work, self.log = plan, work, log
         self.sides: dict[str, SideProcess] = {}
         self.current: Windows = plan.windows[0]
         self._known: dict[tuple[Path, Windows], Prompts] = {}
@@ -88,18 +79,18 @@ class Bench:
     def embed_words(self) -> None:
         """Embeds the vocabulary in a process of its own: it costs none of the sides time or memory."""
         name = self.plan.engines[0]
-        self.say("embedding words")
+        self.log("embedding words")
         setup = self.plan.sides[name]
         with closing_all() as processes:
             processes.append(SideProcess(name, setup.threads, self.work / "cache"))
             processes[0].ask("open", setup=asdict(setup))
             processes[0].ask("words", file=str(self.work / "words.npy"))
 
-    def start(self, name: str, processes: list[SideProcess]) -> Start:
-        """A side from nothing to its first photo."""
-        self.say(f"{name}: cold start")
+    def start(self, name: str, processes: list[SideProcess]) -> SideFacts:
+        """Starts a side and measures it up to its first photo; its peak of memory is not known yet."""
+        self.log(f"{name}: cold start")
         setup, photo = self.plan.sides[name], self.plan.photos[0]
-        prompts = self.prompts(photo) if self.sides else []  # the first is wordmask's, and finds its own
+        prompts = self.prompts(photo) if self.sides else []  # wordmask's first side extracts its own
         on_gpu = any(kind in setup.device for kind in ("cuda", "tensorrt"))
         used = gpu_megabytes_used() if on_gpu else None
         begin = time.perf_counter()
@@ -121,7 +112,9 @@ class Bench:
             "total": end - begin - (at_words - at_open),
         }
         after = gpu_megabytes_used() if used is not None else None
-        return Start(seconds, after - used if after is not None and used is not None else None)
+        gpu_mb = after - used if after is not None and used is not None else None
+        precision = precision_of(setup, self.plan.bundle.manifest.precision)
+        return SideFacts(name, setup.variant, setup.device, precision, seconds, peak_mb=0.0, gpu_mb=gpu_mb)
 
     def set_windows(self, choice: Windows) -> None:
         """The protocol of all that follows."""
@@ -146,7 +139,7 @@ class Bench:
     def photo(self, photo: Path) -> Measurement:
         """A photo from its file to written masks, the sides in turn."""
         windows, prompts = self.count_windows(photo), self.prompts(photo)
-        self.say(f"{photo.name}: {windows} windows, {len(prompts)} prompts")
+        self.log(f"{photo.name}: {windows} windows, {len(prompts)} prompts")
         inside: dict[str, list[dict[str, float]]] = {name: [] for name in self.sides}
 
         def once(name: str) -> float:
@@ -157,7 +150,8 @@ class Bench:
 
         times = self._alternate(once, self.sides)
         stages = {name: _medians(runs[-times[name].runs :]) for name, runs in inside.items()}
-        return self._measurement("photo", photo, windows, len(prompts), times, stages)
+        found = ratios(times, self.plan.engines)
+        return Measurement("photo", photo.name, windows, len(prompts), times, found, stages_ms=stages)
 
     def folder(self) -> Throughput:
         """All photos, one pass a side, as each does it with many."""
@@ -165,7 +159,7 @@ class Bench:
         prompts = [self.prompts(photo) for photo in photos]
         rates = {}
         for name in self.sides:
-            self.say(f"{name}: {len(photos)} photos")
+            self.log(f"{name}: {len(photos)} photos")
             out = str(self.work / "folder" / name)
             answer = self._ask(name, "folder", photos=[str(photo) for photo in photos], prompts=prompts, out=out)
             rates[name] = len(photos) / (answer["ms"] / 1000)
@@ -179,7 +173,7 @@ class Bench:
         for stage in self.plan.stages:
             batches = self.plan.batches if stage in ("clip", "loftup") else (1,)
             for rows in batches:
-                self.say(f"{stage}{f', {rows} windows' if len(batches) > 1 else ''}")
+                self.log(f"{stage}{f', {rows} windows' if len(batches) > 1 else ''}")
                 windows = rows if stage in ("clip", "loftup") else 0
                 if stage == "class_map":
                     windows = self.count_windows(photo)
@@ -189,12 +183,13 @@ class Bench:
                 for name in names:
                     self.sides[name].ask("stage", name=stage, photo=str(photo), rows=rows)
                 times = self._alternate(lambda name: float(self._ask(name, "again")["ms"]), names)
-                found.append(self._measurement(stage, photo, windows, asked, times, {}))
+                compared = ratios(times, self.plan.engines)
+                found.append(Measurement(stage, photo.name, windows, asked, times, compared))
         return found
 
     def agreement(self, photo: Path) -> Iterator[Agreement]:
         """Every side of wordmask's against every baseline."""
-        self.say(f"{photo.name}: agreement")
+        self.log(f"{photo.name}: agreement")
         windows, prompts = self.count_windows(photo), self.prompts(photo)
         answers = {}
         for name, side in self.sides.items():
@@ -221,7 +216,7 @@ class Bench:
     def rates(self) -> dict[str, float]:
         """GFLOP/s of matrix products by precision, measured where torch is."""
         name = self.plan.baselines[0]
-        self.say("matrix products")
+        self.log("matrix products")
         found = {}
         for precision in self.plan.precisions:
             arguments = {"precision": precision, "device": self.plan.sides[name].device, "seconds": RATE_SECONDS}
@@ -234,18 +229,6 @@ class Bench:
 
     def _alternate(self, once: Callable[[str], float], names: Iterable[str]) -> dict[str, Times]:
         return alternate({name: functools.partial(once, name) for name in names}, self.plan.effort)
-
-    def _measurement(
-        self,
-        name: str,
-        photo: Path,
-        windows: int,
-        prompts: int,
-        times: dict[str, Times],
-        stages: dict[str, dict[str, float]],
-    ) -> Measurement:
-        found = ratios(times, self.plan.engines)
-        return Measurement(name, photo.name, windows, prompts, times, found, stages_ms=stages)
 
 
 def _medians(runs: list[dict[str, float]]) -> dict[str, float]:

@@ -8,9 +8,8 @@ from dataclasses import asdict
 from wordmask_bench.machine.hardware import machine
 from wordmask_bench.speed.benchmark import Findings
 from wordmask_bench.speed.compute_bound import Work, with_share
-from wordmask_bench.speed.plan import Plan, precision_of
-from wordmask_bench.speed.report import KIND, SCHEMA, BenchReport, SideFacts, Subject
-from wordmask_bench.speed.side import Setup
+from wordmask_bench.speed.plan import Plan
+from wordmask_bench.speed.report import KIND, SCHEMA, BenchReport, Subject
 
 
 def make_report(plan: Plan, found: Findings) -> BenchReport:
@@ -19,8 +18,7 @@ def make_report(plan: Plan, found: Findings) -> BenchReport:
     first = next(iter(plan.sides.values()))
     words = sum(map(len, first.vocabulary.classes)) + len(first.vocabulary.background)
     work = Work(plan.bundle, words)
-    precisions = {name: precision_of(setup, manifest.precision) for name, setup in plan.sides.items()}
-    limits = {name: found.rates[precisions[name]] for name in plan.engines}
+    limits = {side.name: found.rates[side.precision] for side in found.sides if side.name in plan.engines}
     loftup = manifest.loftup is not None and first.options.use_loftup is not False
     default = asdict(type(first.options)())
     return BenchReport(
@@ -41,13 +39,8 @@ def make_report(plan: Plan, found: Findings) -> BenchReport:
         machine=machine(),
         effort=plan.effort,
         rates=found.rates,
-        sides=tuple(_side_facts(name, setup, precisions[name], found) for name, setup in plan.sides.items()),
+        sides=found.sides,
         measurements=tuple(with_share(row, work.gflop(row, loftup=loftup), limits) for row in found.measurements),
         throughput=tuple(found.throughput),
         agreement=tuple(found.agreement),
     )
-
-
-def _side_facts(name: str, setup: Setup, precision: str, found: Findings) -> SideFacts:
-    start, peak = found.starts[name], found.peaks_mb[name]
-    return SideFacts(name, setup.variant, setup.device, precision, start.seconds, peak, start.gpu_mb)

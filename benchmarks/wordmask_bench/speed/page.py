@@ -19,7 +19,10 @@ def page(report: BenchReport) -> bytes:
     photos = [row for row in report.measurements if row.name == "photo"]
     stages = [row for row in report.measurements if row.name != "photo"]
     models = ", ".join(report.subject.models.values())
-    where = f"{report.machine.cpu}, {report.subject.threads} of {report.machine.cores} cores, {report.date}"
+    machine, peaks = report.machine, {side.name: side.peak_mb for side in report.sides}
+    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    software = f"{machine.system}, Python {machine.python}, {versions}"
+    where = f"{machine.cpu}, {report.subject.threads} of {machine.cores} cores, {report.date}"
     body = [
         masthead("wordmask bench", f"{models} on {where}"),
         "<main>\n",
@@ -27,10 +30,10 @@ def page(report: BenchReport) -> bytes:
         section("Whole photos, from file to written masks", [_measurement(row, report) for row in photos]),
         section("Stage by stage", [_measurement(row, report) for row in stages]),
         section("Photos a second", _throughput(report)),
-        section("Memory", [_bars("largest resident memory", _peaks(report), "MB", report), *_gpu(report)]),
+        section("Memory", [_bars("largest resident memory", peaks, "MB", report), *_gpu(report)]),
         section("Cold start, seconds", [_cold_start(report)]),
         section("What the speed costs", [bullets(agreement_line(row) for row in report.agreement)]),
-        section("How it was measured", [bullets([*about(report), *_packages(report)])]),
+        section("How it was measured", [bullets([*about(report), software])]),
         section("All statistics, milliseconds", [_statistics(report)]),
         "</main>\n",
     ]
@@ -47,12 +50,11 @@ def _ratios(photos: Sequence[Measurement], report: BenchReport) -> Iterator[tupl
 
 
 def _cost(row: Measurement, engine: str, report: BenchReport) -> str:
-    wanted = engine, report.baselines[0], row.photo, row.windows
-    for agreed in report.agreement:
-        if (agreed.side, agreed.baseline, agreed.photo, agreed.windows) == wanted:
-            worst = "" if agreed.mask_iou_worst is None else f", worst mask IoU {agreed.mask_iou_worst:.3f}"
-            return f"{agreed.class_map:.2%} of pixels equal{worst}"
-    return ""
+    agreed = report.agreement_of(engine, report.baselines[0], row)
+    if agreed is None:
+        return ""
+    worst = "" if agreed.mask_iou_worst is None else f", worst mask IoU {agreed.mask_iou_worst:.3f}"
+    return f"{agreed.class_map:.2%} of pixels equal{worst}"
 
 
 def _measurement(row: Measurement, report: BenchReport) -> str:
@@ -84,10 +86,6 @@ def _throughput(report: BenchReport) -> list[str]:
     ]
 
 
-def _peaks(report: BenchReport) -> dict[str, float]:
-    return {side.name: side.peak_mb for side in report.sides}
-
-
 def _gpu(report: BenchReport) -> list[str]:
     found = {side.name: side.gpu_mb for side in report.sides if side.gpu_mb is not None}
     return [_bars("memory of the GPU", found, "MB", report)] if found else []
@@ -105,12 +103,6 @@ def _cold_start(report: BenchReport) -> str:
     ]
     names = [(f"phase{number}", phase.replace("_", " ")) for number, phase in enumerate(PHASES)]
     return legend(names) + bars(rows, most=max(side.cold_start["total"] for side in report.sides))
-
-
-def _packages(report: BenchReport) -> list[str]:
-    machine = report.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    return [f"{machine.system}, Python {machine.python}, {versions}"]
 
 
 def _statistics(report: BenchReport) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wordmask_bench.machine.markdown import markdown_table
-from wordmask_bench.speed.report import Agreement, BenchReport, Measurement, read_report
+from wordmask_bench.speed.report import BenchReport, Measurement, read_report
 
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 RESULTS, PATTERN = Path("benchmarks") / "results", "bench-*.json"
@@ -57,10 +57,7 @@ def _other(seconds: dict[str, float], name: str, engine: str) -> str:
 def _agreement(row: Measurement, engine: str, report: BenchReport) -> tuple[str, str]:
     """With PyTorch eager, or the first other form."""
     baseline = "eager" if "eager" in report.baselines else report.baselines[0]
-    wanted = engine, baseline, row.photo, row.windows
-    found: Agreement | None = next(
-        (a for a in report.agreement if (a.side, a.baseline, a.photo, a.windows) == wanted), None
-    )
+    found = report.agreement_of(engine, baseline, row)
     if found is None:
         return "", ""
     masks = "" if found.mask_iou_mean is None else f"{found.mask_iou_mean:.4f}, {found.mask_iou_worst:.4f}"

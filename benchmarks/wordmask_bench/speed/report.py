@@ -151,6 +151,11 @@ class BenchReport:
         """Names of the others."""
         return tuple(side.name for side in self.sides if side.variant != "wordmask")
 
+    def agreement_of(self, engine: str, baseline: str, row: Measurement) -> Agreement | None:
+        """How far two sides agree on the photo of a measurement; None if they were not compared."""
+        wanted = engine, baseline, row.photo, row.windows
+        return next((a for a in self.agreement if (a.side, a.baseline, a.photo, a.windows) == wanted), None)
+
     def to_json(self) -> str:
         """The text of the file."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wordmask import resize
 from wordmask.arrays import Floats
 from wordmask.backends import to_host
 from wordmask.bundle.manifest import Clip
@@ -23,7 +24,7 @@ from wordmask.dense.stitching import stitch
 from wordmask.dense.windows import cut_windows, resize_for_clip
 from wordmask.loading import load_graphs
 from wordmask.objects.instances import make_instances
-from wordmask.objects.masks import paint, upsample
+from wordmask.objects.masks import paint
 from wordmask.objects.prompts import PromptSource, extract_prompts
 from wordmask.objects.sam2 import MaskDecoder, MaskSource, decode_prompts
 from wordmask.photo.reading import decode
@@ -95,13 +96,10 @@ class WordmaskSide:
         dense = self.segmenter.class_map(photo, self.queries, self.setup.options)
         decoder = MaskDecoder(self.segmenter.graphs["sam2_decoder"], self.segmenter.manifest.sam2)
         low_res, _ = decode_prompts(decoder, self.segmenter.encode(photo), prompts)
-        masks = np.zeros((len(prompts), *photo.shape[:2]), np.bool_)
+        size = (photo.shape[0], photo.shape[1])
+        masks = np.empty((len(prompts), *size), np.bool_)
         for mask, logits in zip(masks, low_res, strict=True):
-            threshold = decoder.constants.mask_threshold
-            placed = upsample(logits, (photo.shape[0], photo.shape[1]), mask_threshold=threshold)
-            if placed is not None:
-                inside, (x0, y0, x1, y1) = placed
-                mask[y0:y1, x0:x1] = inside
+            mask[...] = resize.bilinear(logits, size) > decoder.constants.mask_threshold
         return dense.labels(len(self.queries.vocabulary.classes)), masks
 
     def stage(self, name: Stage, path: Path, rows: int) -> Callable[[], object]:

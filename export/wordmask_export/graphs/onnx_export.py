@@ -42,7 +42,9 @@ class Spec:
     def example(self) -> tuple[torch.Tensor, ...]:
         """A tensor of zeros for each input; its symbols have the sizes of SIZES."""
         return tuple(
-            torch.zeros([SIZES.get(size, size) for size in tensor.shape], dtype=getattr(torch, tensor.dtype))
+            torch.zeros(
+                [SIZES[n] if isinstance(n, str) else n for n in tensor.shape], dtype=getattr(torch, tensor.dtype)
+            )
             for tensor in self.inputs
         )
 

@@ -180,7 +180,9 @@ def _sam2_config(choice: Choice) -> tuple[Any, Wanted]:
     if choice.sam2.endswith(".yaml"):
         wanted = Wanted(choice.sam2, "", "", "--sam2-weights", path or Path("(no --sam2-weights given)"))
         return OmegaConf.load(choice.sam2), wanted
-    known = {Path(file).stem: (repository, config, file) for repository, (config, file) in HF_MODEL_ID_TO_FILENAMES.items()}
+    known = {
+        Path(file).stem: (repository, config, file) for repository, (config, file) in HF_MODEL_ID_TO_FILENAMES.items()
+    }
     if choice.sam2 not in known:
         raise WeightsError(f"--sam2 is {choice.sam2!r}, expected a YAML file or one of {', '.join(known)}")
     repository, config, file = known[choice.sam2]
