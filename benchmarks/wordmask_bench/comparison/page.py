@@ -39,13 +39,11 @@ def comparison_page(comparison: Comparison, name: str, *, warning: str = "") -> 
     """
     before, after = comparison.before, comparison.after
     sides = pictures(comparison, before), pictures(comparison, after)
-    sliders = [
-        section(
-            what.capitalize(),
-            [f'<p class="soft">{escape(ABOUT[what])}</p>', _slider(sides[0][what], sides[1][what], name, what)],
-        )
-        for what in ABOUT
-    ]
+    sliders = []
+    for what, meaning in ABOUT.items():
+        first, second = (_uri(side[what]) for side in sides)
+        drawn = slider(first, second, names=(before.name, after.name), about=f"{name}, {what}")
+        sliders.append(section(what.capitalize(), [f'<p class="soft">{escape(meaning)}</p>', drawn]))
     height, width = comparison.photo.shape[:2]
     head = ("", before.name, after.name)
     body = [
@@ -72,10 +70,6 @@ def comparison_page(comparison: Comparison, name: str, *, warning: str = "") -> 
     )
 
 
-def _slider(before: Picture, after: Picture, name: str, what: str) -> str:
-    return slider(_uri(before), _uri(after), names=("bilinear", "LoftUp"), about=f"{name}, {what}")
-
-
 def _uri(picture: Picture) -> str:
     scale = min(1.0, SIDE / max(picture.shape[:2]))
     if scale < 1:
@@ -100,14 +94,8 @@ def _words(comparison: Comparison) -> str:
 
 
 def _regions(comparison: Comparison) -> str:
-    return bars(
-        [
-            Bar(
-                side.name,
-                (("phase3", side.small_regions), ("ours", len(side.regions) - side.small_regions)),
-                f"{len(side.regions)}",
-                f"{side.small_regions} small",
-            )
-            for side in (comparison.before, comparison.after)
-        ]
-    )
+    rows = []
+    for side in (comparison.before, comparison.after):
+        parts = (("phase3", side.small_regions), ("ours", len(side.regions) - side.small_regions))
+        rows.append(Bar(side.name, parts, f"{len(side.regions)}", f"{side.small_regions} small"))
+    return bars(rows)

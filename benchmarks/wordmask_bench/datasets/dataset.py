@@ -30,6 +30,7 @@ class Pair:
 
 
 Pairs = tuple[Pair, ...]
+Reader = Callable[[str, Path], tuple[Pairs, Coding]]  # from a dataset's name and folder
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,15 @@ def open_dataset(
     elif classes is not None or first_label is not None:
         raise ValueError(f"{name} has its own classes and labels: they can be chosen for the dataset folder alone")
     else:
-        pairs, coding = READERS[name](root)
+        pairs, coding = READERS[name](name, root)
         found = Dataset(name, pairs, class_names(name), coding, PROTOCOLS[name])
     found = replace(found, pairs=found.pairs[:limit])
     _check(found, root)
     return found
 
 
-def _voc(name: str, year: str, split: str, labels: str) -> Callable[[Path], tuple[Pairs, Coding]]:
-    def read(root: Path) -> tuple[Pairs, Coding]:
+def _voc(year: str, split: str, labels: str) -> Reader:
+    def read(name: str, root: Path) -> tuple[Pairs, Coding]:
         base = _base(name, root, split, year, f"VOCdevkit/{year}")
         stems = (base / split).read_text(encoding="utf-8").split()
         pairs = tuple(Pair(base / "JPEGImages" / f"{stem}.jpg", base / labels / f"{stem}.png") for stem in stems)
@@ -102,18 +103,19 @@ def _voc(name: str, year: str, split: str, labels: str) -> Callable[[Path], tupl
     return read
 
 
-def _coco(name: str, suffix: str) -> Callable[[Path], tuple[Pairs, Coding]]:
-    def read(root: Path) -> tuple[Pairs, Coding]:
-        base = _base(name, root, "images/val2017", "coco_stuff164k")
-        photos = sorted((base / "images" / "val2017").glob("*.jpg"))
-        labels = base / "annotations" / "val2017"
-        return tuple(Pair(photo, labels / f"{photo.stem}{suffix}.png") for photo in photos), Coding()
+def _one_folder(usual: str, photos: str, labels: str, coding: Coding) -> Reader:
+    """Photos that stand in one folder; `labels` has {} for a photo's name without its suffix."""
+
+    def read(name: str, root: Path) -> tuple[Pairs, Coding]:
+        base = _base(name, root, photos, usual)
+        found = sorted((base / photos).glob("*.jpg"))
+        return tuple(Pair(photo, base / labels.format(photo.stem)) for photo in found), coding
 
     return read
 
 
-def _cityscapes(root: Path) -> tuple[Pairs, Coding]:
-    base = _base("cityscapes", root, "leftImg8bit/val", "cityscapes")
+def _cityscapes(name: str, root: Path) -> tuple[Pairs, Coding]:
+    base = _base(name, root, "leftImg8bit/val", "cityscapes")
     ending = "_leftImg8bit.png"
     photos = sorted((base / "leftImg8bit" / "val").glob(f"*/*{ending}"))
 
@@ -128,12 +130,6 @@ def _cityscapes(root: Path) -> tuple[Pairs, Coding]:
     if ids and ids[0].labels.is_file() and not pairs("labelTrainIds")[0].labels.is_file():
         return ids, Coding(numbers=CITYSCAPES_IDS)
     return pairs("labelTrainIds"), Coding()
-
-
-def _ade20k(root: Path) -> tuple[Pairs, Coding]:
-    base = _base("ade20k", root, "images/validation", "ADEChallengeData2016")
-    photos = sorted((base / "images" / "validation").glob("*.jpg"))
-    return tuple(Pair(photo, base / "annotations" / "validation" / f"{photo.stem}.png") for photo in photos), Coding(1)
 
 
 def _folder(root: Path, classes: Path | None, first_label: int) -> Dataset:
@@ -160,15 +156,19 @@ def _numbered_classes(words: Path) -> tuple[Synonyms, ...]:
     return parse_classes([line.text for line in lines])
 
 
-READERS: dict[str, Callable[[Path], tuple[Pairs, Coding]]] = {
-    "voc21": _voc("voc21", "VOC2012", "ImageSets/Segmentation/val.txt", "SegmentationClass"),
-    "voc20": _voc("voc20", "VOC2012", "ImageSets/Segmentation/val.txt", "SegmentationClass"),
-    "context59": _voc("context59", "VOC2010", "ImageSets/SegmentationContext/val.txt", "SegmentationClassContext"),
-    "context60": _voc("context60", "VOC2010", "ImageSets/SegmentationContext/val.txt", "SegmentationClassContext"),
-    "coco-object": _coco("coco-object", "_instanceTrainIds"),
-    "coco-stuff": _coco("coco-stuff", "_labelTrainIds"),
+_VOC = _voc("VOC2012", "ImageSets/Segmentation/val.txt", "SegmentationClass")
+_CONTEXT = _voc("VOC2010", "ImageSets/SegmentationContext/val.txt", "SegmentationClassContext")
+READERS: dict[str, Reader] = {
+    "voc21": _VOC,
+    "voc20": _VOC,
+    "context59": _CONTEXT,
+    "context60": _CONTEXT,
+    "coco-object": _one_folder(
+        "coco_stuff164k", "images/val2017", "annotations/val2017/{}_instanceTrainIds.png", Coding()
+    ),
+    "coco-stuff": _one_folder("coco_stuff164k", "images/val2017", "annotations/val2017/{}_labelTrainIds.png", Coding()),
     "cityscapes": _cityscapes,
-    "ade20k": _ade20k,
+    "ade20k": _one_folder("ADEChallengeData2016", "images/validation", "annotations/validation/{}.png", Coding(1)),
 }
 
 

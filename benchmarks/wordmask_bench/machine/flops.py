@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -12,6 +12,7 @@ from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 from wordmask.errors import BundleError
 
 Shape = tuple[int, ...]
+COUNTED = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 
 
 def count_flops(path: Path, sizes: Mapping[str, int]) -> int:
@@ -36,7 +37,7 @@ def count_flops(path: Path, sizes: Mapping[str, int]) -> int:
             used = [shapes.get(name, ()) for name in (*node.input[:2], node.output[0])]
             if not all(used):
                 raise BundleError(f"{path}: the shapes of {node.op_type} {node.name!r} cannot be derived")
-            total += COUNTED[node.op_type](used, node)
+            total += 2 * _products(node, *used)
     return total
 
 
@@ -61,30 +62,14 @@ def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
     return shapes
 
 
-def _matmul(shapes: Sequence[Shape], node: onnx.NodeProto) -> int:
-    left, _, out = shapes
-    return 2 * math.prod(out) * left[-1]
-
-
-def _gemm(shapes: Sequence[Shape], node: onnx.NodeProto) -> int:
-    left, _, out = shapes
-    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return 2 * math.prod(out) * left[0 if transposed else 1]
-
-
-def _conv(shapes: Sequence[Shape], node: onnx.NodeProto) -> int:
-    _, weight, out = shapes  # weight (M, C/group, kernel...)
-    return 2 * math.prod(out) * math.prod(weight[1:])
-
-
-def _conv_transpose(shapes: Sequence[Shape], node: onnx.NodeProto) -> int:
-    image, weight, _ = shapes  # weight (C, M/group, kernel...)
-    return 2 * math.prod(image) * math.prod(weight[1:])
-
-
-COUNTED: dict[str, Callable[[Sequence[Shape], onnx.NodeProto], int]] = {
-    "MatMul": _matmul,
-    "Gemm": _gemm,
-    "Conv": _conv,
-    "ConvTranspose": _conv_transpose,
-}
+def _products(node: onnx.NodeProto, left: Shape, right: Shape, out: Shape) -> int:
+    """Pairs of a multiplication and an addition in one of the operators COUNTED."""
+    if node.op_type == "MatMul":
+        return math.prod(out) * left[-1]
+    if node.op_type == "Gemm":
+        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+        return math.prod(out) * left[0 if transposed else 1]
+    positions = out if node.op_type == "Conv" else left
+    return math.prod(positions) * math.prod(
+        right[1:]
+    )  # weight (M, C/group, kernel...), of ConvTranspose (C, M/group, ...)

@@ -8,6 +8,7 @@ may take gigabytes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -57,18 +58,18 @@ def predict(
         protocol: its thresholds.
         logit_scale: multiplies the similarities; the protocol's own may be None.
     """
-    strips = _Strips(similarities, queries, size, protocol, logit_scale)
+    strips = functools.partial(_strips, similarities, queries, size, protocol, logit_scale)
     count = len(queries.class_starts)
     index, confidence = np.empty(size, np.int32), np.empty(size, np.float32)
     best = np.zeros(count, np.float32)
-    for rows, probabilities in strips:
+    for rows, probabilities in strips():
         index[rows], confidence[rows] = probabilities.argmax(axis=0), probabilities.max(axis=0)
         np.maximum(best, probabilities.max(axis=(1, 2)), out=best)
     if protocol.min_area is not None:
         area = np.bincount(index.ravel(), minlength=count)
         dropped = too_small(area, protocol.min_area)
         if (area[dropped] > 0).any():  # else no pixel changes
-            for rows, probabilities in strips:
+            for rows, probabilities in strips():
                 probabilities[dropped] = 0
                 index[rows], confidence[rows] = probabilities.argmax(axis=0), probabilities.max(axis=0)
     index[confidence < np.float32(protocol.min_probability)] = 0
@@ -88,23 +89,16 @@ def too_small(area: NDArray[np.int64], least: float) -> BoolMask:
     return dropped
 
 
-class _Strips:
-    """Probabilities f32 (classes, rows, W) of the photo's strips, with their rows; can be gone through again."""
-
-    def __init__(
-        self, similarities: Floats, queries: Queries, size: tuple[int, int], protocol: Protocol, scale: float
-    ) -> None:
-        self._similarities, self._size = similarities, size
-        self._starts, self._scale = list(queries.class_starts), np.float32(scale)
-        self._shift = 1 if protocol.background else 0
-        self._height = max(1, STRIP_BYTES // (4 * len(similarities) * size[1]))
-
-    def __iter__(self) -> Iterator[tuple[slice, Floats]]:
-        for start in range(0, self._size[0], self._height):
-            rows = slice(start, start + self._height)
-            scores = bilinear(self._similarities, self._size, rows) * self._scale
-            scores -= scores.max(axis=0)
-            np.exp(scores, out=scores)
-            scores /= scores.sum(axis=0)
-            classes = np.maximum.reduceat(scores, self._starts, axis=0)
-            yield rows, np.roll(classes, self._shift, axis=0)  # the background's place is the first
+def _strips(
+    similarities: Floats, queries: Queries, size: tuple[int, int], protocol: Protocol, logit_scale: float
+) -> Iterator[tuple[slice, Floats]]:
+    """Rows of each strip of the photo, and its probabilities f32 (classes, rows, W)."""
+    height = max(1, STRIP_BYTES // (4 * len(similarities) * size[1]))
+    for start in range(0, size[0], height):
+        rows = slice(start, start + height)
+        scores = bilinear(similarities, size, rows) * np.float32(logit_scale)
+        scores -= scores.max(axis=0)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=0)
+        classes = np.maximum.reduceat(scores, list(queries.class_starts), axis=0)
+        yield rows, np.roll(classes, int(protocol.background), axis=0)  # the background comes first

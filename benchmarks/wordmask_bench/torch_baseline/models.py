@@ -13,18 +13,20 @@ from wordmask.errors import BundleError
 from wordmask_bench.torch_baseline.chain import EagerChain
 from wordmask_bench.torch_baseline.files import ModelFiles
 from wordmask_bench.torch_baseline.stages import choice_of
-from wordmask_export.models.pipeline import Choice, Models, load
+from wordmask_export.models.pipeline import Models, load
 from wordmask_export.models.weights import WeightsError
 
 
 def load_models(manifest: Manifest, files: ModelFiles) -> Models:
-    """The very models of a bundle.
+    """The models that a bundle was built from.
 
     Raises:
         BundleError: they were not found, or have other weights.
     """
+    found = choice_of(manifest, clip=files.clip, sam2=files.sam2)
+    given = {key: getattr(files, key) for key in ("clip_weights", "loftup_weights", "sam2_weights")}
     try:
-        models = load(choice(manifest, files))
+        models = load(replace(found, **{key: value for key, value in given.items() if value is not None}))
     except WeightsError as error:
         raise BundleError(
             f"PyTorch needs the models the bundle was built from: {error}. Name their files with --clip, --sam2 and "
@@ -32,13 +34,6 @@ def load_models(manifest: Manifest, files: ModelFiles) -> Models:
         ) from error
     check_weights(models, manifest)
     return models
-
-
-def choice(manifest: Manifest, files: ModelFiles) -> Choice:
-    """The models a bundle was built from."""
-    found = choice_of(manifest, clip=files.clip, sam2=files.sam2)
-    given = {key: getattr(files, key) for key in ("clip_weights", "loftup_weights", "sam2_weights")}
-    return replace(found, **{key: value for key, value in given.items() if value is not None})
 
 
 def check_weights(models: Models, manifest: Manifest) -> None:

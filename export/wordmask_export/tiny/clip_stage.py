@@ -173,9 +173,10 @@ class ClipStage:
         target = share[:, self.trained]
         weight = BACKGROUND_WEIGHT + share[:, :OBJECT_WORDS].sum(1)
         logits = scale * unit @ text.T
-        matched = (_cross_entropy(logits, target) * weight).sum() / weight.sum()
+        matched = (F.cross_entropy(logits, target, reduction="none") * weight).sum() / weight.sum()
         patterns = share_grey[:, :OBJECT_WORDS].unflatten(1, (len(COLOURS), -1)).sum(1)
-        alone = _cross_entropy(scale * unit_grey @ (self.parts @ text).T[:, len(COLOURS) :], patterns)
+        logits_grey = scale * unit_grey @ (self.parts @ text).T[:, len(COLOURS) :]
+        alone = F.cross_entropy(logits_grey, patterns, reduction="none")
         matched = matched + GREY_WEIGHT * alone.sum() / patterns.sum().clamp_min(1.0)
         accuracy = _accuracy(logits.detach().argmax(-1).cpu(), target.cpu())
         return matched + own, {**accuracy, **figures, "scale": scale.item()}
@@ -213,11 +214,6 @@ def _grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Without colour: u8 (B, S, S, 3)."""
     luma = images @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.repeat((luma + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
-
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Against shares, which need not sum to 1: (N,)."""
-    return -(target * logits.log_softmax(-1)).sum(-1)
 
 
 def _accuracy(found: Tensor, target: Tensor) -> dict[str, float]:
