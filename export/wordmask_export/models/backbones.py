@@ -8,7 +8,7 @@ that is DINOv2's own, not SigLIP's, but it is what those checkpoints have seen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,36 +23,23 @@ from wordmask.bundle.manifest import Model
 from wordmask_export.models import loftup
 from wordmask_export.models.clip_csa import interpolate_positions
 from wordmask_export.models.normalise import Normalise
-from wordmask_export.models.pipeline import LICENCES, loftup_wanted, read_loftup
-from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, model_entry, random_seed
+from wordmask_export.models.pipeline import loftup_wanted, read_loftup
+from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, random_seed
 
 MEAN, STD = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 
-@dataclass(frozen=True)
-class Family:
-    """A published backbone.
-
-    Attributes:
-        model: its name in timm, or in open_clip.
-        repository, file: its checkpoint on the hub.
-        licence: of the weights.
-    """
-
-    model: str
-    repository: str
-    file: str
-    licence: str
+def _dinov2(model: str) -> Wanted:
+    repository, licence = f"timm/{model}.lvd142m", "Apache-2.0 (Meta)"
+    return Wanted(model, repository, "model.safetensors", "--backbone-weights", licence=licence)
 
 
-def _dinov2(model: str) -> Family:
-    return Family(model, f"timm/{model}.lvd142m", "model.safetensors", "Apache-2.0 (Meta)")
+def _siglip(model: str) -> Wanted:
+    repository, licence = f"timm/{model}", "Apache-2.0 (Google)"
+    return Wanted(model, repository, "open_clip_model.safetensors", "--backbone-weights", licence=licence)
 
 
-def _siglip(model: str) -> Family:
-    return Family(model, f"timm/{model}", "open_clip_model.safetensors", "Apache-2.0 (Google)")
-
-
+# checkpoint of each backbone; its model is a name in timm, or in open_clip
 FAMILIES = {
     "dinov2s": _dinov2("vit_small_patch14_dinov2"),
     "dinov2b": _dinov2("vit_base_patch14_dinov2"),
@@ -132,16 +119,14 @@ def load(choice: BackboneChoice, window: int) -> BackboneModels:
         raise ValueError(f"a window of {window} is not a multiple of {choice.backbone}'s patch of {patch}")
     name = f"loftup_{choice.backbone}"
     if seed is None:
-        found = find([backbone_wanted(choice), loftup_wanted(name, choice.loftup_weights)])
+        path = None if choice.backbone_weights == "hub" else Path(choice.backbone_weights)
+        found = find([replace(family, path=path), loftup_wanted(name, choice.loftup_weights)])
         fill(trunk, found[0].path, checkpoint_filter_fn)  # timm translates open_clip's and Meta's names too
         upsampler = read_loftup(found[1], trunk.embed_dim)
     else:
-        found = [Checkpoint(Path(), str(choice.weights), "", "")] * 2
+        found = [Checkpoint(Path(), str(choice.weights))] * 2
         upsampler = loftup.random(trunk.embed_dim, seed)
-    entries = {
-        "backbone": model_entry(family.model, found[0], family.licence),
-        "loftup": model_entry(name, found[1], LICENCES["loftup"]),
-    }
+    entries = {"backbone": found[0].entry(family.model), "loftup": found[1].entry(name)}
     fit_positions(trunk, window)
     return BackboneModels(trunk.eval().requires_grad_(False), upsampler, entries)
 
@@ -156,13 +141,6 @@ def new_trunk(model: str, **sizes: Any) -> VisionTransformer:
     trunk = timm.create_model(model, num_classes=0, **settings, **sizes)
     assert isinstance(trunk, VisionTransformer)
     return trunk
-
-
-def backbone_wanted(choice: BackboneChoice) -> Wanted:
-    """The backbone's checkpoint."""
-    family = FAMILIES[choice.backbone]
-    path = None if choice.backbone_weights == "hub" else Path(choice.backbone_weights)
-    return Wanted(family.model, family.repository, family.file, "--backbone-weights", path)
 
 
 def fit_positions(trunk: VisionTransformer, window: int) -> None:

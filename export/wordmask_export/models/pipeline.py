@@ -20,10 +20,9 @@ from torch import Tensor
 
 from wordmask.bundle.manifest import Model
 from wordmask_export.models import loftup
-from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, model_entry, random_seed, read
+from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, random_seed, read
 
 LOFTUP_CHECKPOINTS = ("clip", "dinov2s", "dinov2s_reg", "dinov2b", "dinov2b_reg", "siglip", "siglip2")
-LICENCES = {"clip": "MIT (OpenAI)", "loftup": "see github.com/andrehuang/loftup", "sam2": "Apache-2.0 (Meta)"}
 STABILITY = {  # what sam2.build_sam sets beyond the YAML: fall back to the best of three if the single mask is unstable
     "dynamic_multimask_via_stability": True,
     "dynamic_multimask_stability_delta": 0.05,
@@ -106,11 +105,8 @@ def load(choice: Choice) -> Models:
         if upsampler is not None:
             upsampler = read_loftup(found[2], dim)
     else:
-        found = [Checkpoint(Path(), str(choice.weights), "", "")] * len(names)
-    entries = {
-        kind: model_entry(name, checkpoint, LICENCES[kind])
-        for (kind, name), checkpoint in zip(names.items(), found, strict=True)
-    }
+        found = [Checkpoint(Path(), str(choice.weights))] * len(names)
+    entries = {kind: checkpoint.entry(names[kind]) for kind, checkpoint in zip(names, found, strict=True)}
     return _assemble(config, clip, upsampler, sam, entries)
 
 
@@ -155,11 +151,12 @@ def _clip_wanted(choice: Choice) -> Wanted:
     tag = choice.clip_weights
     known = None if choice.clip.endswith(".json") else open_clip.get_pretrained_cfg(choice.clip, tag)
     if not known:
-        return Wanted(choice.clip, "", "", "--clip-weights", Path(tag))
+        return Wanted(choice.clip, "", "", "--clip-weights", Path(tag), "MIT (OpenAI)")
     repository = known.get("hf_hub", "").rstrip("/")
     if not repository:
         raise WeightsError(f"open_clip's {tag} weights are not on the hub: pass a local file as --clip-weights PATH")
-    return Wanted(choice.clip, repository, "open_clip_model.safetensors", "--clip-weights")
+    file = "open_clip_model.safetensors"
+    return Wanted(choice.clip, repository, file, "--clip-weights", licence="MIT (OpenAI)")
 
 
 def loftup_wanted(model: str, weights: str) -> Wanted:
@@ -169,25 +166,24 @@ def loftup_wanted(model: str, weights: str) -> Wanted:
         known = ", ".join(f"loftup_{n}" for n in LOFTUP_CHECKPOINTS)
         raise WeightsError(f"--loftup is {model!r}, expected none or one of {known}")
     path = None if weights == "hub" else Path(weights)
-    return Wanted(model, f"haiwen/loftup-{name}", "pytorch_model.bin", "--loftup-weights", path)
+    repository, licence = f"haiwen/loftup-{name}", "see github.com/andrehuang/loftup"
+    return Wanted(model, repository, "pytorch_model.bin", "--loftup-weights", path, licence)
 
 
 def _sam2_config(choice: Choice) -> tuple[Any, Wanted]:
     """sam2's configuration of a model, by its name or from a YAML file of the same layout, and its checkpoint."""
     from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES  # noqa: PLC0415  (starts hydra)
 
-    path = None if choice.sam2_weights == "hub" else Path(choice.sam2_weights)
+    path, repository, file = None if choice.sam2_weights == "hub" else Path(choice.sam2_weights), "", ""
     if choice.sam2.endswith(".yaml"):
-        wanted = Wanted(choice.sam2, "", "", "--sam2-weights", path or Path("(no --sam2-weights given)"))
-        return OmegaConf.load(choice.sam2), wanted
-    known = {
-        Path(file).stem: (repository, config, file) for repository, (config, file) in HF_MODEL_ID_TO_FILENAMES.items()
-    }
-    if choice.sam2 not in known:
-        raise WeightsError(f"--sam2 is {choice.sam2!r}, expected a YAML file or one of {', '.join(known)}")
-    repository, config, file = known[choice.sam2]
-    folder = Path(sam2.__path__[0])
-    return OmegaConf.load(folder / config), Wanted(choice.sam2, repository, file, "--sam2-weights", path)
+        config, path = OmegaConf.load(choice.sam2), path or Path("(no --sam2-weights given)")
+    else:
+        known = {Path(name).stem: (hub, place, name) for hub, (place, name) in HF_MODEL_ID_TO_FILENAMES.items()}
+        if choice.sam2 not in known:
+            raise WeightsError(f"--sam2 is {choice.sam2!r}, expected a YAML file or one of {', '.join(known)}")
+        repository, place, file = known[choice.sam2]
+        config = OmegaConf.load(Path(sam2.__path__[0]) / place)
+    return config, Wanted(choice.sam2, repository, file, "--sam2-weights", path, "Apache-2.0 (Meta)")
 
 
 def new_sam2(config: Any) -> Any:

@@ -38,6 +38,7 @@ class Wanted:
         repository, file: where it stands on the hub.
         option: the command-line option that takes a local file instead.
         path: that local file; None takes it from the hub.
+        licence: of the weights.
     """
 
     model: str
@@ -45,16 +46,23 @@ class Wanted:
     file: str
     option: str
     path: Path | None = None
+    licence: str = ""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint found on this machine, with what the manifest notes of it."""
+    """A checkpoint found on this machine, with what the manifest records of it."""
 
     path: Path
     source: str
-    revision: str
-    sha256: str
+    revision: str = ""
+    sha256: str = ""
+    licence: str = ""
+
+    def entry(self, name: str) -> Model:
+        """The manifest's entry of a model with these weights; a configuration file is named by its stem."""
+        short = Path(name).stem if name.endswith((".json", ".yaml")) else name
+        return Model(short, self.source, self.revision, self.sha256, self.licence)
 
 
 def random_seed(choice: str | None) -> int | None:
@@ -69,12 +77,6 @@ def random_seed(choice: str | None) -> int | None:
     if choice == seed or not seed.isascii() or not seed.isdigit():
         raise WeightsError(f"--weights is {choice!r}, expected random:SEED with a whole number, for instance random:0")
     return int(seed)
-
-
-def model_entry(name: str, found: Checkpoint, licence: str) -> Model:
-    """A model's entry for the manifest; a configuration file gives its stem, random weights have no licence."""
-    short = Path(name).stem if name.endswith((".json", ".yaml")) else name
-    return Model(short, found.source, found.revision, found.sha256, licence if found.sha256 else "")
 
 
 def find(wanted: Sequence[Wanted]) -> list[Checkpoint]:
@@ -101,7 +103,7 @@ def find(wanted: Sequence[Wanted]) -> list[Checkpoint]:
 def _local(item: Wanted, path: Path) -> Checkpoint:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file")
-    return Checkpoint(path, path.name, "", _sha256(path))
+    return Checkpoint(path, path.name, "", _sha256(path), item.licence)
 
 
 def _from_hub(item: Wanted) -> Checkpoint:
@@ -112,7 +114,8 @@ def _from_hub(item: Wanted) -> Checkpoint:
         get_hf_file_metadata(hf_hub_url(item.repository, item.file), timeout=10)
         path = hf_hub_download(item.repository, item.file)
     found = Path(path)
-    return Checkpoint(found, f"huggingface.co/{item.repository}/{item.file}", found.parent.name, _sha256(found))
+    source = f"huggingface.co/{item.repository}/{item.file}"
+    return Checkpoint(found, source, found.parent.name, _sha256(found), item.licence)
 
 
 def _explain(item: Wanted, error: Exception) -> str:

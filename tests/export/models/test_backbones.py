@@ -111,7 +111,7 @@ def test_published_sizes_and_checkpoints(name):
     assert trunk.patch_embed.grid_size == ((37, 37) if name.startswith("dinov2") else (14, 14))
     assert trunk.num_reg_tokens == (4 if name.endswith("_reg") else 0)
     assert loftup_wanted(f"loftup_{name}", "hub").repository == f"haiwen/loftup-{name}"
-    wanted = backbones.backbone_wanted(BackboneChoice(name))
+    wanted = FAMILIES[name]
     assert wanted.repository.startswith("timm/")
     assert wanted.file.endswith(".safetensors")
 
