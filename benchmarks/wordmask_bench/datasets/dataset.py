@@ -8,12 +8,10 @@ from pathlib import Path
 
 from wordmask.photo.suffixes import is_hidden, is_photo_name
 from wordmask.text.word_lists import first_gap, read_class_lines
-from wordmask_bench.datasets.errors import DatasetError
+from wordmask_bench.datasets import DatasetError
 from wordmask_bench.datasets.labels import Coding
 from wordmask_bench.datasets.layouts import missing
 from wordmask_bench.datasets.protocol import PROTOCOLS, Protocol, Synonyms, class_names, parse_classes
-
-__all__ = ["DATASETS", "Dataset", "DatasetError", "Pair", "open_dataset"]
 
 DATASETS = (*PROTOCOLS, "folder")
 

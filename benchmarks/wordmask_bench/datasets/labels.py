@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wordmask_bench.datasets.errors import DatasetError
+from wordmask_bench.datasets import DatasetError
 
 IGNORED = -1  # of a label map: the pixel does not count
 GREY = ("I;16", "I;16B", "I")  # Pillow's modes of a 16-bit grey PNG; P and L have 8 bits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wordmask_bench.datasets.errors import DatasetError
+from wordmask_bench.datasets import DatasetError
 
 _VOC = """ImageSets/Segmentation/val.txt       one name a line, without suffix
 JPEGImages/NAME.jpg

@@ -9,7 +9,7 @@ from functools import cache
 
 from wordmask.system.package_data import data_path
 from wordmask.text.cleaning import as_read
-from wordmask_bench.datasets.errors import DatasetError
+from wordmask_bench.datasets import DatasetError
 
 Synonyms = tuple[str, ...]
 SCLIP_SCALE, SCLIP_SHORT_SIDE = 40.0, 336

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,21 +22,6 @@ from wordmask_bench.comparison.pictures import Picture, painted, sheet
 TITLES = ("photo", "class map, bilinear", "class map, LoftUp", "masks")
 
 
-def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog="wordmask_bench.documents.readme_picture", description="Draw before, after and masks."
-    )
-    parser.add_argument("photos", nargs="+", type=Path)
-    parser.add_argument("--vocabulary", nargs="+", required=True, metavar="WORD")
-    parser.add_argument("--background", default="default", metavar="default|none|@FILE")
-    parser.add_argument("--bundle", metavar="NAME_OR_PATH")
-    parser.add_argument("--height", type=int, default=220, help="of a row, pixels (%(default)s)")
-    parser.add_argument("--min-confidence", type=float, default=Options.min_confidence)
-    parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args(arguments)
-
-
 def panels(
     segmenter: Segmenter, photo: Picture, words: list[str], background: list[str], options: Options
 ) -> list[Picture]:
@@ -48,16 +32,25 @@ def panels(
     return [photo, painted(photo, plain.dense), painted(photo, sharp.dense), draw(photo, sharp)]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; gives the exit status."""
-    args = parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(
+        prog="wordmask_bench.documents.readme_picture", description="Draw before, after and masks."
+    )
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--vocabulary", nargs="+", required=True, metavar="WORD")
+    parser.add_argument("--background", default="default", metavar="default|none|@FILE")
+    parser.add_argument("--bundle", metavar="NAME_OR_PATH")
+    parser.add_argument("--height", type=int, default=220, help="of a row, pixels (%(default)s)")
+    parser.add_argument("--min-confidence", type=float, default=Options.min_confidence)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(arguments)
     segmenter = Segmenter(args.bundle)
     words, background = [line.text for line in class_lines(args.vocabulary)], background_words(args.background)
     options = Options(min_confidence=args.min_confidence)
     rows = [panels(segmenter, decode(photo), words, background, options) for photo in args.photos]
     Image.fromarray(sheet(rows, TITLES, args.height)).save(args.out, quality=88)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

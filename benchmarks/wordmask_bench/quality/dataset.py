@@ -16,7 +16,8 @@ from wordmask.photo.reading import decode
 from wordmask.pipeline import Segmenter
 from wordmask.system.limits import memory, processors
 from wordmask.types import Options
-from wordmask_bench.datasets.dataset import Dataset, DatasetError, Pair, open_dataset
+from wordmask_bench.datasets import DatasetError
+from wordmask_bench.datasets.dataset import Dataset, Pair, open_dataset
 from wordmask_bench.datasets.labels import read_labels
 from wordmask_bench.quality.maps import Maps, Settings
 from wordmask_bench.quality.tally import Figures, Tally

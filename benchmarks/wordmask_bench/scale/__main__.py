@@ -144,8 +144,8 @@ def _rates(facts: Facts) -> str:
     return table("Rates", ("what", *(goal.name for goal in GOALS), "limit, assumed"), rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; gives the exit status."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(prog="wordmask_bench.scale", description="What many photos cost.")
     parser.add_argument("document", type=Path, nargs="?", help="renew its tables; without it they are shown")
     document: Path | None = parser.parse_args(arguments).document
@@ -156,8 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         text = renewed(document.read_text(encoding="utf-8"), tables, BEGIN, END)
         document.write_text(text, encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

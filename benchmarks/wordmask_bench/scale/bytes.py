@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import tracemalloc
 from collections.abc import Sequence
@@ -97,15 +96,14 @@ def read_bytes(path: Path) -> Bytes:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; gives the exit status."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(prog="wordmask_bench.scale.bytes", description="Bytes a photo of a finished run.")
     parser.add_argument("out", type=Path, help="a run's output folder")
     parser.add_argument("--json", type=Path, required=True, help="write the figures here")
     args = parser.parse_args(arguments)
     args.json.write_text(json.dumps(asdict(measure(args.out)), indent=1) + "\n", encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

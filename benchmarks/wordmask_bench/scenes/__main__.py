@@ -13,20 +13,15 @@ from wordmask_bench.scenes.folder import write_folder
 from wordmask_bench.scenes.words import Combinations
 
 
-def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status."""
     parser = argparse.ArgumentParser(prog="wordmask_bench.scenes", description="Write labelled synthetic scenes.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--count", type=int, default=8, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first; the next ones count up (default: 0)")
     parser.add_argument("--combinations", choices=get_args(Combinations), default="test", help="(default: %(default)s)")
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: 224 to 640 each")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; gives the exit status."""
-    args = parse_args(arguments)
+    args = parser.parse_args(arguments)
     size = (args.size[0], args.size[1]) if args.size else None
     try:
         write_folder(args.out, range(args.seed, args.seed + args.count), combinations=args.combinations, size=size)

@@ -6,7 +6,6 @@ python -m wordmask_bench.speed.readme_table README.md
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,8 +94,8 @@ def committed(root: Path) -> list[BenchReport]:
     return [read_report(path) for path in sorted((root / RESULTS).glob(PATTERN))]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; gives the exit status."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(
         prog="wordmask_bench.speed.readme_table", description="Renew the README's speed table."
     )
@@ -104,8 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     readme: Path = parser.parse_args(arguments).readme
     table = speed_table(committed(readme.resolve().parent))
     readme.write_text(renewed(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

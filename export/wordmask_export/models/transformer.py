@@ -7,7 +7,7 @@ values, and because plain matrix products export to graphs that every runtime fu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -44,8 +44,7 @@ class SelfAttention(nn.Module):
             mixed = v
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width))
-        return out
+        return cast(Tensor, self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width)))
 
 
 class Mlp(nn.Module):
@@ -59,9 +58,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.c_fc(x)
-        x = x * torch.sigmoid(1.702 * x) if self.quick_gelu else F.gelu(x)
-        out: Tensor = self.c_proj(x)
-        return out
+        return cast(Tensor, self.c_proj(x * torch.sigmoid(1.702 * x) if self.quick_gelu else F.gelu(x)))
 
 
 class Block(nn.Module):
@@ -95,5 +92,4 @@ class Transformer(nn.Module):
         """x (B, L, width) -> (B, L, width); `last` is the attention of the last block."""
         for block in self.resblocks[:-1]:
             x = block(x, "plain", mask)
-        out: Tensor = self.resblocks[-1](x, last, mask)
-        return out
+        return cast(Tensor, self.resblocks[-1](x, last, mask))

@@ -51,8 +51,7 @@ class FeatureParity:
         (last,) = trunk.forward_intermediates(
             (pixels - mean) / std, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
         )
-        found: Array = last.numpy()
-        return found
+        return np.asarray(last)
 
     def _backbone_image(self, graph: OrtGraph) -> Iterator[Figure]:
         inputs = {"image": self.windows}

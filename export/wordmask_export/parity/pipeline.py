@@ -124,10 +124,8 @@ class Parity:
 
     def text(self) -> Array:
         """Unit embeddings of WORDS by the reference, f32 (8, D)."""
-        embeddings: Array = self.models.clip.encode_text(
-            torch.from_numpy(self._tokens()).long(), normalize=True
-        ).numpy()
-        return embeddings
+        tokens = torch.from_numpy(self._tokens()).long()
+        return np.asarray(self.models.clip.encode_text(tokens, normalize=True))
 
     def _tokens(self) -> NDArray[np.int32]:
         clip = self.manifest.clip

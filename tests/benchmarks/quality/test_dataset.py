@@ -18,7 +18,8 @@ from wordmask.pipeline import Segmenter
 from wordmask.text.vocabulary import Vocabulary
 from wordmask.timing import StageTimer
 from wordmask.types import Options
-from wordmask_bench.datasets.dataset import DATASETS, DatasetError, open_dataset
+from wordmask_bench.datasets import DatasetError
+from wordmask_bench.datasets.dataset import DATASETS, open_dataset
 from wordmask_bench.datasets.labels import Coding, read_labels
 from wordmask_bench.datasets.protocol import PROTOCOLS, Protocol
 from wordmask_bench.quality import dataset as eval_dataset

@@ -7,7 +7,7 @@ import pytest
 
 from wordmask.resize import bilinear
 from wordmask.text.queries import Queries
-from wordmask_bench.datasets.dataset import DatasetError
+from wordmask_bench.datasets import DatasetError
 from wordmask_bench.datasets.protocol import PROTOCOLS, Protocol, class_names, parse_classes
 from wordmask_bench.quality import sclip_protocol
 from wordmask_bench.quality.sclip_protocol import predict, too_small, vocabulary

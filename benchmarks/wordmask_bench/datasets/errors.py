@@ -1,9 +1,0 @@
-"""The error of datasets."""
-
-from __future__ import annotations
-
-from wordmask.errors import WordmaskError
-
-
-class DatasetError(WordmaskError, ValueError):
-    """A labelled dataset is not there, or its files are not as published."""
