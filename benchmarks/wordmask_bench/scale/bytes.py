@@ -91,8 +91,7 @@ def read_bytes(path: Path) -> Bytes:
     Raises:
         ManifestError: it is not that.
     """
-    found = parse_as(Bytes, json.loads(path.read_text(encoding="utf-8")), path.name)
-    assert isinstance(found, Bytes)
+    found: Bytes = parse_as(Bytes, json.loads(path.read_text(encoding="utf-8")), path.name)
     return found
 
 

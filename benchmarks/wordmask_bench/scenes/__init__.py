@@ -9,7 +9,6 @@ same seed gives the same scene, to the byte with the same numpy and OpenCV.
 
 from __future__ import annotations
 
-from wordmask_bench.scenes.cropping import crops
 from wordmask_bench.scenes.folder import write_folder
 from wordmask_bench.scenes.scene import Scene, SceneInstance, generate
 from wordmask_bench.scenes.words import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS, Combinations, vocabulary
@@ -22,7 +21,6 @@ __all__ = [
     "Combinations",
     "Scene",
     "SceneInstance",
-    "crops",
     "generate",
     "vocabulary",
     "write_folder",

@@ -106,7 +106,7 @@ def make_sides(args: argparse.Namespace, bundle: PipelineBundle, options: Option
             options=options,
             grid=args.prompts if bundle.manifest.domain == "random" else None,
             points=args.prompts,
-            models=ModelFiles(**{name: getattr(args, name) for name in (field.name for field in fields(ModelFiles))}),
+            models=ModelFiles(**{field.name: getattr(args, field.name) for field in fields(ModelFiles)}),
             upsampler_device=args.upsampler_device,
             tensorrt_precision=args.tensorrt_precision,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ Variant = Literal["wordmask", "eager", "batched", "autocast", "compile"]
 Stage = Literal["clip", "loftup", "class_map", "prompts", "sam2_encoder", "sam2_decoder", "masks", "words"]
 # checks that the PyTorch pipeline does not make are left out of wordmask's side too
 UNCHECKED = {"mask_pieces": "all", "min_score": 0.0, "across_words_iou": 1.0}
-BASELINES = get_args(Variant)[1:]
 
 
 @dataclass(frozen=True)

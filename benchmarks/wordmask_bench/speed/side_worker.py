@@ -27,14 +27,15 @@ class Worker:
     def open(self, setup: dict[str, Any]) -> Answer:
         """Imports what the side needs and loads its models."""
         from wordmask.bundle.strict_json import parse_as  # noqa: PLC0415
-        from wordmask_bench.speed.side import Setup  # noqa: PLC0415
+        from wordmask_bench.speed import side as interface  # noqa: PLC0415
 
-        parsed: Setup = parse_as(Setup, setup, "setup")
+        self.interface = interface
+        parsed: interface.Setup = parse_as(interface.Setup, setup, "setup")
         start = time.perf_counter()
         if parsed.variant == "wordmask":
             from wordmask_bench.speed.wordmask_side import WordmaskSide  # noqa: PLC0415
 
-            make: Callable[[Setup], object] = WordmaskSide
+            make: Callable[[interface.Setup], object] = WordmaskSide
         else:
             from wordmask_bench.speed.torch_side import EagerSide  # noqa: PLC0415
 
@@ -55,24 +56,18 @@ class Worker:
 
     def prompts(self, photo: str) -> Answer:
         """Of wordmask's side alone: what SAM2 is asked about a photo."""
-        from wordmask_bench.speed.side import prompts_to_json  # noqa: PLC0415
-
-        return {"prompts": prompts_to_json(self.side.prompts(Path(photo)))}
+        return {"prompts": self.interface.prompts_to_json(self.side.prompts(Path(photo)))}
 
     def photo(self, photo: str, prompts: list[dict[str, Any]], out: str) -> Answer:
         """One photo from file to files."""
-        from wordmask_bench.speed.side import prompts_from_json  # noqa: PLC0415
-
-        given = prompts_from_json(prompts)
+        given = self.interface.prompts_from_json(prompts)
         start = time.perf_counter()
         stages = self.side.photo(Path(photo), given, Path(out))
         return {"ms": (time.perf_counter() - start) * 1000, "stages": stages}
 
     def folder(self, photos: list[str], prompts: list[list[dict[str, Any]]], out: str) -> Answer:
         """Many photos from files to files."""
-        from wordmask_bench.speed.side import prompts_from_json  # noqa: PLC0415
-
-        given = [prompts_from_json(rows) for rows in prompts]
+        given = [self.interface.prompts_from_json(rows) for rows in prompts]
         start = time.perf_counter()
         self.side.folder([Path(photo) for photo in photos], given, Path(out))
         return {"ms": (time.perf_counter() - start) * 1000}
@@ -81,9 +76,7 @@ class Worker:
         """Leaves class map and masks (packed bits) in the file `out`."""
         import numpy as np  # noqa: PLC0415
 
-        from wordmask_bench.speed.side import prompts_from_json  # noqa: PLC0415
-
-        dense, masks = self.side.answers(Path(photo), prompts_from_json(prompts))
+        dense, masks = self.side.answers(Path(photo), self.interface.prompts_from_json(prompts))
         np.savez(out, dense=dense, masks=np.packbits(masks, axis=-1))
         return {}
 

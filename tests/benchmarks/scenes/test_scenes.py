@@ -158,8 +158,6 @@ def test_held_out_combinations_are_never_trained_and_are_the_unseen_ones() -> No
     assert not trained & scenes.HELD_OUT
     assert trained == set(scenes.vocabulary()[:40]) - scenes.HELD_OUT
     assert {i.word for scene in some_scenes("unseen", 60) for i in scene.instances} == scenes.HELD_OUT
-    _, class_maps = scenes.crops(0, 200, 64)
-    assert not {scenes.vocabulary()[i] for i in np.unique(class_maps)} & scenes.HELD_OUT
 
 
 def test_each_colour_and_each_pattern_is_trained() -> None:
@@ -231,18 +229,6 @@ def test_coverage_counts_parts_of_pixels() -> None:
     np.testing.assert_allclose(alpha[:, 4], 127.5, atol=64)
 
 
-def test_crops_are_deterministic_and_labelled_like_scenes() -> None:
-    images, class_maps = scenes.crops(4, 30, 112)
-    again, _ = scenes.crops(4, 30, 112)
-    assert images.tobytes() == again.tobytes()
-    assert images.shape == (30, 112, 112, 3)
-    assert class_maps.shape == (30, 112, 112)
-    assert class_maps.max() < 48
-    assert (class_maps < 40).any(axis=(1, 2)).mean() > 0.7  # most show an object
-    other, _ = scenes.crops(5, 30, 112)
-    assert images.tobytes() != other.tobytes()
-
-
 def test_wrong_arguments_say_what_is_expected() -> None:
     with pytest.raises(ValueError, match="give one of train, test, unseen"):
         scenes.generate(0, combinations="all")  # type: ignore[arg-type]
@@ -250,8 +236,6 @@ def test_wrong_arguments_say_what_is_expected() -> None:
         scenes.generate(0, size=(32, 100))
     with pytest.raises(ValueError, match="seed is -1"):
         scenes.generate(-1)
-    with pytest.raises(ValueError, match="side 32"):
-        scenes.crops(0, 1, 32)
 
 
 def test_a_written_folder_holds_the_scenes(tmp_path: Path) -> None:
