@@ -33,14 +33,14 @@ Reader = Callable[[str, Path], tuple[Pairs, Coding]]  # from a dataset's name an
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is to be measured.
+    """A labelled dataset on disk.
 
     Attributes:
         name: one of DATASETS.
-        pairs: the photos with their labels, in the published order (else by name).
+        pairs: photos with their labels, in the published order, or sorted by name.
         classes: each with its synonyms, in the order of the labels.
         coding: of the label PNGs.
-        protocol: from similarities to a class map.
+        protocol: how similarities become a class map.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Dataset:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each class's first synonym; the background is called so."""
+        """The first synonym of each class; class 0 is "background" if the protocol has one."""
         return tuple(
             "background" if index == 0 and self.protocol.background else synonyms[0]
             for index, synonyms in enumerate(self.classes)
@@ -65,14 +65,15 @@ def open_dataset(
 
     Args:
         name: one of DATASETS.
-        root: the dataset's folder, or one that has it where it is usually unpacked (see datasets.layouts).
-        limit: take only the first photos.
-        classes: of `folder`: the class list, one a line, commas between synonyms; ROOT/words.txt by default.
-        first_label: of `folder`: the number of the first class in the label PNGs; 1 by default, 0 is then ignored.
+        root: the dataset's folder, or a folder in which it was unpacked (see datasets.layouts).
+        limit: number of photos, from the first.
+        classes: only for `folder`: the class list, one class per line, commas between synonyms; default ROOT/words.txt.
+        first_label: only for `folder`: the number of the first class in the label PNGs; with the default 1, the number
+            0 is ignored.
 
     Raises:
         DatasetError: a file is not where it is expected; the message shows the layout.
-        ValueError: another name, limit or first_label.
+        ValueError: name, limit or first_label has a wrong value.
         VocabularyError: the class list cannot be read.
     """
     if name not in DATASETS:
@@ -82,7 +83,9 @@ def open_dataset(
     if name == "folder":
         found = _folder(root, classes, 1 if first_label is None else first_label)
     elif classes is not None or first_label is not None:
-        raise ValueError(f"{name} has its own classes and labels: they can be chosen for the dataset folder alone")
+        raise ValueError(
+            f"{name} has its own classes and labels: --classes and --first-label are for the dataset folder"
+        )
     else:
         pairs, coding = READERS[name](name, root)
         found = Dataset(name, pairs, class_names(name), coding, PROTOCOLS[name])
@@ -102,7 +105,7 @@ def _voc(year: str, split: str, labels: str) -> Reader:
 
 
 def _one_folder(usual: str, photos: str, labels: str, coding: Coding) -> Reader:
-    """Photos that stand in one folder; `labels` has {} for a photo's name without its suffix."""
+    """Reader of photos in one folder; `labels` has {} in place of a photo's name without suffix."""
 
     def read(name: str, root: Path) -> tuple[Pairs, Coding]:
         base = _base(name, root, photos, usual)
@@ -171,7 +174,7 @@ READERS: dict[str, Reader] = {
 
 
 def _base(name: str, root: Path, wanted: str, *usual: str) -> Path:
-    """The folder that holds `wanted`: the root, or where the dataset is usually unpacked below it."""
+    """The folder that holds `wanted`: the root, or one of the `usual` folders in it."""
     for below in ("", *usual):
         if (root / below / wanted).exists():
             return root / below

@@ -1,4 +1,4 @@
-"""Label PNGs as the datasets publish them: which class a stored number means, and which pixels do not count."""
+"""Label PNGs as published: the class of each stored number, and the ignored pixels."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from PIL import Image
 
 from wordmask_bench.datasets import DatasetError
 
-IGNORED = -1  # of a label map: the pixel does not count
+IGNORED = -1  # value of pixels in a label map that are not counted
 GREY = ("I;16", "I;16B", "I")  # Pillow's modes of a 16-bit grey PNG; P and L have 8 bits
 
 
 @dataclass(frozen=True)
 class Coding:
-    """What the numbers of a dataset's label PNGs mean. The highest number (255 or 65535) is always "ignore".
+    """Meaning of the numbers in label PNGs; the highest (255 or 65535) is always ignored.
 
     Attributes:
-        first: the number of the first class; lower ones are ignored. 1 is what mmsegmentation calls reduce_zero_label.
-        numbers: of each class, where they do not follow each other; all others are ignored.
+        first: number of the first class; lower numbers are ignored. 1 is mmsegmentation's reduce_zero_label.
+        numbers: number of each class if they are not consecutive; all other numbers are ignored.
     """
 
     first: int = 0
@@ -30,12 +30,12 @@ class Coding:
 
 
 def read_labels(path: Path, coding: Coding, classes: int) -> NDArray[np.int32]:
-    """The classes of a label PNG's pixels, i32 (H, W): 0 to classes - 1, or IGNORED.
+    """Reads the classes of a label PNG, i32 (H, W): 0 to classes - 1, or IGNORED.
 
-    Numbers are read as they are stored: of a palette PNG the index, never the colour.
+    The stored numbers are read; in a palette PNG these are the indices, not the colours.
 
     Raises:
-        DatasetError: the file cannot be read, is no palette or grey picture, or holds a number of no class.
+        DatasetError: the file cannot be read, is not a palette or grey image, or has a number without a class.
     """
     stored = _numbers(path)
     ignored = stored == np.iinfo(stored.dtype).max
@@ -62,6 +62,6 @@ def _numbers(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
             if picture.mode in GREY:
                 return np.array(picture).astype(np.uint16)
             mode = picture.mode
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, of broken files
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises for broken files
         raise DatasetError(f"{path}: cannot be read as a picture of labels ({error})") from error
     raise DatasetError(f"{path}: its pixels are {mode}, expected a palette or grey PNG whose numbers are the labels")

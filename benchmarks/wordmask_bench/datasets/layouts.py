@@ -1,4 +1,4 @@
-"""Where each dataset's files are expected, for whoever has them elsewhere."""
+"""Where the files of each dataset are expected, for error messages."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ words.txt         one class a line, commas between synonyms""",
 
 
 def missing(name: str, root: Path, found: str) -> DatasetError:
-    """The error that says what was found of a dataset, and shows where its files are expected."""
+    """An error with what was found of a dataset and where its files are expected."""
     layout = "\n".join(f"  {line}" for line in LAYOUTS[name].splitlines())
     return DatasetError(f"{root}: {found}. {name} is expected there as\n{layout}")

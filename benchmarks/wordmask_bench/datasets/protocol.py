@@ -1,4 +1,4 @@
-"""How SCLIP measures each dataset: what its classes are called, and the numbers of its protocol."""
+"""SCLIP's protocol for each dataset: names of the classes, scales and thresholds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SCLIP_WINDOW, SCLIP_STRIDE = 224, 112
 
 @dataclass(frozen=True)
 class Protocol:
-    """From similarities to a class map, as SCLIP's configs/cfg_*.py set it.
+    """How similarities become a class map, as in SCLIP's configs/cfg_*.py.
 
     Attributes:
-        logit_scale: multiplies the similarities before the softmax; None takes the bundle's.
-        short_side: pixels the photo's short side is resized to; None takes the bundle's.
-        background: class 0 is the background.
-        min_probability: pixels whose best class is less probable become class 0.
-        min_area: classes (but 0) that do not have more than this share of the pixels that are not class 0 are dropped.
+        logit_scale: multiplies the similarities before the softmax; None uses the bundle's.
+        short_side: length in pixels to which the photo's short side is resized; None uses the bundle's.
+        background: whether class 0 is the background.
+        min_probability: pixels whose most probable class is less probable become class 0.
+        min_area: a class is dropped unless its share of the pixels that are not class 0 is above this.
     """
 
     logit_scale: float | None = SCLIP_SCALE
@@ -36,9 +36,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not self.background and (self.min_probability or self.min_area is not None):
-            raise ValueError(
-                "a protocol without background has no class 0 that could take the pixels under a threshold"
-            )
+            raise ValueError("min_probability and min_area need a background: pixels under a threshold become class 0")
 
 
 PROTOCOLS = {
@@ -70,14 +68,14 @@ def class_names(dataset: str) -> tuple[Synonyms, ...]:
 
 
 def parse_classes(lines: Sequence[str], *, background: bool = False) -> tuple[Synonyms, ...]:
-    """Class lines as synonyms; commas separate them.
+    """Splits class lines into synonyms at commas.
 
     Args:
         lines: in the order of the labels.
-        background: the first line is that of the background: its words may be others' too, as in SCLIP's lists.
+        background: the first line is the background, whose words may be those of other classes, as in SCLIP's lists.
 
     Raises:
-        DatasetError: a line without a word, or two classes with a word that CLIP reads as one.
+        DatasetError: a line has no word, or two classes have a word that CLIP reads as the same.
     """
     classes = tuple(tuple(word.strip() for word in line.split(",") if as_read(word)) for line in lines)
     if () in classes:

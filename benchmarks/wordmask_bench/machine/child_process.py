@@ -1,4 +1,4 @@
-"""Python processes that a measurement starts for one part of its work, and ends with all that they started."""
+"""Starts Python processes for a part of a measurement, and kills them with their children."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def start_module(
     stdout: Stream,
     stderr: Stream = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts `python -m` with a command in a session of its own, which an interruption of the terminal does not reach.
+    """Starts `python -m` with a command in a new session, so that Ctrl-C in the terminal does not reach it.
 
-    The environment is added to this process's; the cache is its WORDMASK_CACHE.
+    The environment is added to this process's; the cache becomes its WORDMASK_CACHE.
     """
     return subprocess.Popen(
         [sys.executable, "-m", *command],
@@ -37,7 +37,7 @@ def start_module(
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process of start_module and all that it started."""
+    """Kills a process of start_module and its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""What stands on a machine: GPU, driver, libraries. Each fact is given as soon as it is known."""
+"""Facts about a machine: GPU, driver, libraries. Each is yielded as soon as it has been determined."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ SMI_FIELDS = ("name", "driver_version", "compute_cap", "memory.total", "clocks.m
 
 
 def facts() -> Iterator[tuple[str, Any]]:
-    """Name and value of each fact; importing tensorrt comes last, as it may end the process."""
+    """Name and value of each fact; tensorrt is imported last, because a broken one may end the process."""
     yield "python", platform.python_version()
     yield "machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
     yield "packages", {name: version for name in DISTRIBUTIONS if (version := installed_version(name))}
-    yield "modules", {name: _is_there(name) for name in MODULES}
+    yield "modules", {name: _importable(name) for name in MODULES}
     yield "nvidia_smi", nvidia_smi()
     yield "torch", _torch()
     ort = import_onnxruntime()
@@ -48,15 +48,15 @@ def facts() -> Iterator[tuple[str, Any]]:
     yield "tensorrt", _tensorrt()
 
 
-def _is_there(module: str) -> bool:
+def _importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # not even its parent
+    except ModuleNotFoundError:  # its parent package is missing
         return False
 
 
 def installed_version(distribution: str) -> str | None:
-    """Of a package; None if it is not installed."""
+    """Version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -64,7 +64,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def nvidia_smi(fields: Sequence[str] = SMI_FIELDS, options: str = "csv,noheader") -> dict[str, str] | None:
-    """Facts of the first GPU by nvidia-smi's names; None without the program or without a GPU."""
+    """Facts of the first GPU by nvidia-smi's field names; None without the program or without a GPU."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
@@ -98,7 +98,7 @@ def _torch() -> dict[str, Any]:
 
 
 def _tensorrt() -> dict[str, Any] | None:
-    """Version, and the libraries it is made of: TensorRT-RTX answers to the same calls. None if it is not installed."""
+    """Version and shared libraries, which tell TensorRT from TensorRT-RTX; None if it is not installed."""
     try:
         import tensorrt  # noqa: PLC0415
     except ModuleNotFoundError:

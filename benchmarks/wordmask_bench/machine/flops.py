@@ -1,4 +1,4 @@
-"""What a graph has to compute: its matrix products and convolutions, counted from shapes."""
+"""Counts the floating-point operations of a graph's matrix products and convolutions from their shapes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ COUNTED = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 
 
 def count_flops(path: Path, sizes: Mapping[str, int]) -> int:
-    """Floating-point operations of one run: two a multiplication and addition in MatMul, Gemm, Conv, ConvTranspose.
+    """Floating-point operations of one run: two per multiply-add of MatMul, Gemm, Conv and ConvTranspose.
 
-    All else (softmax, normalisation, gathers) is left out, as it is by those who quote a machine's rate.
+    Other operators (softmax, normalisation, gathers) are not counted, as in a machine's quoted rate.
 
     Args:
         path: of the ONNX file.
-        sizes: of its inputs' symbols.
+        sizes: of the symbolic dimensions of its inputs.
 
     Raises:
         BundleError: a symbol has no size, or a shape cannot be derived.
@@ -42,7 +42,7 @@ def count_flops(path: Path, sizes: Mapping[str, int]) -> int:
 
 
 def _fix(model: onnx.ModelProto, sizes: Mapping[str, int], path: Path) -> None:
-    """Gives the inputs' symbols their sizes, and forgets what was noted of the tensors between."""
+    """Sets the symbolic dimensions of the inputs and removes the stored shapes of inner tensors."""
     for tensor in model.graph.input:
         for dimension in tensor.type.tensor_type.shape.dim:
             if dimension.dim_param:
@@ -53,7 +53,7 @@ def _fix(model: onnx.ModelProto, sizes: Mapping[str, int], path: Path) -> None:
 
 
 def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
-    """Sizes of all tensors that are known to the last one."""
+    """Shapes of all tensors whose every dimension is known."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         dimensions = value.type.tensor_type.shape.dim
@@ -63,7 +63,7 @@ def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
 
 
 def _products(node: onnx.NodeProto, left: Shape, right: Shape, out: Shape) -> int:
-    """Pairs of a multiplication and an addition in one of the operators COUNTED."""
+    """Number of multiply-adds of a node whose operator is in COUNTED."""
     if node.op_type == "MatMul":
         return math.prod(out) * left[-1]
     if node.op_type == "Gemm":

@@ -1,4 +1,4 @@
-"""What a benchmark was measured on, and how fast that multiplies matrices. No names of hosts, users or folders."""
+"""The machine of a benchmark and its measured rate of matrix products; no names of hosts, users or folders."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ SIDES = (1024, 2048, 4096)  # of the square matrices
 
 @dataclass(frozen=True)
 class Machine:
-    """Attributes: cores are those this process may use; gpu is its name and driver, empty without one."""
+    """Facts about a machine.
+
+    Attributes:
+        cores: that this process may use.
+        gpu: its name and driver; empty without a GPU.
+    """
 
     cpu: str
     cores: int
@@ -48,7 +53,7 @@ class Machine:
 
 
 def machine() -> Machine:
-    """This one."""
+    """The machine that this process runs on."""
     smi = nvidia_smi()
     return Machine(
         cpu=_cpu(),
@@ -62,7 +67,7 @@ def machine() -> Machine:
 
 
 def _cpu() -> str:
-    """Its model's name, with family and model where those tell more than a name such as AMD EPYC."""
+    """Name of the processor, with family and model number where the system gives them."""
     path = Path("/proc/cpuinfo")
     if not path.is_file():
         return platform.processor() or platform.machine()
@@ -98,7 +103,7 @@ def matrix_rate(precision: str, device: str, seconds: float) -> float:
 
 
 def _fastest(call: Callable[[], object], seconds: float, *, cuda: bool) -> float:
-    """Seconds of the fastest of the runs that so many seconds allow."""
+    """Seconds of the fastest run; runs are repeated for the given number of seconds."""
     end, least = time.perf_counter() + seconds, math.inf
     while least == math.inf or time.perf_counter() < end:
         least = min(least, milliseconds(call, cuda=cuda) / 1000)

@@ -1,4 +1,4 @@
-"""Markdown tables, as every report has them."""
+"""Markdown tables for all reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of several contenders that take turns, so that all see the same clock rates and the same heat."""
+"""Times several functions in alternation, so that clock rate and heat are the same for all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: `warm_up` seconds a contender, then at least `runs` runs and `seconds` seconds each.
+    """How long to measure: for each function `warm_up` seconds, then at least `runs` runs and `seconds` seconds.
 
-    With a `warm_up` above 0 there is at least one run before those that count.
+    With a `warm_up` above 0 there is at least one warm-up run.
     """
 
     warm_up: float = 0.2
@@ -28,7 +28,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds of a contender's runs."""
+    """Statistics of the runs of one function, in milliseconds."""
 
     median_ms: float
     p95_ms: float
@@ -41,7 +41,7 @@ class Times:
 
 
 def times_of(milliseconds: Sequence[float]) -> Times:
-    """Statistics of runs, at least one."""
+    """Statistics of at least one run."""
     values = np.asarray(milliseconds, np.float64)
     p90, p95, p99 = np.percentile(values, (90, 95, 99)).tolist()
     return Times(
@@ -57,11 +57,11 @@ def times_of(milliseconds: Sequence[float]) -> Times:
 
 
 def alternate(contenders: Mapping[str, Callable[[], float]], effort: Effort) -> dict[str, Times]:
-    """Warms every contender up, then lets them run in turn until each has had its runs and its seconds.
+    """Warms every function up, then runs them in alternation until each has its runs and its seconds.
 
     Args:
-        contenders: by name; a call does one run and gives its milliseconds.
-        effort: how long.
+        contenders: functions by name; a call does one run and returns its milliseconds.
+        effort: how long to measure.
     """
     for call in contenders.values():
         spent = 0.0
@@ -75,12 +75,12 @@ def alternate(contenders: Mapping[str, Callable[[], float]], effort: Effort) -> 
 
 
 def measure(contenders: Mapping[str, Callable[[], object]], effort: Effort, *, cuda: bool) -> dict[str, Times]:
-    """Times of contenders in this process, which run in turn; see `alternate` and `milliseconds`."""
+    """Times functions in this process in alternation; see `alternate` and `milliseconds`."""
     return alternate({name: partial(milliseconds, call, cuda=cuda) for name, call in contenders.items()}, effort)
 
 
 def milliseconds(call: Callable[[], object], *, cuda: bool) -> float:
-    """Milliseconds of one run; on a GPU that torch sees, until all its streams are done, the engines' among them."""
+    """Milliseconds of one run; with `cuda`, until all streams of the GPU that torch uses are done."""
     _synchronize(cuda)
     start = time.perf_counter()
     call()

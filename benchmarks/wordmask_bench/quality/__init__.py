@@ -1,1 +1,1 @@
-"""How well masks and class maps fit labels, on scenes and on datasets."""
+"""Quality of masks and class maps against labels, on synthetic scenes and on datasets."""

@@ -1,4 +1,4 @@
-"""Quality of a bundle on a labelled dataset by SCLIP's protocol, before SAM2 and after it."""
+"""Quality of a bundle on a labelled dataset by SCLIP's protocol, before and after SAM2."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class DatasetReport:
     Attributes:
         dataset: its name.
         bundle: the bundle's id.
-        photos: how many.
-        settings: with which numbers.
-        maps: figures by kind of map, in the order of the work: `bilinear` and `loftup` are dense, `masks` is SAM2's
-            semantic map, `masks_over_dense` has the dense map where no mask lies.
-        seconds: median time of a photo, all its maps together.
+        photos: number of photos.
+        settings: protocol and windows.
+        maps: figures by kind of map, in the order of the pipeline: `bilinear` and `loftup` are class maps, `masks` is
+            SAM2's semantic map, `masks_over_dense` is the same with the class map where there is no mask.
+        seconds: median time per photo, for all its maps.
     """
 
     dataset: str
@@ -46,7 +46,7 @@ class DatasetReport:
 
     @property
     def figures(self) -> Figures:
-        """Those of the furthest stage: `masks` if it was measured, else `loftup`, else `bilinear`."""
+        """Figures of the last measured stage: `masks`, else `loftup`, else `bilinear`."""
         return next(self.maps[kind] for kind in ("masks", "loftup", "bilinear") if kind in self.maps)
 
 
@@ -61,10 +61,10 @@ def evaluate(
     workers: int = 1,
     options: Options | None = None,
 ) -> DatasetReport:
-    """Measures a dataset found in its published folders; `folder` needs ROOT/words.txt. See `measure`.
+    """Opens a dataset in its published folders and measures it, see `measure`; `folder` needs ROOT/words.txt.
 
     Raises:
-        DatasetError: the dataset is not there; the message shows the layout that is expected.
+        DatasetError: the dataset is not there; the message shows the expected layout.
     """
     found = open_dataset(dataset, Path(root), limit=limit)
     return measure(segmenter, found, loftup=loftup, masks=masks, workers=workers, options=options)
@@ -83,19 +83,20 @@ def measure(
     """Segments every photo of a dataset and compares it with its labels.
 
     Args:
-        segmenter: with workers, best made with threads=1.
+        segmenter: best made with threads=1 if there are several workers.
         dataset: see open_dataset.
-        loftup: measure the dense map with LoftUp alone, or bilinear alone; None measures both if the bundle has LoftUp.
-        masks: also SAM2's masks, prompted from the last dense map.
+        loftup: measure only the class map with LoftUp, or only the bilinear one; None measures both if the bundle has
+            LoftUp.
+        masks: also measure SAM2's masks, prompted from the last class map.
         workers: photos at the same time; each holds its similarities in memory.
-        options: prompts, and where LoftUp is evaluated.
-        progress: is called after each photo.
+        options: of the prompts, and where LoftUp is evaluated.
+        progress: called after each photo.
 
     Raises:
         BundleError: LoftUp was asked for and the bundle has none.
-        DatasetError: a label picture is not as published, or not of its photo's size.
+        DatasetError: a label PNG is not as published, or its size differs from its photo's.
         PhotoError: a photo cannot be read.
-        ValueError: no workers.
+        ValueError: workers is less than 1.
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}: give at least 1")
@@ -132,11 +133,11 @@ def measure(
 
 
 def default_workers(segmenter: Segmenter, dataset: Dataset) -> int:
-    """Photos at the same time: a core each, unless their similarities would take half of the memory."""
+    """Number of workers: one per core, fewer if their similarities would fill half of the memory."""
     clip = segmenter.manifest.clip
     short = dataset.protocol.short_side or clip.short_side
-    sides = (short, 2 * short)  # few photos are longer
+    sides = (short, 2 * short)  # aspect ratios above 2 are rare
     windows = math.prod(len(window_starts(side, clip.window, clip.stride)) for side in sides)
     words = sum(map(len, dataset.classes))
-    need = 2 * 4 * words * (windows * clip.window**2 + math.prod(sides))  # once more while they are joined
+    need = 2 * 4 * words * (windows * clip.window**2 + math.prod(sides))  # twice: joining the windows copies them
     return max(1, min(processors(), memory() // 2 // need))

@@ -1,4 +1,4 @@
-"""A photo's class maps of each kind: dense by the dataset's protocol, and what SAM2 makes of the last of them."""
+"""A photo's class maps: bilinear and LoftUp by the dataset's protocol, and the semantic map of SAM2's masks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Map = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Settings:
-    """What the figures were made with: the dataset's protocol with the bundle's numbers where it has none.
+    """Settings of a measurement: the dataset's protocol, completed by the bundle's constants.
 
     Attributes:
         logit_scale, short_side, min_probability, min_area: see wordmask_bench.datasets.protocol.Protocol.
-        window, stride: the bundle's; SCLIP's are 224 and 112.
-        upsample: where LoftUp was evaluated, full or selective; None without it.
+        window, stride: of the bundle; SCLIP's are 224 and 112.
+        upsample: where LoftUp was evaluated, full or selective; None without LoftUp.
     """
 
     logit_scale: float
@@ -40,16 +40,16 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """How the class maps of any photo are made.
+    """Makes the class maps of photos.
 
     Attributes:
-        segmenter: with its graphs.
-        dataset: its classes and protocol.
-        queries: its words, embedded.
-        options: prompts.
-        dense: options of each kind of dense map.
-        masks: whether SAM2's masks are wanted.
-        settings: see there.
+        segmenter: runs the graphs.
+        dataset: gives classes and protocol.
+        queries: the embedded words.
+        options: of the prompts.
+        dense: options of each kind of class map.
+        masks: whether SAM2's masks are measured.
+        settings: of the measurement.
     """
 
     segmenter: Segmenter
@@ -64,12 +64,12 @@ class Maps:
     def prepare(
         cls, segmenter: Segmenter, dataset: Dataset, loftup: bool | None, masks: bool, options: Options
     ) -> Maps:
-        """Embeds the words and settles what there will be; arguments and errors as of quality.dataset.measure."""
+        """Embeds the words and chooses the kinds of maps; arguments and errors as in quality.dataset.measure."""
         clip, asked = segmenter.manifest.clip, dataset.protocol
         wanted = {False, segmenter.uses_loftup(replace(options, use_loftup=loftup))} if loftup is None else {loftup}
         dense = {"loftup" if use else "bilinear": replace(options, use_loftup=use) for use in sorted(wanted)}
         for choice in dense.values():
-            segmenter.uses_loftup(choice)  # a bundle without it is an error now, not at the first photo
+            segmenter.uses_loftup(choice)  # raises here if the bundle has no LoftUp, not at the first photo
         settings = Settings(
             logit_scale=clip.logit_scale if asked.logit_scale is None else asked.logit_scale,
             short_side=asked.short_side or clip.short_side,
@@ -84,15 +84,15 @@ class Maps:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of maps, in the order they are made."""
+        """The kinds of maps, in the order in which they are made."""
         return (*self.dense, *(("masks", "masks_over_dense") if self.masks else ()))
 
     def tally(self) -> Tally:
-        """Empty counts of one kind."""
+        """New counts for one kind of map."""
         return Tally(self.dataset.names, first_object=int(self.dataset.protocol.background))
 
     def of(self, photo: NDArray[np.uint8]) -> Iterator[tuple[str, Map]]:
-        """A photo's map of each kind (H, W): class, or the number of classes for none."""
+        """A photo's map of each kind (H, W): class index, or the number of classes for no class."""
         for kind, options in self.dense.items():
             last = self._predict(photo, options)
             yield kind, last.index
@@ -109,9 +109,9 @@ class Maps:
         return predict(similarities, self.queries, size, self.dataset.protocol, self.settings.logit_scale)
 
     def _masks(self, photo: NDArray[np.uint8], dense: Prediction) -> Map:
-        """SAM2's semantic map as the dataset codes it; where no mask lies it is the background, else none."""
+        """SAM2's semantic map in the dataset's coding; pixels without a mask are background, or have no class."""
         count, shift = len(self.dataset.classes), int(self.dataset.protocol.background)
-        index = (dense.index - shift) % count  # the runtime's background is the last
+        index = (dense.index - shift) % count  # the runtime has the background last
         known = ClassMap(index.astype(np.int32), dense.confidence, np.roll(dense.best, -shift))
         found = self.segmenter.segment(photo, self.queries, self.options, dense=known)
         semantic = found.semantic.astype(np.int32)

@@ -1,4 +1,4 @@
-"""The arithmetic of quality: confusion counts, IoU, outlines, small objects."""
+"""Confusion counts, IoU, outlines and small objects."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.integer]
-SMALL = 24  # pixels: an object whose box is narrower and lower than this is small
+SMALL = 24  # pixels: an object is small if both sides of its box are shorter
 
 
 class Confusion:
-    """How often each true class was taken for each class, over any number of pictures.
+    """Confusion matrix over any number of images.
 
     Attributes:
-        counts: i64 (C, C + 1), true by found; the last column is "none".
+        counts: i64 (C, C + 1), true by predicted class; the last column is "no class".
     """
 
     def __init__(self, classes: int) -> None:
@@ -28,8 +28,8 @@ class Confusion:
 
         Args:
             true: (H, W), class 0 to C - 1; pixels of another value are not counted.
-            found: (H, W), class 0 to C - 1, or C for none.
-            where: bool (H, W), the pixels that count; None takes all.
+            found: (H, W), class 0 to C - 1, or C for no class.
+            where: bool (H, W), the pixels to count; None counts all.
         """
         classes, columns = self.counts.shape
         counted = (true >= 0) & (true < classes)
@@ -39,9 +39,9 @@ class Confusion:
         self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
 
     def iou(self, *, punish_absent: bool = False) -> NDArray[np.float64]:
-        """IoU a class, f64 (C,); nan where the class does not occur.
+        """IoU of each class, f64 (C,); nan if the class does not occur.
 
-        With punish_absent, what was found of a class that does not occur makes its IoU 0, as mmsegmentation counts.
+        With punish_absent, a class that was found but does not occur has the IoU 0, as in mmsegmentation.
         """
         right = np.diagonal(self.counts).astype(np.float64)
         true, found = self.counts.sum(1), self.counts.sum(0)[:-1]
@@ -49,18 +49,18 @@ class Confusion:
         return np.where(counted, right / np.maximum(true + found - right, 1), np.nan)
 
     def accuracy(self) -> float:
-        """Share of the pixels that are right."""
+        """Share of the pixels whose class is right."""
         return float(np.trace(self.counts) / max(self.counts.sum(), 1))
 
 
 def mean(values: NDArray[np.float64]) -> float:
-    """The mean of what is not nan; nan if all is."""
+    """Mean of the values that are not nan; nan if all are."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
 
 
 def without_nan(value: Any) -> Any:
-    """A value with None in place of each nan, in nested dicts too: JSON has no nan."""
+    """Replaces nan by None, also in nested dicts, because JSON has no nan."""
     if isinstance(value, dict):
         return {name: without_nan(each) for name, each in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
@@ -75,11 +75,11 @@ def boundary(labels: Labels, width: int) -> NDArray[np.bool_]:
 
 
 def outline(labels: Labels, width: int) -> NDArray[np.bool_]:
-    """Pixels within `width` of another label or of what is beyond the picture: bool (H, W).
+    """Pixels within `width` of another label or of the image's edge: bool (H, W).
 
-    Of each label these are the pixels that boundary_iou_api's mask_to_boundary leaves of its mask.
+    For each label these are the pixels that boundary_iou_api's mask_to_boundary gives for its mask.
     """
-    beyond = np.iinfo(np.uint16).max  # no label has it
+    beyond = np.iinfo(np.uint16).max  # a value that no label has
     return boundary(np.pad(labels.astype(np.uint16), 1, constant_values=beyond), width)[1:-1, 1:-1]
 
 
@@ -95,7 +95,7 @@ def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 
 def deepest_point(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """The middle, x and y, of the pixel of a mask that is farthest from its outline (the picture's edge is one)."""
+    """Centre (x, y) of the mask's pixel that is farthest from its outline; the image's edge counts as outline."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     return float(x) + 0.5, float(y) + 0.5

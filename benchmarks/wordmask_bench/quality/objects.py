@@ -1,4 +1,4 @@
-"""Quality of labelled objects: masks off their word, doubled or scattered; objects found; average precision."""
+"""Quality of objects: masks with a wrong word, duplicates, scattered masks, objects found, average precision."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wordmask.types import Instance
 from wordmask_bench.quality.metrics import iou, mean
 from wordmask_bench.scenes import Scene
 
-ON_WORD = 0.5  # a mask is off its word if fewer of its pixels have the word's label
-DOUBLE = 0.8  # two masks of different words with a larger IoU are one object under two words
-SCATTERED = 0.05  # of a mask's area outside its largest 8-connected piece
+MIN_ON_WORD = 0.5  # a mask is off its word if a smaller share of its pixels has the word's label
+DUPLICATE_IOU = 0.8  # two masks of different words with a larger IoU are duplicates
+MAX_SCATTERED = 0.05  # a mask is scattered if a larger share lies outside its largest 8-connected piece
 SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("inf"))}  # COCO's, pixels
 OBJECT_ROWS = {
     "masks": "masks a scene",
@@ -36,7 +36,7 @@ OBJECT_ROWS = {
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """A mask bool (H, W) with its class and, where it was found, its score."""
+    """A mask bool (H, W) with its class; a predicted one has a score."""
 
     mask: BoolMask
     class_index: int
@@ -44,7 +44,7 @@ class Labelled:
 
 
 class ObjectTally:
-    """Objects over all scenes: those that are there, and those that were found."""
+    """True and predicted objects of all scenes."""
 
     def __init__(self) -> None:
         self.masks = self.off_word = self.duplicates = self.scattered = 0
@@ -55,17 +55,17 @@ class ObjectTally:
         """Adds a scene.
 
         Args:
-            scene: with its true objects and labels.
-            instances: that were found.
-            class_of: the scene's class of each word that was asked for.
+            scene: gives the true objects and labels.
+            instances: predicted.
+            class_of: the scene's class index of each word of the vocabulary.
         """
         found = [Labelled(rle.decode(i.mask), int(class_of[i.class_index]), i.score) for i in instances]
         true = [Labelled(thing.mask, thing.class_index) for thing in scene.instances]
         self.masks += len(found)
-        self.off_word += sum((scene.class_map[each.mask] == each.class_index).mean() < ON_WORD for each in found)
-        self.scattered += sum(outside_largest_piece(each.mask) > SCATTERED for each in found)
+        self.off_word += sum((scene.class_map[each.mask] == each.class_index).mean() < MIN_ON_WORD for each in found)
+        self.scattered += sum(outside_largest_piece(each.mask) > MAX_SCATTERED for each in found)
         self.duplicates += sum(
-            one.class_index != other.class_index and iou(one.mask, other.mask) > DOUBLE
+            one.class_index != other.class_index and iou(one.mask, other.mask) > DUPLICATE_IOU
             for k, one in enumerate(found)
             for other in found[:k]
         )
@@ -75,7 +75,7 @@ class ObjectTally:
         self._scenes.append((true, found))
 
     def figures(self) -> dict[str, float]:
-        """By OBJECT_ROWS, and objects found by size; nan where there is nothing to measure."""
+        """Figures named as in OBJECT_ROWS, and objects found by size; nan where there are no objects."""
         count = max(self.masks, 1)
         areas, best = (np.array(column, np.float64) for column in zip(*self.best, strict=True))
         found = {
@@ -96,7 +96,7 @@ class ObjectTally:
 
 
 def by_size(areas: ArrayLike, values: ArrayLike) -> dict[str, float]:
-    """Mean of the objects' values by the sizes of SIZES, from their areas in pixels; nan where there is no object."""
+    """Mean value of small, medium and large objects, by areas in pixels (see SIZES); nan without such objects."""
     area, value = np.asarray(areas), np.asarray(values, np.float64)
     return {name: mean(value[(area >= low) & (area < high)]) for name, (low, high) in SIZES.items()}
 
@@ -109,7 +109,7 @@ def outside_largest_piece(mask: BoolMask) -> float:
 
 
 def average_precision(scenes: Sequence[tuple[Sequence[Labelled], Sequence[Labelled]]]) -> float:
-    """COCO's AP of masks, IoU 0.50 to 0.95, of true and found objects a scene; nan without pycocotools."""
+    """COCO's mask AP at IoU 0.50 to 0.95, from each scene's true and predicted objects; nan without pycocotools."""
     if importlib.util.find_spec("pycocotools") is None:
         return float("nan")
     from pycocotools.coco import COCO  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The figures of a labelled dataset for people and for programs."""
+"""The figures of a labelled dataset as Markdown and for JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS = {
 
 
 def table(report: DatasetReport) -> str:
-    """The figures as Markdown: all classes together, then the IoU of each that occurs or was found."""
+    """The figures as Markdown: all classes together, then the IoU of each class that occurs or was predicted."""
     kinds = list(report.maps)
     titles = [TITLES[kind] for kind in kinds]
     rows = [(name, *(_figure(getattr(report.maps[kind], key)) for kind in kinds)) for key, name in ROWS.items()]
@@ -43,7 +43,7 @@ def table(report: DatasetReport) -> str:
 
 
 def to_dict(report: DatasetReport) -> dict[str, Any]:
-    """For JSON: figures that do not exist are null."""
+    """The figures for JSON; those that do not exist are null."""
     row: dict[str, Any] = without_nan(dataclasses.asdict(report))
     return row
 

@@ -1,4 +1,4 @@
-"""Quality of a bundle on held-out synthetic scenes, through the runtime that users run."""
+"""Quality of a bundle on held-out synthetic scenes, measured with the runtime."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, i
 from wordmask_bench.quality.objects import OBJECT_ROWS, SIZES, ObjectTally, by_size
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
 
-FIRST_SEED = 1_000_000  # no training draws scenes of the combinations "test"
-OTHER_WORDS = 12  # asked for beside those in the scene
-BAND = 3  # pixels to either side of an outline
-GRID = 1024  # prompts of SAM2's automatic mask generator: 32 x 32
+FIRST_SEED = 1_000_000  # training uses scenes of the combinations "train" only
+OTHER_WORDS = 12  # in the vocabulary beside the scene's own words
+BAND = 3  # pixels on either side of an outline
+GRID = 1024  # prompts of SAM2's automatic mask generator, 32 x 32
 
 WORDS = vocabulary()
 MAPS = ("bilinear", "loftup", "masks", "over")
@@ -42,14 +42,14 @@ ROWS = {
 
 @dataclass
 class Tally:
-    """One kind of map over all scenes: confusion in all and near outlines, small objects found."""
+    """Counts of one kind of map over all scenes: confusion everywhere and near outlines, small objects found."""
 
     everywhere: Confusion = field(default_factory=lambda: Confusion(len(WORDS)))
     band: Confusion = field(default_factory=lambda: Confusion(len(WORDS)))
     small: list[bool] = field(default_factory=list)
 
     def add(self, scene: Scene, found: NDArray[np.int64]) -> None:
-        """Adds a scene's map (H, W): index into WORDS, or len(WORDS) for none."""
+        """Adds a scene's map (H, W): index into WORDS, or len(WORDS) for no word."""
         self.everywhere.add(scene.class_map, found)
         self.band.add(scene.class_map, found, boundary(scene.class_map, BAND))
         self.small += [
@@ -59,7 +59,7 @@ class Tally:
         ]
 
     def figures(self) -> dict[str, float]:
-        """The mean IoU of words: of all, of objects', of those never trained, near outlines; and what else is asked."""
+        """The figures of ROWS: mean IoU of groups of words, accuracy, and the share of small objects found."""
         per_word = self.everywhere.iou()
         objects = np.arange(len(WORDS)) < len(WORDS) - len(BACKGROUNDS)
         return {
@@ -77,14 +77,14 @@ class SceneReport:
     """What was measured.
 
     Attributes:
-        maps: figures of each of MAPS, see Tally.figures; `over` has the masks laid over LoftUp's class map.
+        maps: figures of each of MAPS, see Tally.figures; `over` has the masks painted over LoftUp's class map.
         objects: see wordmask_bench.quality.objects.
-        click: mean IoU of SAM2's mask for one click at each object's deepest point.
-        click_by_area: the same of objects under 32 x 32 pixels, under 96 x 96, and larger (COCO's bounds).
-        prompts: prompts a scene.
-        prompts_saved: share of a grid of 1024 points that is not needed.
-        seconds: median time of a scene, words to masks.
-        scenes: how many.
+        click: mean IoU of SAM2's mask for one click on each object, at the point farthest from its outline.
+        click_by_area: the same by COCO's sizes: under 32 x 32 pixels, under 96 x 96, and larger.
+        prompts: mean number per scene.
+        prompts_saved: how many fewer these are than a grid of 1024 points, as a share.
+        seconds: median time per scene, from words to masks.
+        scenes: number of scenes.
     """
 
     maps: dict[str, dict[str, float]]
@@ -116,15 +116,15 @@ def evaluate(
     workers: int = 1,
     progress: Callable[[], None] = lambda: None,
 ) -> SceneReport:
-    """Segments a scene a seed, each asked for its own words and 12 others, without background words.
+    """Segments one scene per seed with a vocabulary of its own words and 12 others, without background words.
 
     Args:
-        segmenter: of a bundle that has LoftUp; with workers, best made with threads=1.
+        segmenter: of a bundle that has LoftUp; best made with threads=1 if there are several workers.
         seeds: of the scenes.
-        options: thresholds and prompts; the defaults of `run` where none are given.
-        all_words: every scene is asked for all words that scenes can have.
+        options: thresholds and prompts; by default those of `run`.
+        all_words: the vocabulary is all words that scenes can have.
         workers: scenes at the same time.
-        progress: is called after each scene.
+        progress: called after each scene.
     """
     options = replace(options or Options(), use_loftup=True)
     tallies, objects = {name: Tally() for name in MAPS}, ObjectTally()
@@ -152,7 +152,7 @@ def evaluate(
 
 
 def scene_words(scene: Scene, seed: int) -> list[str]:
-    """The words that a scene is asked for: its own, then OTHER_WORDS others."""
+    """The vocabulary for a scene: its own words, then OTHER_WORDS others."""
     others = [word for word in WORDS if word not in scene.words]
     rng = np.random.default_rng(seed)
     return [*scene.words, *rng.choice(others, OTHER_WORDS, replace=False).tolist()]
@@ -166,7 +166,9 @@ def _segment(segmenter: Segmenter, seed: int, options: Options, all_words: bool)
     full = segmenter.segment(scene.image, queries, options)
     seconds = time.perf_counter() - start
     plain = segmenter.class_map(scene.image, queries, replace(options, use_loftup=False))
-    names = np.array([len(WORDS), *(WORDS.index(word) for word in words)])  # of 0 none, 1 the first word, ...
+    names = np.array(
+        [len(WORDS), *(WORDS.index(word) for word in words)]
+    )  # index into WORDS of 0 (no word), 1 (the first word), ...
     maps = {
         "bilinear": names[plain.index + 1],
         "loftup": names[full.dense],
@@ -177,7 +179,7 @@ def _segment(segmenter: Segmenter, seed: int, options: Options, all_words: bool)
 
 
 def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
-    """IoU of SAM2's mask with each object that is clicked once, where it is deepest."""
+    """IoU of each object with SAM2's mask for one click at the point farthest from its outline."""
     prompts = [
         Prompt(
             class_index=thing.class_index,
@@ -198,7 +200,7 @@ def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
 
 
 def to_dict(report: SceneReport) -> dict[str, Any]:
-    """For JSON: figures that do not exist are null."""
+    """The figures for JSON; those that do not exist are null."""
     row: dict[str, Any] = without_nan(dataclasses.asdict(report))
     return row
 

@@ -1,9 +1,8 @@
 """From similarities to a class map as SCLIP does it (clip_segmentor.py, postprocess_result), with bounded memory.
 
-The runtime's own class map has neither threshold: it asks for the likeliest class alone. Here the order is SCLIP's:
-resize to the photo, scale, softmax over all words, the likeliest synonym of each class, classes of small area dropped,
-the likeliest class, improbable pixels to class 0. A strip of the photo at a time, as all of its probabilities at once
-may take gigabytes.
+The runtime's class map has no thresholds. Here the steps are SCLIP's: resize to the photo, scale, softmax over all
+words, take the most probable synonym of each class, drop classes of small area, take the most probable class, set
+improbable pixels to class 0. The photo is computed in strips, because all of its probabilities may take gigabytes.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from wordmask.text.queries import Queries
 from wordmask.text.vocabulary import Vocabulary
 from wordmask_bench.datasets.protocol import Protocol, Synonyms
 
-STRIP_BYTES = 1 << 25  # of one strip's probabilities
+STRIP_BYTES = 1 << 25  # of the probabilities of one strip
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,7 @@ class Prediction:
 
     Attributes:
         index: i32 (H, W), in the order of the dataset's labels.
-        confidence: f32 (H, W), the probability of the likeliest class (before improbable pixels went to class 0).
+        confidence: f32 (H, W), the probability of the most probable class, before improbable pixels are set to class 0.
         best: f32 (classes,), each class's highest probability at any pixel.
     """
 
@@ -40,7 +39,7 @@ class Prediction:
 
 
 def vocabulary(classes: Sequence[Synonyms], protocol: Protocol) -> Vocabulary:
-    """The dataset's words, none left out though background and classes may share some; the background comes last."""
+    """The dataset's words, with the background last; words that background and classes share are kept in both."""
     if protocol.background:
         return Vocabulary(tuple(classes[1:]), classes[0])
     return Vocabulary(tuple(classes))
@@ -52,11 +51,11 @@ def predict(
     """The classes of a photo's pixels.
 
     Args:
-        similarities: f32 (Q, h, w), of the photo resized.
+        similarities: f32 (Q, h, w), of the resized photo.
         queries: of `vocabulary`.
         size: height and width of the photo.
         protocol: its thresholds.
-        logit_scale: multiplies the similarities; the protocol's own may be None.
+        logit_scale: multiplies the similarities; used instead of the protocol's, which may be None.
     """
     strips = functools.partial(_strips, similarities, queries, size, protocol, logit_scale)
     count = len(queries.class_starts)
@@ -68,7 +67,7 @@ def predict(
     if protocol.min_area is not None:
         area = np.bincount(index.ravel(), minlength=count)
         dropped = too_small(area, protocol.min_area)
-        if (area[dropped] > 0).any():  # else no pixel changes
+        if (area[dropped] > 0).any():  # otherwise no pixel changes
             for rows, probabilities in strips():
                 probabilities[dropped] = 0
                 index[rows], confidence[rows] = probabilities.argmax(axis=0), probabilities.max(axis=0)
@@ -77,10 +76,10 @@ def predict(
 
 
 def too_small(area: NDArray[np.int64], least: float) -> BoolMask:
-    """Which classes do not have more than a share of the foreground: bool (classes,), never class 0.
+    """Classes whose share of the foreground is not above a minimum: bool (classes,), never class 0.
 
     Args:
-        area: pixels a class, class 0 is the background.
+        area: pixels of each class; class 0 is the background.
         least: the share, 0 to 1.
     """
     foreground = area[1:].astype(np.float32)

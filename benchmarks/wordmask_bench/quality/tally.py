@@ -1,4 +1,4 @@
-"""What adds up over a dataset's photos for one kind of class map, and the figures made of it."""
+"""Counts over a dataset's photos for one kind of class map, and the figures computed from them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from wordmask_bench.datasets.labels import IGNORED
 from wordmask_bench.quality.metrics import Confusion, Labels, is_small, mean, outline
 
-OUTLINE = 0.02  # of the photo's diagonal: the width of the outlines that boundary IoU compares (Cheng et al. 2021)
-LEAST_REGION = 16  # pixels: smaller ones are specks of the labelling
-_NOT_COUNTED = np.iinfo(np.uint16).max - 1  # in both maps, so that an ignored pixel makes the same outline in both
+OUTLINE = 0.02  # width of the outlines in boundary IoU, as a share of the photo's diagonal (Cheng et al. 2021)
+LEAST_REGION = 16  # pixels: smaller regions are noise in the labels
+_NOT_COUNTED = np.iinfo(np.uint16).max - 1  # ignored pixels have it in both maps, so that they give the same outline
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Quality of one kind of class map; nan is what does not exist.
+    """Quality of one kind of class map; nan if a figure does not exist.
 
     Attributes:
         miou: mean of per_class.
-        miou_occurring: the same over classes that occur in the labels; differs where few photos are measured.
+        miou_occurring: the same over the classes that occur in the labels; it differs if few photos are measured.
         boundary_iou: mean of per_class_boundary.
         accuracy: share of the counted pixels that are right.
         small_recall: share of the small regions of which at least half is found.
-        small_regions: how many there are.
-        per_class: IoU by class name; 0 for a class that was found and never occurs, as mmsegmentation counts.
+        small_regions: number of small regions.
+        per_class: IoU by class name; 0 for a class that was predicted but does not occur, as in mmsegmentation.
         per_class_boundary: boundary IoU by class name.
     """
 
@@ -61,7 +61,7 @@ class Tally:
 
         Args:
             true: (H, W), class or IGNORED.
-            found: (H, W), class, or the number of classes for none.
+            found: (H, W), class, or the number of classes for no class.
         """
         self._everywhere.add(true, found)
         self._add_outlines(true, found)
@@ -88,7 +88,7 @@ class Tally:
         self._small_found += other._small_found
 
     def figures(self) -> Figures:
-        """What the counts come to."""
+        """Figures from the counts."""
         areas = self._everywhere.iou(punish_absent=True)
         both, true, found = self._outlines
         union = true + found - both
@@ -114,14 +114,14 @@ class Region:
     box: tuple[int, int, int, int]
 
     def found_in(self, found: Labels) -> bool:
-        """Whether at least half of it has its class in a map (H, W)."""
+        """Whether at least half of the region has its class in a map (H, W)."""
         x0, y0, x1, y1 = self.box
         right = (found[y0:y1, x0:x1] == self.class_index) & self.mask
         return 2 * int(np.count_nonzero(right)) >= int(np.count_nonzero(self.mask))
 
 
 def small_regions(labels: Labels, classes: range) -> Iterator[Region]:
-    """The 8-connected regions of some classes that are small (see is_small) and no specks."""
+    """The 8-connected regions of some classes that are small (see is_small) and have at least LEAST_REGION pixels."""
     for index in np.unique(labels):
         if int(index) not in classes:
             continue

@@ -1,1 +1,1 @@
-"""`wordmask bench`: sides in processes of their own, taking turns."""
+"""`wordmask bench`: wordmask and PyTorch, each in a process of its own, timed in alternation."""

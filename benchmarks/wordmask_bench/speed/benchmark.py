@@ -1,4 +1,4 @@
-"""`wordmask bench`: wordmask and PyTorch on the same photos, weights, words, prompts and cores, run by run in turn."""
+"""`wordmask bench`: wordmask and PyTorch on the same photos, weights, words, prompts and cores, in alternation."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from wordmask_bench.speed.side import Windows, one_window
 from wordmask_bench.speed.side_process import SideProcess, closing_all
 
 Prompts = list[dict[str, Any]]
-SETTLE = 0.005  # seconds between two sides: the threads of one may spin for a while before they sleep
-RATE_SECONDS = 0.3  # a size of matrix
+SETTLE = 0.005  # seconds between two sides: threads may busy-wait for a while after a run
+RATE_SECONDS = 0.3  # for each matrix size
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured, as in speed.report.BenchReport."""
+    """The measured parts of a speed.report.BenchReport."""
 
     sides: tuple[SideFacts, ...]
     rates: dict[str, float]
@@ -67,17 +67,17 @@ def run(plan: Plan, log: Callable[[str], None]) -> Findings:
 
 
 class Bench:
-    """The sides' processes, and what they are made to do."""
+    """The sides' processes and the measurements on them."""
 
     def __init__(self, plan: Plan, work: Path, log: Callable[[str], None]) -> None:
-        """Args: work is an empty folder for the sides' results."""
+        """Args: work is an empty folder for the results of the sides."""
         self.plan, self.work, self.log = plan, work, log
         self.sides: dict[str, SideProcess] = {}
         self.current: Windows = plan.windows[0]
         self._known: dict[tuple[Path, Windows], Prompts] = {}
 
     def embed_words(self) -> None:
-        """Embeds the vocabulary in a process of its own: it costs none of the sides time or memory."""
+        """Embeds the vocabulary in a separate process, so that it adds no time or memory to a side."""
         name = self.plan.engines[0]
         self.log("embedding words")
         setup = self.plan.sides[name]
@@ -87,7 +87,7 @@ class Bench:
             processes[0].ask("words", file=str(self.work / "words.npy"))
 
     def start(self, name: str, processes: list[SideProcess]) -> SideFacts:
-        """Starts a side and measures it up to its first photo; its peak of memory is not known yet."""
+        """Starts a side and measures it up to its first photo; the peak of memory is measured later."""
         self.log(f"{name}: cold start")
         setup, photo = self.plan.sides[name], self.plan.photos[0]
         prompts = self.prompts(photo) if self.sides else []  # wordmask's first side extracts its own
@@ -117,27 +117,27 @@ class Bench:
         return SideFacts(name, setup.variant, setup.device, precision, seconds, peak_mb=0.0, gpu_mb=gpu_mb)
 
     def set_windows(self, choice: Windows) -> None:
-        """The protocol of all that follows."""
+        """Sets the windows of all following measurements."""
         self.current = choice
         for side in self.sides.values():
             side.ask("windows", choice=choice)
 
     def prompts(self, photo: Path) -> Prompts:
-        """What all sides ask SAM2 about a photo: wordmask's first side says it."""
+        """The prompts that all sides give SAM2 for a photo, extracted by the first wordmask side."""
         key = photo, self.current
         if key not in self._known:
             self._known[key] = self.sides[self.plan.engines[0]].ask("prompts", photo=str(photo))["prompts"]
         return self._known[key]
 
     def count_windows(self, photo: Path) -> int:
-        """How many windows the photo is cut into."""
+        """Number of windows that the photo is cut into."""
         constants = self.plan.bundle.manifest.clip
         if self.current == "one":
             constants = one_window(constants)
         return len(cut_windows(resize_for_clip(decode(photo), constants), constants)[1])
 
     def photo(self, photo: Path) -> Measurement:
-        """A photo from its file to written masks, the sides in turn."""
+        """Times a photo from its file to written masks, the sides in alternation."""
         windows, prompts = self.count_windows(photo), self.prompts(photo)
         self.log(f"{photo.name}: {windows} windows, {len(prompts)} prompts")
         inside: dict[str, list[dict[str, float]]] = {name: [] for name in self.sides}
@@ -154,7 +154,7 @@ class Bench:
         return Measurement("photo", photo.name, windows, len(prompts), times, found, stages_ms=stages)
 
     def folder(self) -> Throughput:
-        """All photos, one pass a side, as each does it with many."""
+        """Times one pass of each side over all photos."""
         photos = self.plan.photos
         prompts = [self.prompts(photo) for photo in photos]
         rates = {}
@@ -166,7 +166,7 @@ class Bench:
         return Throughput(len(photos), sum(map(self.count_windows, photos)), rates)
 
     def stages(self) -> list[Measurement]:
-        """Every stage by itself, on the first photo, in the last protocol."""
+        """Times every stage separately, on the first photo, with the last choice of windows."""
         photo = self.plan.photos[0]
         points = next(iter(self.plan.sides.values())).points
         found = []
@@ -188,7 +188,7 @@ class Bench:
         return found
 
     def agreement(self, photo: Path) -> Iterator[Agreement]:
-        """Every side of wordmask's against every baseline."""
+        """Compares every wordmask side with every baseline."""
         self.log(f"{photo.name}: agreement")
         windows, prompts = self.count_windows(photo), self.prompts(photo)
         answers = {}
@@ -214,7 +214,7 @@ class Bench:
                 )
 
     def rates(self) -> dict[str, float]:
-        """GFLOP/s of matrix products by precision, measured where torch is."""
+        """GFLOP/s of matrix products by precision, measured with PyTorch."""
         name = self.plan.baselines[0]
         self.log("matrix products")
         found = {}
@@ -232,5 +232,5 @@ class Bench:
 
 
 def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Milliseconds a stage, of seconds a stage and run."""
+    """Median milliseconds of each stage, from the seconds of each run."""
     return {stage: statistics.median(run[stage] for run in runs) * 1000 for stage in runs[0]}

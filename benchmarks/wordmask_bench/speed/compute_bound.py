@@ -1,4 +1,4 @@
-"""How much a graph has to compute, and what share of the machine's rate that is: the distance to the limit."""
+"""Arithmetic of a graph in GFLOP, and the share of the machine's measured rate that a run reaches."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from wordmask_bench.speed.report import Measurement
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
-    """The work of a bundle's graphs, for so many words, in GFLOP; each size is counted once."""
+class GraphWork:
+    """Arithmetic of a bundle's graphs in GFLOP, for a number of words; each size is counted once and cached."""
 
     bundle: PipelineBundle
     words: int
 
     def gflop(self, row: Measurement, *, loftup: bool) -> float | None:
-        """Of a measurement; None of what is no graph.
+        """Arithmetic of a measurement; None if it runs no graph.
 
         Args:
             row: what was measured.
-            loftup: whether whole photos were upsampled with it.
+            loftup: whether whole photos were upsampled with LoftUp.
         """
         if row.name == "photo":
             windows = row.windows * (self.graph("clip", 1) + (self.graph("loftup", 1) if loftup else 0.0))
@@ -34,7 +34,7 @@ class Work:
 
     @functools.cache  # noqa: B019
     def graph(self, stage: str, rows: int) -> float:
-        """Of a stage's graph with so many windows or prompts."""
+        """Arithmetic of a stage's graph for a number of windows or prompts."""
         if not rows:
             return 0.0
         clip = self.bundle.manifest.clip
@@ -47,12 +47,12 @@ class Work:
 
 
 def with_share(row: Measurement, gflop: float | None, rates: Mapping[str, float]) -> Measurement:
-    """A measurement and its distance to the limit.
+    """Adds the arithmetic to a measurement, and the share of the machine's rate that was reached.
 
     Args:
         row: what was measured.
-        gflop: its work.
-        rates: GFLOP/s of matrix products, by the names of the sides whose limit they are.
+        gflop: its arithmetic.
+        rates: GFLOP/s of matrix products, by the names of the sides that are compared with them.
     """
     if gflop is None:
         return row

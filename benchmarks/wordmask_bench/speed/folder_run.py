@@ -1,4 +1,4 @@
-"""A run over a folder of photos, and its figures: what every measurement of throughput in one process does."""
+"""A timed run over a folder of photos in this process, as all measurements of throughput use it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class FolderFigures:
     """Figures of a run.
 
     Attributes:
-        photos_per_second: by wall-clock time. cpu_ms_per_photo: of all threads.
-        stages_ms: by stage, median over the photos.
+        photos_per_second: by wall-clock time.
+        cpu_ms_per_photo: of all threads.
+        stages_ms: median over the photos, by stage.
     """
 
     photos_per_second: float
@@ -44,10 +45,10 @@ def run_photos(
     *,
     in_flight: int = IN_FLIGHT,
 ) -> FolderFigures:
-    """Segments photos into an output folder, which is made anew.
+    """Segments photos into a new output folder; an existing one is replaced.
 
     Raises:
-        RuntimeError: a photo could not be segmented: the figures would be those of fewer photos.
+        RuntimeError: a photo failed, so the figures would be those of fewer photos.
     """
     jobs = [Job(path, str(number), number + 1, stamp(path)) for number, path in enumerate(photos)]
     processor, start = time.process_time(), time.perf_counter()
@@ -60,7 +61,7 @@ def run_photos(
 
 
 def copies(photo: Path, count: int, folder: Path) -> list[Path]:
-    """Copies of a photo in a folder that is made."""
+    """Creates a folder with copies of a photo."""
     folder.mkdir()
     return [Path(shutil.copyfile(photo, folder / f"{number}{photo.suffix}")) for number in range(count)]
 

@@ -1,4 +1,4 @@
-"""The report of a benchmark: what was found, with all that is needed to read it."""
+"""The report of a benchmark: the measurements with the facts that they depend on."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import asdict
 
 from wordmask_bench.machine.hardware import machine
 from wordmask_bench.speed.benchmark import Findings
-from wordmask_bench.speed.compute_bound import Work, with_share
+from wordmask_bench.speed.compute_bound import GraphWork, with_share
 from wordmask_bench.speed.plan import Plan
 from wordmask_bench.speed.report import KIND, SCHEMA, BenchReport, Subject
 
 
 def make_report(plan: Plan, found: Findings) -> BenchReport:
-    """The findings with all that is needed to read them."""
+    """Adds the machine, the bundle and the options to the measurements."""
     manifest = plan.bundle.manifest
     first = next(iter(plan.sides.values()))
     words = sum(map(len, first.vocabulary.classes)) + len(first.vocabulary.background)
-    work = Work(plan.bundle, words)
+    work = GraphWork(plan.bundle, words)
     limits = {side.name: found.rates[side.precision] for side in found.sides if side.name in plan.engines}
     loftup = manifest.loftup is not None and first.options.use_loftup is not False
     default = asdict(type(first.options)())

@@ -1,4 +1,4 @@
-"""A benchmark as one page: no script, nothing fetched, every word escaped."""
+"""A benchmark as one HTML page without scripts and without external files; all texts are escaped."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def page(report: BenchReport) -> bytes:
 
 
 def _ratios(photos: Sequence[Measurement], report: BenchReport) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """How whole photos compare with the first baseline, each with what it costs."""
+    """Speed on whole photos relative to the first baseline, with the agreement of the results."""
     baseline = report.baselines[0]
     for row in photos:
         for engine, found in row.ratios.items():
@@ -70,7 +70,7 @@ def _measurement(row: Measurement, report: BenchReport) -> str:
 def _bars(
     title: str, values: Mapping[str, float], unit: str, report: BenchReport, notes: Mapping[str, str] | None = None
 ) -> str:
-    """A bar a side, as long as its value."""
+    """One bar per side, as long as its value."""
     rows = []
     for name, value in values.items():
         kind = "ours" if name in report.engines else "theirs"
@@ -92,7 +92,7 @@ def _gpu(report: BenchReport) -> list[str]:
 
 
 def _cold_start(report: BenchReport) -> str:
-    """A bar a side, its phases one after another."""
+    """One bar per side, made of the phases in their order."""
     rows = [
         Bar(
             side.name,

@@ -1,4 +1,4 @@
-"""From the command line of `wordmask bench` to what it measures."""
+"""Turns the command line of `wordmask bench` into a plan of measurements."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Plan:
     """What to measure.
 
     Attributes:
-        sides: by name; at least one of wordmask's, and those first.
-        bundle: they all work with.
+        sides: by name; wordmask's sides come first, and there is at least one.
+        bundle: all sides run its models.
         photos: of the folder.
-        limit: how many of the photos, the first ones, are timed one by one.
-        windows: protocols.
-        stages: those that are measured by themselves.
-        batches: windows in a batch, of the stages of windows.
-        precisions: whose rate of matrix products is measured.
-        effort: how long.
+        limit: number of photos, from the first, that are timed one by one.
+        windows: how photos are cut: one window, or as the bundle says.
+        stages: measured separately.
+        batches: numbers of windows per batch, for the stages that run on windows.
+        precisions: the rate of matrix products is measured in each.
+        effort: how long to measure.
     """
 
     sides: dict[str, Setup]
@@ -50,20 +50,20 @@ class Plan:
 
     @property
     def engines(self) -> list[str]:
-        """Names of wordmask's sides."""
+        """Names of the wordmask sides."""
         return [name for name, setup in self.sides.items() if setup.variant == "wordmask"]
 
     @property
     def baselines(self) -> list[str]:
-        """Names of the others."""
+        """Names of the PyTorch sides."""
         return [name for name, setup in self.sides.items() if setup.variant != "wordmask"]
 
 
 def make_plan(args: argparse.Namespace, bundle: PipelineBundle) -> Plan:
-    """What the command line asks for.
+    """The plan for a command line.
 
     Raises:
-        ValueError: a number that cannot be; devices that cannot be compared with one baseline.
+        ValueError: a number is out of range, or the devices cannot be compared with one baseline.
     """
 
     for name in ("prompts", "limit", "threads"):
@@ -92,7 +92,7 @@ def make_plan(args: argparse.Namespace, bundle: PipelineBundle) -> Plan:
 
 
 def make_sides(args: argparse.Namespace, bundle: PipelineBundle, options: Options) -> dict[str, Setup]:
-    """The contenders by name, wordmask's first."""
+    """The sides by name, wordmask's first."""
 
     torch_device = baseline_device(args.device)
 
@@ -116,10 +116,10 @@ def make_sides(args: argparse.Namespace, bundle: PipelineBundle, options: Option
 
 
 def baseline_device(devices: Sequence[str]) -> str:
-    """Where PyTorch runs: on the GPU that wordmask's devices name, or on the CPU.
+    """Device of PyTorch: the GPU that wordmask's devices name, or the CPU.
 
     Raises:
-        ValueError: they name several places.
+        ValueError: they name several devices.
     """
     places = set()
     for device in devices:
@@ -133,7 +133,7 @@ def baseline_device(devices: Sequence[str]) -> str:
 
 
 def precision_of(setup: Setup, weights: str) -> str:
-    """What a side computes in: fp32, fp16 or bf16.
+    """Precision of a side's arithmetic: fp32, fp16 or bf16.
 
     Args:
         setup: of the side.
@@ -150,10 +150,10 @@ def precision_of(setup: Setup, weights: str) -> str:
 
 
 def parse_options(texts: Sequence[str]) -> Options:
-    """Options from NAME=VALUE; a value is JSON, or else a word.
+    """Reads options given as NAME=VALUE; a value is JSON, or a word without quotes.
 
     Raises:
-        ValueError: unknown name, or a value of another kind.
+        ValueError: unknown name, or a value of the wrong type.
     """
 
     values = {}

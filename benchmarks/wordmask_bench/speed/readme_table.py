@@ -1,4 +1,4 @@
-"""The README's table of speed, made from the benchmarks' JSON files, so that no figure there is typed by hand.
+"""The README's table of speed, made from the benchmarks' JSON files, so that no figure is typed by hand.
 
 python -m wordmask_bench.speed.readme_table README.md
 """
@@ -20,7 +20,7 @@ NONE = "No figures stand here yet; `wordmask bench` measures them."
 
 
 def speed_table(reports: Sequence[BenchReport]) -> str:
-    """The table as Markdown, with what it was measured on."""
+    """The table as Markdown, with a note on the machine and the models."""
     if not reports:
         return NONE
     rows = [
@@ -54,7 +54,7 @@ def _other(seconds: dict[str, float], name: str, engine: str) -> str:
 
 
 def _agreement(row: Measurement, engine: str, report: BenchReport) -> tuple[str, str]:
-    """With PyTorch eager, or the first other form."""
+    """Agreement with PyTorch eager, or with the first other baseline."""
     baseline = "eager" if "eager" in report.baselines else report.baselines[0]
     found = report.agreement_of(engine, baseline, row)
     if found is None:
@@ -77,10 +77,10 @@ def _note(report: BenchReport) -> str:
 
 
 def renewed(text: str, table: str, begin_mark: str = BEGIN, end_mark: str = END) -> str:
-    """A Markdown text with the table between its markers.
+    """Replaces the table between the markers of a Markdown text.
 
     Raises:
-        ValueError: it does not have them, once each and in order.
+        ValueError: the markers do not occur once each and in order.
     """
     before, begin, rest = text.partition(begin_mark)
     _, end, after = rest.partition(end_mark)
@@ -90,7 +90,7 @@ def renewed(text: str, table: str, begin_mark: str = BEGIN, end_mark: str = END)
 
 
 def committed(root: Path) -> list[BenchReport]:
-    """The reports in a checkout, by file name."""
+    """The reports in a checkout, sorted by file name."""
     return [read_report(path) for path in sorted((root / RESULTS).glob(PATTERN))]
 
 
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="wordmask_bench.speed.readme_table", description="Renew the README's speed table."
     )
-    parser.add_argument("readme", type=Path, help="of a checkout; the results stand beside it")
+    parser.add_argument("readme", type=Path, help="of a checkout; its benchmarks/results are read")
     readme: Path = parser.parse_args(arguments).readme
     table = speed_table(committed(readme.resolve().parent))
     readme.write_text(renewed(readme.read_text(encoding="utf-8"), table), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a benchmark has found, as a JSON file that is read back as strictly as it was written."""
+"""The report of a benchmark as a JSON file; reading checks every field."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ SCHEMA, KIND = 1, "wordmask bench"
 
 @dataclass(frozen=True)
 class SideFacts:
-    """One contender.
+    """One side of the benchmark.
 
     Attributes:
         name: as in all tables.
         variant: wordmask, or a form of the PyTorch chain.
-        device: it ran on. precision: of its arithmetic.
-        cold_start: seconds: start (of the process until its imports), import, load (models), first_photo, and total:
-            from the start of the process to the first photo's written masks, but for the embedding of words.
-        peak_mb: largest resident memory of the process in its runs of whole photos.
-        gpu_mb: memory of the GPU that it took; None on a CPU.
+        device: it ran on.
+        precision: of its arithmetic.
+        cold_start: seconds of the phases start (of the process, before its imports), import, load (models) and
+            first_photo; total is from the start of the process to the first photo's written masks, without the
+            embedding of words.
+        peak_mb: largest resident memory of the process during whole photos.
+        gpu_mb: GPU memory that it allocated; None on a CPU.
     """
 
     name: str
@@ -41,18 +43,18 @@ class SideFacts:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One thing that all sides did in turn.
+    """One measurement of all sides in alternation.
 
     Attributes:
         name: `photo`, or a stage of speed.side.
         photo: name of the photo's file.
-        windows: of the photo; in a batch, of the stages of windows; 0 where there is none.
-        prompts: given to SAM2; 0 where there is none.
-        times: by side; a side without a form of its own is missing.
-        ratios: by wordmask's side, then by baseline: how many times faster, by the medians.
-        gflop: of the graphs' matrix products and convolutions (of a photo: every pixel of every window upsampled).
-        share_of_limit: by wordmask's side: gflop over its median time and the machine's measured rate of products.
-        stages_ms: by side, medians of the stages inside whole photos; branches that run side by side overlap.
+        windows: in the photo, or in the batch of a stage that runs on windows; else 0.
+        prompts: given to SAM2; else 0.
+        times: by side; a side that does not have the stage is missing.
+        ratios: by wordmask side, then by baseline: the baseline's median over wordmask's.
+        gflop: of the graphs' matrix products and convolutions; for a photo, with every pixel of every window upsampled.
+        share_of_limit: by wordmask side: gflop divided by its median time and by the measured rate of products.
+        stages_ms: by side, medians of the stages within whole photos; parallel branches overlap.
     """
 
     name: str
@@ -68,10 +70,11 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Throughput:
-    """Photos of a folder, one pass a side.
+    """Photos per second over a folder, one pass per side.
 
     Attributes:
-        photos: in the folder. windows: of all photos.
+        photos: in the folder.
+        windows: of all photos together.
         images_per_second: by side.
     """
 
@@ -82,11 +85,11 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far one side's results are those of a baseline, for one photo.
+    """Agreement of one side's results with a baseline's, for one photo.
 
     Attributes:
-        class_map: share of pixels of one class.
-        classes: that the side's class map has at all: with one, agreement is easy.
+        class_map: share of the pixels that have the same class.
+        classes: number of classes in the side's class map; with only one, agreement means little.
         mask_iou_mean, mask_iou_worst: over masks of the same prompts; None without prompts.
     """
 
@@ -107,11 +110,12 @@ class Subject:
 
     Attributes:
         bundle, domain, precision, models: of the manifest.
-        classes, words: of the vocabulary; with the synonyms and the background's.
-        prompt_source: grid (the same given points for both sides) or extracted (wordmask's own of each photo, given to
-            both sides).
+        classes: of the vocabulary.
+        words: of the vocabulary, with synonyms and background words.
+        prompt_source: grid (a fixed grid of points) or extracted (wordmask's prompts of each photo); all sides use the
+            same prompts.
         options: that are not the defaults.
-        threads: cores each side was kept on.
+        threads: cores that each side may use.
     """
 
     bundle: str
@@ -127,7 +131,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """All of a benchmark. `rates` are GFLOP/s of matrix products, measured, by precision."""
+    """A whole benchmark; `rates` are measured GFLOP/s of matrix products by precision."""
 
     schema: int
     kind: str
@@ -143,12 +147,12 @@ class BenchReport:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """Names of wordmask's sides."""
+        """Names of the wordmask sides."""
         return tuple(side.name for side in self.sides if side.variant == "wordmask")
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """Names of the others."""
+        """Names of the PyTorch sides."""
         return tuple(side.name for side in self.sides if side.variant != "wordmask")
 
     def agreement_of(self, engine: str, baseline: str, row: Measurement) -> Agreement | None:
@@ -157,12 +161,12 @@ class BenchReport:
         return next((a for a in self.agreement if (a.side, a.baseline, a.photo, a.windows) == wanted), None)
 
     def to_json(self) -> str:
-        """The text of the file."""
+        """The report as JSON text."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 
 def ratios(times: Mapping[str, Times], engines: Sequence[str]) -> dict[str, dict[str, float]]:
-    """By engine and baseline: the baseline's median over the engine's."""
+    """The baseline's median time over the engine's, by engine and baseline."""
     return {
         engine: {
             name: value.median_ms / times[engine].median_ms for name, value in times.items() if name not in engines
@@ -173,10 +177,10 @@ def ratios(times: Mapping[str, Times], engines: Sequence[str]) -> dict[str, dict
 
 
 def read_report(path: Path) -> BenchReport:
-    """Reads what to_json gave.
+    """Reads a file that to_json made.
 
     Raises:
-        ValueError: it is not such a file, or of another version.
+        ValueError: it is not a report, or has another schema.
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))

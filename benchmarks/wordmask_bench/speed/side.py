@@ -1,6 +1,6 @@
-"""What a side of the benchmark is told, and what it has to be able to do: wordmask and PyTorch answer to the same.
+"""The interface of a side of the benchmark, which wordmask and PyTorch implement, and its settings.
 
-Imports no torch: wordmask's process has none.
+Does not import torch: wordmask's process runs without it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ Photo = NDArray[np.uint8]
 Windows = Literal["one", "default"]
 Variant = Literal["wordmask", "eager", "batched", "autocast", "compile"]
 Stage = Literal["clip", "loftup", "class_map", "prompts", "sam2_encoder", "sam2_decoder", "masks", "words"]
-# checks that the PyTorch pipeline does not make are left out of wordmask's side too
+# the PyTorch pipeline does not check its masks, so these checks are off on wordmask's side too
 UNCHECKED = {"mask_pieces": "all", "min_score": 0.0, "across_words_iou": 1.0}
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What one side works with.
+    """Settings of one side.
 
     Attributes:
         variant: wordmask, or a form of the PyTorch chain.
         bundle: folder.
-        device: wordmask's, or torch's name of it.
+        device: as wordmask names it; on a PyTorch side as torch does.
         threads: cores that the side may use.
-        vocabulary: the classes, and the background.
-        options: of the chain.
-        grid: points of a grid that take the place of each photo's own prompts; None leaves those.
-        points: prompts of the decoder's stage.
+        vocabulary: the classes and the background words.
+        options: of the pipeline.
+        grid: number of points of a grid that replaces the prompts of each photo; None keeps the prompts.
+        points: number of prompts in the decoder's and the masks' stages.
         models: for the PyTorch side.
-        upsampler_device, tensorrt_precision: as Segmenter's.
+        upsampler_device, tensorrt_precision: see Segmenter.
     """
 
     variant: Variant
@@ -58,51 +58,51 @@ class Setup:
 
 
 class Side(Protocol):
-    """One of the contenders, loaded in a process of its own."""
+    """A loaded side of the benchmark."""
 
     def windows(self, choice: Windows) -> None:
-        """From now on a photo is one window, or as many as the bundle's protocol cuts."""
+        """Sets whether a photo is one window, or cut as the bundle says."""
         ...
 
     def words(self, file: Path) -> None:
-        """The vocabulary's embeddings: wordmask takes them from its cache and leaves a .npy file; others read that.
+        """Gets the vocabulary's embeddings: wordmask reads its cache and writes a .npy file, PyTorch reads that file.
 
-        Embedding is a stage by itself; the parity of a build holds the text towers together.
+        Embedding is timed as a stage; that the text towers agree is checked when a bundle is built.
         """
         ...
 
     def photo(self, path: Path, prompts: Sequence[Prompt], out: Path) -> dict[str, float]:
-        """From a photo's file to the written masks; gives seconds a stage. The prompts take the place of its own."""
+        """Runs a photo from its file to the written masks with the given prompts; returns the seconds of each stage."""
         ...
 
     def folder(self, paths: Sequence[Path], prompts: Sequence[Sequence[Prompt]], out: Path) -> None:
-        """The same of many photos, as one does it with many."""
+        """Runs many photos from their files to the written masks."""
         ...
 
     def stage(self, name: Stage, path: Path, rows: int) -> Callable[[], object]:
-        """One stage on real inputs, from arrays on the host to arrays on the host; a call is a run.
+        """Prepares one stage on real inputs, from host arrays to host arrays; each call of the result runs it.
 
         Args:
             name: of the stage.
             path: of the photo it works on.
-            rows: windows in the batch; of no other stage's concern.
+            rows: windows in the batch, for the stages that run on windows.
         """
         ...
 
     def answers(self, path: Path, prompts: Sequence[Prompt]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-        """Class map before SAM2, u16 (H, W), coded as Segmentation.dense, and a mask a prompt, bool (N, H, W)."""
+        """Class map before SAM2, u16 (H, W), coded as Segmentation.dense, and one mask per prompt, bool (N, H, W)."""
         ...
 
 
 def one_window(constants: Clip) -> Clip:
-    """The protocol changed so that one window covers any photo: its long side is made the window's, aspect kept."""
+    """Constants with which one window covers any photo: the long side is resized to the window's, aspect kept."""
     return replace(constants, short_side=constants.window, long_side=constants.window)
 
 
 def grid_prompts(size: tuple[int, int], count: int, classes: int) -> list[Prompt]:
-    """Exactly `count` single points spread over a photo, none on its border, their classes in turn.
+    """Exactly `count` single points spread over a photo, none on its border, with the classes in rotation.
 
-    A lattice of the golden ratio, so that any number covers any shape evenly; the same for both sides.
+    They form a golden-ratio lattice, which covers any photo evenly with any number of points.
 
     Args:
         size: height and width of the photo.
@@ -120,12 +120,12 @@ def grid_prompts(size: tuple[int, int], count: int, classes: int) -> list[Prompt
 
 
 def prompts_to_json(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
-    """Prompts as they travel between processes; single precision survives."""
+    """Prompts for another process; float32 values are kept exactly."""
     return [{**vars(prompt), "points": prompt.points.tolist(), "labels": prompt.labels.tolist()} for prompt in prompts]
 
 
 def prompts_from_json(rows: Sequence[dict[str, Any]]) -> list[Prompt]:
-    """What prompts_to_json gave."""
+    """Prompts from the rows of prompts_to_json."""
     return [
         Prompt(**{**row, "points": np.array(row["points"], np.float32), "labels": np.array(row["labels"], np.int32)})
         for row in rows
@@ -133,10 +133,10 @@ def prompts_from_json(rows: Sequence[dict[str, Any]]) -> list[Prompt]:
 
 
 def random_tiles(count: int, classes: int, side: int) -> NDArray[np.float32]:
-    """Similarities (count, classes, side, side) for the class map's stage: its time does not hang on their values."""
+    """Similarities (count, classes, side, side) for the class map's stage; its time does not depend on the values."""
     return np.random.default_rng(0).uniform(0.1, 0.3, (count, classes, side, side)).astype(np.float32)
 
 
 def repeated(windows: Photo, rows: int) -> Photo:
-    """As many windows as asked, the photo's in turn."""
+    """A batch of `rows` windows; those of the photo are repeated in their order."""
     return np.ascontiguousarray(windows[np.arange(rows) % len(windows)])

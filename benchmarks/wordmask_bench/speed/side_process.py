@@ -1,4 +1,4 @@
-"""The benchmark's handle on a side's process."""
+"""Starts the process of a side and exchanges commands and answers with it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from wordmask_bench.machine.child_process import kill_session, start_module
 
 
 class BenchError(WordmaskError, RuntimeError):
-    """A side of the benchmark failed; the message names it."""
+    """A side of the benchmark failed; the message names the side."""
 
 
 class SideProcess:
-    """A speed.side_worker and the pipe to it."""
+    """A process of speed.side_worker with pipes to it."""
 
     def __init__(self, name: str, threads: int, cache: Path) -> None:
-        """Starts it.
+        """Starts the process.
 
         Args:
             name: of the side, for messages.
@@ -37,7 +37,7 @@ class SideProcess:
         """Sends a command and waits for its answer.
 
         Raises:
-            BenchError: it failed, or the process has ended.
+            BenchError: the command failed, or the process has ended.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -45,7 +45,7 @@ class SideProcess:
             self.process.stdin.write(json.dumps({"do": command, **arguments}).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer will be missing
+            pass  # then there is no answer
         line = self.process.stdout.readline()
         if not line:
             raise BenchError(f"{self.name}: its process ended with status {self.process.wait()} at {command!r}")
@@ -55,7 +55,7 @@ class SideProcess:
         return answer
 
     def close(self) -> None:
-        """Ends the process and what it started."""
+        """Kills the process and its children."""
         kill_session(self.process)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
@@ -65,7 +65,7 @@ class SideProcess:
 
 @contextlib.contextmanager
 def closing_all() -> Iterator[list[SideProcess]]:
-    """A list to put processes into; they are ended at the end."""
+    """Gives an empty list; the processes put into it are killed on exit."""
     processes: list[SideProcess] = []
     try:
         yield processes

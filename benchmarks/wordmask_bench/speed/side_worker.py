@@ -1,7 +1,7 @@
-"""One side of the benchmark in a process of its own: takes commands, a line of JSON each, and answers likewise.
+"""One side of the benchmark in a process of its own: reads commands and writes answers as lines of JSON.
 
-So memory is told apart, models load once, and the sides can take turns run by run. Imports nothing heavy before the
-first command: what a side has to import is part of its cold start.
+With separate processes memory is measured per side, models load once, and runs of the sides can alternate. Nothing
+heavy is imported before the first command, because imports are part of the cold start.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Answer = dict[str, Any]
 
 
 class Worker:
-    """The commands; each gives what the answer holds."""
+    """The commands; each returns the content of its answer."""
 
     def __init__(self) -> None:
         self.side: Any = None  # a speed.side.Side
         self.run: Callable[[], object] | None = None
 
     def open(self, setup: dict[str, Any]) -> Answer:
-        """Imports what the side needs and loads its models."""
+        """Imports the side and loads its models."""
         from wordmask.bundle.strict_json import parse_as  # noqa: PLC0415
         from wordmask_bench.speed import side as interface  # noqa: PLC0415
 
@@ -45,35 +45,35 @@ class Worker:
         return {"import": imported - start, "load": time.perf_counter() - imported}
 
     def windows(self, choice: str) -> Answer:
-        """Sets the protocol."""
+        """Sets how photos are cut into windows."""
         self.side.windows(choice)
         return {}
 
     def words(self, file: str) -> Answer:
-        """The vocabulary's embeddings, made or read."""
+        """Computes or reads the vocabulary's embeddings."""
         self.side.words(Path(file))
         return {}
 
     def prompts(self, photo: str) -> Answer:
-        """Of wordmask's side alone: what SAM2 is asked about a photo."""
+        """Extracts a photo's prompts; only on wordmask's side."""
         return {"prompts": self.interface.prompts_to_json(self.side.prompts(Path(photo)))}
 
     def photo(self, photo: str, prompts: list[dict[str, Any]], out: str) -> Answer:
-        """One photo from file to files."""
+        """Runs one photo from its file to the output files."""
         given = self.interface.prompts_from_json(prompts)
         start = time.perf_counter()
         stages = self.side.photo(Path(photo), given, Path(out))
         return {"ms": (time.perf_counter() - start) * 1000, "stages": stages}
 
     def folder(self, photos: list[str], prompts: list[list[dict[str, Any]]], out: str) -> Answer:
-        """Many photos from files to files."""
+        """Runs many photos from their files to the output files."""
         given = [self.interface.prompts_from_json(rows) for rows in prompts]
         start = time.perf_counter()
         self.side.folder([Path(photo) for photo in photos], given, Path(out))
         return {"ms": (time.perf_counter() - start) * 1000}
 
     def answers(self, photo: str, prompts: list[dict[str, Any]], out: str) -> Answer:
-        """Leaves class map and masks (packed bits) in the file `out`."""
+        """Writes class map and masks (packed bits) to the file `out`."""
         import numpy as np  # noqa: PLC0415
 
         dense, masks = self.side.answers(Path(photo), self.interface.prompts_from_json(prompts))
@@ -81,30 +81,30 @@ class Worker:
         return {}
 
     def stage(self, name: str, photo: str, rows: int) -> Answer:
-        """Makes a stage ready; `again` then runs it."""
+        """Prepares a stage for the command `again`."""
         self.run = self.side.stage(name, Path(photo), rows)
         return {}
 
     def again(self) -> Answer:
-        """Runs the stage once."""
+        """Runs the prepared stage once."""
         assert self.run is not None  # `stage` comes first
         start = time.perf_counter()
         self.run()
         return {"ms": (time.perf_counter() - start) * 1000}
 
     def rate(self, precision: str, device: str, seconds: float) -> Answer:
-        """The machine's rate of matrix products; of PyTorch's side alone."""
+        """Measures the machine's rate of matrix products; only on PyTorch's side."""
         from wordmask_bench.machine.hardware import matrix_rate  # noqa: PLC0415
 
         return {"gflops": matrix_rate(precision, device, seconds)}
 
     def memory(self) -> Answer:
-        """Peak of this process's memory so far, and whether torch is in it."""
+        """Peak memory of this process so far, and whether torch is imported."""
         return {"peak_mb": peak_megabytes(), "torch": "torch" in sys.modules}
 
 
 def peak_megabytes() -> float:
-    """Largest resident size of this process. Not ru_maxrss alone, which may hold that of the process it came from."""
+    """Largest resident size of this process; ru_maxrss may include that of the parent process."""
     status = Path("/proc/self/status")
     if status.is_file():
         for line in status.read_text(encoding="ascii").splitlines():
@@ -117,22 +117,22 @@ def peak_megabytes() -> float:
 
 
 def pin(threads: int) -> None:
-    """Keeps this process on as many cores as it may use, so that no side gets more; where the system can do that."""
+    """Restricts this process to a number of cores, where the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def main() -> int:
-    """Answers commands until there are no more."""
+    """Answers commands until stdin ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not get among the answers
+    os.dup2(2, 1)  # output of libraries goes to stderr, not among the answers
     pin(int(sys.argv[1]))
     worker = Worker()
     for line in sys.stdin:
         command = json.loads(line)
         try:
             answer = getattr(worker, command.pop("do"))(**command)
-        except Exception as error:  # the other process says it in its own words
+        except Exception as error:  # the benchmark's process reports it
             answer = {"error": f"{type(error).__name__}: {error}"}
             if not type(error).__module__.startswith("wordmask"):
                 import traceback  # noqa: PLC0415

@@ -1,8 +1,8 @@
-"""Smooth class maps and masks that take the place of the noise that random weights give.
+"""Smooth class maps and masks that replace the noise of random weights.
 
-Extracting prompts, bringing masks to the photo's size, dropping duplicates and encoding take several times longer for
-noise than for the regions and masks of trained weights. On a GPU that would be most of a photo's time, on either side.
-Both sides compute their own class map and masks, and then go on with these.
+Extracting prompts, upsampling masks, dropping duplicates and encoding take several times longer for noise than for the
+regions and masks of trained weights. On a GPU that would be most of a photo's time on every side. Each side computes
+its own class map and masks, and then continues with these.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Size = tuple[int, int]
 
 @lru_cache(maxsize=4)
 def smooth_class_map(size: Size, points: int, classes: int) -> tuple[NDArray[np.int64], Floats]:
-    """Class i64 (H, W) of the nearest point of the grid, and a confidence f32 (H, W) that falls away from it.
+    """Class i64 (H, W) of the nearest point of the grid, and a confidence f32 (H, W) that falls with the distance.
 
     Args:
         size: height H and width W of the photo.
@@ -42,7 +42,7 @@ def smooth_class_map(size: Size, points: int, classes: int) -> tuple[NDArray[np.
 
 @lru_cache(maxsize=4)
 def smooth_logits(size: Size, points: int, side: int) -> Floats:
-    """SAM2's low-resolution logits f32 (points, side, side) of one blob around each point of the grid."""
+    """Low-resolution logits as SAM2's, f32 (points, side, side): one blob around each point of the grid."""
     height, width = size
     rows, columns = (np.arange(side, dtype=np.float32) + 0.5) * height / side, (np.arange(side) + 0.5) * width / side
     radius = 0.6 * math.sqrt(height * width / points)
@@ -57,6 +57,6 @@ def smooth_logits(size: Size, points: int, side: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def smooth_masks(size: Size, points: int, side: int, threshold: float) -> BoolMask:
-    """The same as masks of the photo, bool (points, H, W)."""
+    """The masks of smooth_logits at the photo's size, bool (points, H, W)."""
     logits = smooth_logits(size, points, side)
     return np.stack([resize.bilinear(mask, size) > threshold for mask in logits])

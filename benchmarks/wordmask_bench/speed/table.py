@@ -1,4 +1,4 @@
-"""A benchmark's figures on the terminal."""
+"""A benchmark's figures as text for the terminal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _cell(row: Measurement, name: str) -> str:
 
 
 def label(row: Measurement) -> str:
-    """A measurement in words."""
+    """Name of a measurement for people."""
     parts = [f"{STAGES[row.name]}: {row.photo}" if row.name == "photo" else STAGES.get(row.name, row.name)]
     if row.windows:
         parts.append(f"{row.windows} window{'s' if row.windows > 1 else ''}")
@@ -64,7 +64,7 @@ def _sides(report: BenchReport) -> list[str]:
 
 
 def agreement_line(row: Agreement) -> str:
-    """What a side's speed costs in results."""
+    """Agreement of a side's results with a baseline's, as one line."""
     windows = f"{row.windows} window{'s' if row.windows > 1 else ''}"
     text = f"{row.side} against {row.baseline}, {row.photo}, {windows}: class map {row.class_map:.2%} of pixels equal"
     text += f" ({row.classes} class{'es' if row.classes > 1 else ''} in it)"
@@ -74,7 +74,7 @@ def agreement_line(row: Agreement) -> str:
 
 
 def about(report: BenchReport) -> list[str]:
-    """Where and how it was measured, and what on."""
+    """Machine, method and models of the measurement, one line each."""
     subject, machine, effort = report.subject, report.machine, report.effort
     rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in report.rates.items())
     lines = [

@@ -1,8 +1,8 @@
-"""PyTorch's side of the benchmark: wordmask_bench.torch_baseline.chain, and what people do to make it faster.
+"""PyTorch's side of the benchmark: wordmask_bench.torch_baseline.chain and the usual ways to make it faster.
 
-`eager` is the chain as it is mostly written. `batched` asks SAM2 all prompts in one call and chooses the best masks
-before they leave torch. `autocast` is that in half precision (bf16 on a CPU, fp16 on a GPU), `compile` is that with
-torch.compile.
+`eager` is the chain as it is usually written. `batched` gives SAM2 all prompts in one call and selects the best masks
+before they leave torch. `autocast` is `batched` in half precision (bf16 on a CPU, fp16 on a GPU), `compile` is
+`batched` with torch.compile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from wordmask_export.models.pipeline import encoder_maps
 
 
 class EagerSide:
-    """The PyTorch chain and what it is asked."""
+    """The PyTorch chain as a side of the benchmark."""
 
     def __init__(self, setup: Setup) -> None:
         """Loads the models."""
@@ -65,7 +65,7 @@ class EagerSide:
         self.text = torch.from_numpy(np.load(file, allow_pickle=False)).to(self.chain.device)
 
     def photo(self, path: Path, prompts: Sequence[Prompt], out: Path) -> dict[str, float]:
-        """See Side; its own prompts are extracted too, for the time it takes."""
+        """See Side; prompts are also extracted, so that this time is included."""
         return self._photo(path, prompts, out, "0").seconds
 
     def folder(self, paths: Sequence[Path], prompts: Sequence[Sequence[Prompt]], out: Path) -> None:
@@ -99,7 +99,7 @@ class EagerSide:
         return timer
 
     def _class_map(self, photo: Photo) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Class of every pixel, len(classes) for the background, and its probability."""
+        """Class of every pixel (len(classes) for the background) and its probability."""
         with self.eager.mode():
             index, probabilities = self.chain.class_map(photo, self.text, use_loftup=self.use_loftup)
             return self.class_of[index], probabilities.amax(0).float().cpu().numpy()
@@ -128,11 +128,11 @@ class EagerSide:
         prompts = grid_prompts((photo.shape[0], photo.shape[1]), self.setup.points, len(self.setup.vocabulary.classes))
         if name == "sam2_decoder":
             return self._decoder_stage(photo, prompts)
-        assert name == "masks"  # the extraction of prompts has no form of its own here
+        assert name == "masks"  # both sides extract prompts with the same function
         return self._masks_stage(photo, prompts)
 
     def _timed(self, call: Callable[[], torch.Tensor]) -> Callable[[], object]:
-        """A stage in this side's precision, its result brought to the host."""
+        """A stage in this side's precision, with its result copied to the host."""
 
         def run() -> object:
             with self.eager.mode():
@@ -162,12 +162,12 @@ class EagerSide:
         return self._timed(class_map)
 
     def _encode(self, photo: Photo) -> Tensors:
-        """SAM2's maps as its decoder takes them."""
+        """SAM2's encoder outputs, as its decoder takes them."""
         self.chain.predictor.set_image(photo)
         return encoder_maps(self.chain.predictor)
 
     def _decoder_stage(self, photo: Photo, prompts: Sequence[Prompt]) -> Callable[[], object]:
-        """Prompt encoder and mask decoder, low-resolution masks: one call a prompt, or one in all."""
+        """Prompt encoder and mask decoder up to low-resolution masks: one call per prompt, or one call for all."""
         with self.eager.mode():
             maps = self._encode(photo)
         return self._timed(lambda: self._low_res(maps, photo, prompts))
@@ -187,7 +187,7 @@ class EagerSide:
         return torch.cat(parts)
 
     def _masks_stage(self, photo: Photo, prompts: Sequence[Prompt]) -> Callable[[], object]:
-        """Masks brought to the photo's size, duplicates dropped, the rest encoded and painted."""
+        """Upsamples masks to the photo's size, drops duplicates, encodes and paints the rest."""
         with self.eager.mode():
             low_res = self._low_res(self._encode(photo), photo, prompts).float()
         if self.setup.grid is not None:

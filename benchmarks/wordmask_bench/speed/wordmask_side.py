@@ -1,4 +1,4 @@
-"""wordmask's side of the benchmark: the product's own functions, nothing left out."""
+"""wordmask's side of the benchmark: the functions that `wordmask run` uses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from wordmask_bench.speed.smooth import smooth_class_map, smooth_logits
 
 
 class WordmaskSide:
-    """Segmenters of both protocols over the same graphs, and what they are asked."""
+    """wordmask as a side of the benchmark: one Segmenter for each choice of windows, over the same graphs."""
 
     def __init__(self, setup: Setup) -> None:
         """Loads the bundle."""
@@ -74,7 +74,7 @@ class WordmaskSide:
         np.save(file, self.queries.embeddings)
 
     def photo(self, path: Path, prompts: Sequence[Prompt], out: Path) -> dict[str, float]:
-        """See Side; the prompts were made here, so they need no replacing."""
+        """See Side; the given prompts come from this side, so it extracts the same again."""
         figures = run_photos(self.segmenter, self.queries, self.setup.options, [path], out)
         return {stage: milliseconds / 1000 for stage, milliseconds in figures.stages_ms.items()}
 
@@ -83,7 +83,7 @@ class WordmaskSide:
         run_photos(self.segmenter, self.queries, self.setup.options, paths, out)
 
     def prompts(self, path: Path) -> list[Prompt]:
-        """The prompts that the chain gives SAM2 for a photo."""
+        """The prompts that the pipeline gives SAM2 for a photo."""
         photo, count = decode(path), len(self.queries.vocabulary.classes)
         if self.setup.grid is not None:
             return grid_prompts((photo.shape[0], photo.shape[1]), self.setup.grid, count)
@@ -153,7 +153,7 @@ class WordmaskSide:
 
 
 def sources(grid: int | None) -> tuple[PromptSource, MaskSource]:
-    """The product's own prompts and masks; those of a grid of so many points where the weights are random."""
+    """The pipeline's functions for prompts and masks; with a number of points, those that use a grid instead."""
     if grid is None:
         return extract_prompts, decode_prompts
     return functools.partial(extract_then_grid, grid), functools.partial(decode_then_smooth, grid)
@@ -162,7 +162,7 @@ def sources(grid: int | None) -> tuple[PromptSource, MaskSource]:
 def extract_then_grid(
     points: int, class_map: NDArray[np.integer[Any]], confidence: Floats, n_classes: int, options: Options
 ) -> list[Prompt]:
-    """Extracts prompts from a smooth class map, for the time it takes, and gives a grid in their place."""
+    """Extracts prompts from a smooth class map, so that this time is included, but returns a grid."""
     size = (class_map.shape[0], class_map.shape[1])
     extract_prompts(*smooth_class_map(size, points, n_classes), n_classes, options)
     return grid_prompts(size, points, n_classes)
@@ -171,6 +171,6 @@ def extract_then_grid(
 def decode_then_smooth(
     points: int, decoder: MaskDecoder, encoded: EncodedPhoto, prompts: Sequence[Prompt]
 ) -> tuple[Floats, Floats]:
-    """Decodes the grid's prompts, and gives smooth masks in place of those of random weights."""
+    """Decodes the grid's prompts, but returns smooth masks, because those of random weights are noise."""
     _, iou = decode_prompts(decoder, encoded, prompts)
     return smooth_logits(encoded.size, points, decoder.constants.mask_size), iou
