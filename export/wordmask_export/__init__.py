@@ -1,1 +1,1 @@
-"""Traces CLIP, LoftUp and SAM2 to ONNX graphs and proves that the graphs compute the same."""
+"""Exports CLIP, LoftUp and SAM2 to ONNX graphs and compares the graphs with the PyTorch models."""

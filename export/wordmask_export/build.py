@@ -31,16 +31,16 @@ MERGES = "bpe_simple_vocab_16e6.txt.gz"
 
 
 class BuildError(RuntimeError):
-    """A graph does not compute what its model computes."""
+    """The outputs of a graph differ too much from its model's."""
 
 
 class TargetError(ValueError):
-    """Something stands where the bundle should."""
+    """The bundle's folder cannot be replaced."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """A graph's line in the summary: its size in bytes, its figures, and the seconds for export and comparison."""
+class SummaryRow:
+    """A graph's row in the summary: size in bytes, figures, and seconds for export and comparison."""
 
     graph: str
     size: int
@@ -49,7 +49,7 @@ class Line:
 
 
 def log(text: str) -> None:
-    """Progress goes to stderr."""
+    """Writes a message about the progress to stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -66,8 +66,8 @@ def build(
 ) -> Manifest:
     """Builds a bundle in the folder `out`.
 
-    All is written to a temporary folder beside it, which is renamed at the end: an interrupted or failed build leaves
-    nothing under the final name.
+    Files are written to a temporary folder beside it, which is renamed at the end, so an interrupted or failed build
+    leaves nothing under the final name.
 
     Args:
         out: must not exist unless force is given.
@@ -76,16 +76,16 @@ def build(
         precision: fp32 or fp16.
         half_weights: round the weights to half precision and store them so; the arithmetic is that of `precision`.
         domain: what the weights were trained on; with random weights the manifest has `random`.
-        force: replaces a bundle that stands there.
+        force: replace an existing bundle.
         report: takes messages about the progress, and the summary.
 
     Raises:
-        TargetError: something stands at `out` that must not be replaced.
-        BuildError: a figure missed its tolerance.
+        TargetError: `out` exists and must not be replaced.
+        BuildError: a figure exceeds its limit.
         WeightsError: weights are missing or do not fit.
     """
 
-    def make(work: Path) -> tuple[Manifest, list[Line]]:
+    def make(work: Path) -> tuple[Manifest, list[SummaryRow]]:
         report("loading the models")
         loaded = pipeline.load(choice)
         if half_weights:
@@ -102,18 +102,18 @@ def build(
 
 
 def write_bundle(
-    out: Path, make: Callable[[Path], tuple[Made, list[Line]]], *, force: bool, report: Callable[[str], None]
+    out: Path, make: Callable[[Path], tuple[Made, list[SummaryRow]]], *, force: bool, report: Callable[[str], None]
 ) -> Made:
     """Writes a bundle through a temporary folder beside it; see build.
 
     Args:
         out: the bundle's folder.
-        make: writes the graphs into a folder; gives the manifest without parity figures, and the summary's lines.
-        force: replaces a bundle that stands there.
+        make: writes the graphs into a folder; returns the manifest without parity figures, and the summary's rows.
+        force: replace an existing bundle.
         report: takes the summary.
 
     Returns:
-        The manifest as it was written.
+        The written manifest.
     """
     _check_target(out, force)
     started = time.perf_counter()
@@ -148,7 +148,7 @@ def export_all(
     half_weights: bool,
     report: Callable[[str], None],
 ) -> tuple[dict[str, GraphEntry], dict[str, float]]:
-    """Writes the graphs; gives the manifest's entry and the seconds of each."""
+    """Writes the graphs; returns the manifest's entry and the seconds of each."""
     entries, seconds = dict[str, GraphEntry](), dict[str, float]()
     for spec in specs:
         start = time.perf_counter()
@@ -193,19 +193,19 @@ def compare_all(
     entries: dict[str, GraphEntry],
     seconds: dict[str, float],
     report: Callable[[str], None],
-) -> list[Line]:
-    """Measures each graph by its name; gives the summary's lines."""
+) -> list[SummaryRow]:
+    """Measures each graph; returns the rows of the summary."""
     lines = []
     for name, entry in entries.items():
         start = time.perf_counter()
         report(f"comparing {name} with PyTorch")
         figures = tuple(measure(name))
-        lines.append(Line(name, entry.size, figures, seconds[name] + time.perf_counter() - start))
+        lines.append(SummaryRow(name, entry.size, figures, seconds[name] + time.perf_counter() - start))
     return lines
 
 
-def summary(lines: list[Line], seconds: float) -> str:
-    """The table that ends a build."""
+def summary(lines: list[SummaryRow], seconds: float) -> str:
+    """The table printed at the end of a build."""
     rows = [f"{'graph':<16}{'MB':>8}{'seconds':>9}  figures (limit)"]
     for line in lines:
         shown = ", ".join(_show(figure) for figure in line.figures)

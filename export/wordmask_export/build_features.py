@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wordmask.bundle.manifest import SCHEMA, Backbone, FeaturesManifest
-from wordmask_export.build import Line, Precision, compare_all, export_all, log, write_bundle
+from wordmask_export.build import Precision, SummaryRow, compare_all, export_all, log, write_bundle
 from wordmask_export.graphs import specs as graphs
 from wordmask_export.models import backbones
 from wordmask_export.models.pipeline import tool_versions
@@ -29,20 +29,20 @@ def build_features(
     Args:
         out: must not exist unless force is given.
         choice: backbone and weights.
-        window: side in pixels of the square a photo is resized to; LoftUp was trained at 224.
+        window: side in pixels of the square that a photo is resized to; LoftUp was trained at 224.
         precision: fp32 or fp16.
         half_weights: round the weights to half precision and store them so.
-        force: replaces a bundle that stands there.
+        force: replace an existing bundle.
         report: takes messages about the progress, and the summary.
 
     Raises:
-        TargetError: something stands at `out` that must not be replaced.
-        BuildError: a figure missed its tolerance.
+        TargetError: `out` exists and must not be replaced.
+        BuildError: a figure exceeds its limit.
         WeightsError: weights are missing or do not fit.
         ValueError: the window is not a multiple of the patch.
     """
 
-    def make(work: Path) -> tuple[FeaturesManifest, list[Line]]:
+    def make(work: Path) -> tuple[FeaturesManifest, list[SummaryRow]]:
         report("loading the models")
         loaded = backbones.load(choice, window)
         if half_weights:

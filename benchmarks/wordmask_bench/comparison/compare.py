@@ -1,4 +1,4 @@
-"""One photo with bilinear upsampling and with LoftUp: what both find, and how far they differ."""
+"""Compares the results of bilinear upsampling and of LoftUp on one photo."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from wordmask.text.queries import Queries
 from wordmask.types import Options, Segmentation
 from wordmask_bench.machine.markdown import markdown_table
 
-REACH = 16  # pixels from a border that its band is looked for in: a patch of CLIP
+REACH = 16  # largest distance in pixels of an uncertain band from its border: a patch of CLIP
 SMALL = 32 * 32  # pixels: COCO's bound of small objects
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """What one kind of upsampling gives.
+    """The results of one kind of upsampling.
 
     Attributes:
-        name: for people.
-        result: all that was found.
-        seconds: of the whole chain on the decoded photo.
+        name: in texts and tables.
+        result: of the pipeline.
+        seconds: of the pipeline on the decoded photo.
         band: see uncertain_band.
-        regions: pixels of every region that became a prompt.
+        regions: sizes in pixels of the regions that gave a prompt.
     """
 
     name: str
@@ -40,25 +40,26 @@ class Side:
 
     @property
     def small_regions(self) -> int:
-        """Regions with fewer than SMALL pixels."""
+        """Number of regions with fewer than SMALL pixels."""
         return sum(size < SMALL for size in self.regions)
 
     @property
     def agreement(self) -> str:
-        """Mean of the masks' agreement with their words (see Instance), as a text; empty without masks."""
+        """Mean agreement of the masks with their words (see Instance) as text; empty without masks."""
         found = [instance.agreement for instance in self.result.instances]
         return f"{np.mean(found):.3f}" if found else ""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Both kinds on one photo.
+    """The results of both kinds of upsampling on one photo.
 
     Attributes:
         photo: u8 (H, W, 3).
-        before: bilinear. after: LoftUp.
-        disagreement: share of pixels that have another class (0 to 1; the background is a class).
-        differs: bool (H, W), these pixels.
+        before: bilinear.
+        after: LoftUp.
+        disagreement: share of the pixels whose class differs, 0 to 1; the background is a class.
+        differs: bool (H, W), the pixels whose class differs.
     """
 
     photo: NDArray[np.uint8]
@@ -68,7 +69,7 @@ class Comparison:
     differs: BoolMask
 
     def metrics(self) -> list[tuple[str, str, str]]:
-        """A line each: what, before, after."""
+        """Rows of the table: name, value before, value after."""
         before, after = self.before, self.after
         return [
             ("seconds", f"{before.seconds:.2f}", f"{after.seconds:.2f}"),
@@ -82,13 +83,13 @@ class Comparison:
 
 
 def compare(segmenter: Segmenter, photo: NDArray[np.uint8], queries: Queries, options: Options) -> Comparison:
-    """Segments a photo u8 (H, W, 3) in both ways, once to warm up and once for the time.
+    """Segments a photo u8 (H, W, 3) with both kinds of upsampling, once to warm up and once for the time.
 
     Raises:
         BundleError: the bundle has no LoftUp.
     """
     both = {"bilinear": replace(options, use_loftup=False), "LoftUp": replace(options, use_loftup=True)}
-    segmenter.uses_loftup(both["LoftUp"])  # before the work
+    segmenter.uses_loftup(both["LoftUp"])  # raises if the bundle has no LoftUp
     before, after = (_side(name, segmenter, photo, queries, each) for name, each in both.items())
     differs = before.result.dense != after.result.dense
     return Comparison(photo, before, after, float(differs.mean()), differs)
@@ -110,11 +111,11 @@ def _side(name: str, segmenter: Segmenter, photo: NDArray[np.uint8], queries: Qu
 
 
 def uncertain_band(class_map: NDArray[np.integer], confidence: Floats, min_confidence: float) -> float:
-    """How sharp the borders between classes are: the mean width of the band along them that nothing can be said of.
+    """Sharpness of the borders between classes: the mean width of the band of uncertain pixels along them.
 
-    It is the number of pixels at most REACH from a border whose confidence is no more than min_confidence, so that
-    they belong to no region, over the length of all borders. On a border two classes are equally probable; the sooner
-    the map is sure of itself beside it, the narrower the band.
+    It is the number of pixels at most REACH from a border whose confidence is at most min_confidence (so that they
+    belong to no region), divided by the length of all borders. On a border two classes are equally probable; the
+    faster the confidence rises with the distance from it, the narrower the band.
 
     Args:
         class_map: integers (H, W).
@@ -122,7 +123,7 @@ def uncertain_band(class_map: NDArray[np.integer], confidence: Floats, min_confi
         min_confidence: see Options.
 
     Returns:
-        Pixels; 0 where there is one class alone.
+        Pixels; 0 if there is only one class.
     """
     beside, length = np.zeros(class_map.shape, np.uint8), 0
     for first, second in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
@@ -132,13 +133,13 @@ def uncertain_band(class_map: NDArray[np.integer], confidence: Floats, min_confi
         length += int(np.count_nonzero(changes))
     if not length:
         return 0.0
-    side = 2 * REACH - 1  # what is beside a border is one pixel from it
+    side = 2 * REACH - 1  # a pixel beside a border has the distance 1
     near = cv2.dilate(beside, np.ones((side, side), np.uint8)) > 0
     return float(np.count_nonzero(near & (confidence <= min_confidence)) / length)
 
 
 def region_sizes(result: Segmentation, options: Options) -> tuple[int, ...]:
-    """Pixels of the regions that prompts come from, by falling size."""
+    """Sizes in pixels of the regions that give prompts, largest first."""
     count = len(result.words)
     index = np.where(result.dense > 0, result.dense.astype(np.int32) - 1, count)
     sizes = (prompt.region_size for prompt in extract_prompts(index, result.confidence, count, options))

@@ -1,4 +1,4 @@
-"""A comparison as one page, its pictures inside it: sliders between bilinear upsampling and LoftUp."""
+"""A comparison as one HTML page with embedded images: sliders between bilinear upsampling and LoftUp."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wordmask.report.page import asset, masthead, page, section, slider, table
 from wordmask_bench.comparison.compare import REACH, SMALL, Comparison
 from wordmask_bench.comparison.pictures import Picture, marked, pictures
 
-SIDE = 1000  # pixels of a picture's longer side, at most
+SIDE = 1000  # largest longer side of an image, pixels
 BAND = (
     f"The uncertain band: pixels at most {REACH} from a border between words that are not sure enough to belong to a "
     "region, over the length of all borders. The narrower, the sharper the borders."
@@ -30,12 +30,12 @@ ABOUT = {
 
 
 def comparison_page(comparison: Comparison, name: str, *, warning: str = "") -> bytes:
-    """The page.
+    """The page as HTML.
 
     Args:
-        comparison: what was found.
+        comparison: to show.
         name: of the photo.
-        warning: about the models.
+        warning: about the models; empty for none.
     """
     before, after = comparison.before, comparison.after
     sides = pictures(comparison, before), pictures(comparison, after)

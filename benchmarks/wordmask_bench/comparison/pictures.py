@@ -1,4 +1,4 @@
-"""What a comparison looks like: class maps, confidence, masks and differences as pictures, and sheets of them."""
+"""Images of a comparison: class maps, confidence, masks and differences, and sheets of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DIFFERENT = (230, 30, 90)
 
 
 def painted(photo: Picture, dense: NDArray[np.uint16]) -> Picture:
-    """A class map in the VOC colours over its photo; outlines of classes in white."""
+    """A class map in VOC colours over its photo, with white outlines."""
     colours = voc_palette()[np.where(dense > 0, (dense - 1) % 255 + 1, 0)]
     picture = cv2.addWeighted(photo, 0.35, colours, 0.65, 0)
     picture[cv2.morphologyEx(dense, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0] = 255
@@ -28,13 +28,13 @@ def painted(photo: Picture, dense: NDArray[np.uint16]) -> Picture:
 
 
 def heat(confidence: Floats) -> Picture:
-    """Probabilities from 0, dark, to 1, bright (viridis)."""
+    """Probabilities in viridis colours: 0 is dark, 1 is bright."""
     levels = np.clip(np.rint(confidence * 255), 0, 255).astype(np.uint8)
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def marked(photo: Picture, differs: BoolMask) -> Picture:
-    """The photo in grey, its differing pixels in red."""
+    """The photo in grey with the differing pixels in red."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) // 2 + 100
     picture = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
     picture[differs] = _DIFFERENT
@@ -42,7 +42,7 @@ def marked(photo: Picture, differs: BoolMask) -> Picture:
 
 
 def pictures(comparison: Comparison, side: Side) -> dict[str, Picture]:
-    """What one side found, by what it shows."""
+    """Images of one side's results, by name."""
     photo, result = comparison.photo, side.result
     return {
         "class map": painted(photo, result.dense),
@@ -52,7 +52,7 @@ def pictures(comparison: Comparison, side: Side) -> dict[str, Picture]:
 
 
 def comparison_sheet(comparison: Comparison, height: int) -> Picture:
-    """Both sides' pictures in two rows under the figures, each picture of this height; then where they differ."""
+    """A sheet of both sides' images in two rows of a height in pixels, with their figures below."""
     before, after = comparison.before, comparison.after
     rows = [
         [*pictures(comparison, before).values(), comparison.photo],
@@ -69,10 +69,10 @@ def comparison_sheet(comparison: Comparison, height: int) -> Picture:
 
 
 def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], height: int, notes: Sequence[str] = ()) -> Picture:
-    """Rows of panels at one height under their titles, on white; notes, a line each, below.
+    """Rows of panels of one height on white, titles above, one line per note below.
 
     Args:
-        rows: as many panels u8 (H, W, 3) each as there are titles.
+        rows: one panel u8 (H, W, 3) per title each.
         titles: of the columns.
         height: of a panel, pixels.
         notes: plain text.

@@ -1,1 +1,1 @@
-"""Pages of the README and docs that are made from code."""
+"""Parts of the README and of docs that are generated from code."""

@@ -1,4 +1,4 @@
-"""docs/python.md, the reference of wordmask's Python names, made from their signatures and docstrings.
+"""Generates docs/python.md, the Python reference, from signatures and docstrings.
 
 python -m wordmask_bench.documents.python_reference docs/python.md
 """
@@ -63,7 +63,7 @@ def reference() -> str:
 
 
 def public(module: str, names: tuple[str, ...] | None) -> Iterator[tuple[str, Named]]:
-    """The names of a section with what they stand for; None takes all that the module makes public."""
+    """The names of a section with their objects; None selects all public names of the module."""
     loaded = importlib.import_module(module)
     if names is None:
         own = [name for name, thing in vars(loaded).items() if getattr(thing, "__module__", "") == module]
@@ -93,7 +93,7 @@ def _entry(name: str, thing: Named) -> str:
 
 
 def title(name: str, thing: Named) -> str:
-    """A name as it is used: a function or class with its arguments, an error with its parents."""
+    """A function or class with its parameters, an error with its base classes."""
     if is_typeddict(thing):
         return f"{name}(TypedDict)"
     if inspect.isclass(thing) and issubclass(thing, Exception):
@@ -102,7 +102,7 @@ def title(name: str, thing: Named) -> str:
 
 
 def signature(thing: Named) -> str:
-    """Parameters and what is returned, as the source has them; a dataclass's defaults as its fields'."""
+    """Parameters and return type as in the source; the defaults of a dataclass are those of its fields."""
     shown: list[str] = []
     defaults = {}
     if is_dataclass(thing):
@@ -124,7 +124,7 @@ def signature(thing: Named) -> str:
 
 
 def prose(thing: object) -> str:
-    """A docstring in Google style as Markdown: its sections become lists."""
+    """A Google-style docstring as Markdown; its sections become lists."""
     lines: list[str] = []
     inside = False
     for line in (inspect.getdoc(thing) or "").splitlines():

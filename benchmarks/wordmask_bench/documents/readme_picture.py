@@ -25,7 +25,7 @@ TITLES = ("photo", "class map, bilinear", "class map, LoftUp", "masks")
 def panels(
     segmenter: Segmenter, photo: Picture, words: list[str], background: list[str], options: Options
 ) -> list[Picture]:
-    """One photo u8 (H, W, 3) and its three results, of the same size."""
+    """A photo u8 (H, W, 3) and images of its three results, all of the same size."""
     sharp = segmenter(photo, words, background=background, options=options)
     blurred = Options(use_loftup=False, min_confidence=options.min_confidence)
     plain = segmenter(photo, words, background=background, options=blurred)

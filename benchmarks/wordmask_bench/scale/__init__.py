@@ -1,1 +1,1 @@
-"""docs/scale.md from measured figures."""
+"""The tables of docs/scale.md, computed from measured figures."""

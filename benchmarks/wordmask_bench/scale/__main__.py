@@ -1,4 +1,4 @@
-"""docs/scale.md's tables: what a million and a billion photos take, by wordmask_bench.scale.model.
+"""The tables of docs/scale.md: resources for a million and a billion photos, by wordmask_bench.scale.model.
 
 python -m wordmask_bench.scale docs/scale.md
 """
@@ -146,8 +146,8 @@ def _rates(facts: Facts) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(prog="wordmask_bench.scale", description="What many photos cost.")
-    parser.add_argument("document", type=Path, nargs="?", help="renew its tables; without it they are shown")
+    parser = argparse.ArgumentParser(prog="wordmask_bench.scale", description="Resources that many photos need.")
+    parser.add_argument("document", type=Path, nargs="?", help="replace its tables; without it they are printed")
     document: Path | None = parser.parse_args(arguments).document
     root = (document or Path(__file__)).resolve().parents[1 if document else 3]
     tables = "\n\n".join(sections(read_facts(root)))

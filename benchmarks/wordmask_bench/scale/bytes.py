@@ -1,4 +1,4 @@
-"""Bytes a photo, measured on a finished run: what was read, and what stands in the output folder.
+"""Bytes per photo, measured on a finished run: what was read, and what is in the output folder.
 
 python -m wordmask_bench.scale.bytes OUT --json benchmarks/results/bytes-photos.json
 """
@@ -18,19 +18,20 @@ from wordmask.outputs.layout import JOURNAL, SHARDS
 from wordmask.outputs.rows import DoneRow, parse_row
 from wordmask.run.find_photos import find_photos
 
-LISTED = 20_000  # photos, of which the list's memory is measured
+LISTED = 20_000  # photos in the list whose memory is measured
 
 
 @dataclass(frozen=True)
 class Bytes:
-    """Totals over a run's photos.
+    """Totals over the photos of a run.
 
     Attributes:
-        photos: that succeeded. masks: found in them. pixels: of them.
-        read: size of their files.
-        semantic, annotations, journal: size of what was written; all of the journal is theirs.
-        document: size of annotations.json, the photos' annotations in one file.
-        listed: memory that a list of photos takes, a photo.
+        photos: that succeeded.
+        masks, pixels: of these photos.
+        read: bytes of their files.
+        semantic, annotations, journal: bytes of the semantic PNGs, of the annotations of each photo, of the journal.
+        document: bytes of annotations.json, all annotations in one file.
+        listed: bytes of memory per photo in the list of a run.
     """
 
     photos: int
@@ -45,7 +46,7 @@ class Bytes:
 
 
 def measure(out: Path) -> Bytes:
-    """Counts the bytes of a finished run's folder.
+    """Counts the bytes in the folder of a finished run.
 
     Raises:
         ValueError: a photo failed, or the run is not finished.
@@ -72,7 +73,7 @@ def _size(folder: Path) -> int:
 
 
 def listed_bytes(count: int) -> float:
-    """Memory a photo of the list that a run makes at its start, measured on `count` empty files."""
+    """Bytes of memory per photo of the list that a run makes at its start, measured on `count` empty files."""
     with tempfile.TemporaryDirectory() as folder:
         for i in range(count):
             (Path(folder) / f"{i:012d}.jpg").touch()
@@ -86,10 +87,10 @@ def listed_bytes(count: int) -> float:
 
 
 def read_bytes(path: Path) -> Bytes:
-    """Reads what the command wrote.
+    """Reads the file that this command wrote.
 
     Raises:
-        ManifestError: it is not that.
+        ManifestError: it is another file.
     """
     found: Bytes = parse_as(Bytes, json.loads(path.read_text(encoding="utf-8")), path.name)
     return found
@@ -97,7 +98,9 @@ def read_bytes(path: Path) -> Bytes:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(prog="wordmask_bench.scale.bytes", description="Bytes a photo of a finished run.")
+    parser = argparse.ArgumentParser(
+        prog="wordmask_bench.scale.bytes", description="Bytes per photo of a finished run."
+    )
     parser.add_argument("out", type=Path, help="a run's output folder")
     parser.add_argument("--json", type=Path, required=True, help="write the figures here")
     args = parser.parse_args(arguments)

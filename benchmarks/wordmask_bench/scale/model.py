@@ -1,7 +1,7 @@
-"""What many photos take, as a few multiplications over the benchmarks' JSON files.
+"""Resources that many photos need, computed from the benchmarks' JSON files.
 
-What was measured comes from benchmarks/results. What was not (every figure of a GPU, a network, a store) is an
-Assumption with its source, and a device made of those says so.
+Measured figures come from benchmarks/results. Figures that were not measured here are Assumptions with their sources,
+and a device that is computed from them is marked as not measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WINDOW, MASK = 224, 256  # sides in pixels of the models in the results: CLIP's 
 
 @dataclass(frozen=True)
 class Goal:
-    """So many photos in so many days."""
+    """A number of photos to process in a number of days."""
 
     name: str
     photos: float
@@ -28,11 +28,11 @@ class Goal:
 
     @property
     def rate(self) -> float:
-        """Photos a second."""
+        """Photos per second."""
         return self.photos / (self.days * DAY)
 
 
-SHARD = 100_000  # photos that docs/scale.md advises for a run
+SHARD = 100_000  # photos per run that docs/scale.md recommends
 GOALS = (Goal("a million in a day", 1e6, 1), Goal("a billion in 30 days", 1e9, 30))
 
 
@@ -67,13 +67,13 @@ ASSUMPTIONS = (LOFTUP, ENCODER, PROMPT, *SUSTAINED, CORES, NETWORK, BUS, GETS, P
 
 @dataclass(frozen=True)
 class Device:
-    """Something that does photos.
+    """A core or a GPU that processes photos.
 
     Attributes:
-        name: of it. unit: what is counted: `core` or `GPU`.
-        seconds: of one unit, a photo; with all that surrounds the graphs where it was measured, without where a GPU
-            is assumed.
-        measured: here. If not, it is made of assumptions.
+        name: of the device.
+        unit: `core` or `GPU`.
+        seconds: of one unit per photo; with the host's work if it was measured, without it if it is assumed.
+        measured: whether it was measured here; otherwise it is computed from assumptions.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Device:
 
 @dataclass(frozen=True)
 class GpuRun:
-    """A folder run on a GPU: what it ran on, and its file in the results."""
+    """A measured run over a folder on a GPU: the machine, and its file in the results."""
 
     name: str
     file: str
@@ -99,11 +99,12 @@ GPU_RUNS = (
 
 @dataclass(frozen=True)
 class HostPath:
-    """What a photo costs the host of a GPU.
+    """Work of the host for a photo whose graphs run on a GPU.
 
     Attributes:
         pixels: of the photo.
-        core_seconds: of everything that no graph does. decoding: of these, reading and decoding the file.
+        core_seconds: of everything outside the graphs.
+        decoding: core-seconds of reading and decoding the file; part of core_seconds.
     """
 
     pixels: int
@@ -113,13 +114,14 @@ class HostPath:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the results say of a photo.
+    """Measured figures of a photo.
 
     Attributes:
-        report: of whole photos at the default windows. photo: its row.
-        host: of such a photo whose graphs all run on a GPU (wordmask_bench.studies.host_path).
-        gpus: seconds a photo of each of GPU_RUNS, with all that surrounds the graphs.
-        ragged, clean: bytes of runs on photos unlike the training data, and on scenes like it.
+        report: benchmark of whole photos with the default windows.
+        photo: the photo's measurement in the report.
+        host: the host's work for such a photo, measured by wordmask_bench.studies.host_path.
+        gpus: seconds per photo of each of GPU_RUNS, with the host's work.
+        ragged, clean: bytes of a run on photos unlike the training data, and of a run on scenes like it.
     """
 
     report: BenchReport
@@ -131,9 +133,9 @@ class Facts:
 
     @property
     def moved(self) -> float:
-        """Bytes a photo that cross the bus: windows and the photo to the GPU, class map and chosen masks from it.
+        """Bytes per photo between host and GPU: windows and the photo to it, class map and chosen masks back.
 
-        Features, similarities, SAM2's maps and the other masks stay there (not through Triton, see docs/serving.md).
+        Features, similarities, SAM2's maps and the other masks stay on the GPU (not with Triton, see docs/serving.md).
         """
         up = self.photo.windows * WINDOW**2 * 3 + self.host.pixels * 3
         down = self.host.pixels * (1 + 4) + self.photo.prompts * MASK**2 * 4  # index, confidence; masks
@@ -141,17 +143,17 @@ class Facts:
 
     @property
     def read(self) -> float:
-        """Bytes of a photo's file."""
+        """Mean bytes of a photo's file."""
         return self.ragged.read / self.ragged.photos
 
     @property
     def written(self) -> float:
-        """Bytes of a photo's outputs, at the upper end."""
+        """Mean bytes of a photo's outputs, with ragged masks."""
         return (self.ragged.semantic + self.ragged.annotations) / self.ragged.photos
 
 
 def read_facts(root: Path) -> Facts:
-    """The facts in a checkout."""
+    """Reads the facts from the results in a checkout."""
     results = root / RESULTS
     report = read_report(results / "bench-2-default.json")
     photo = next(row for row in report.measurements if row.name == "photo")
@@ -170,12 +172,12 @@ def read_host_path(file: Path) -> HostPath:
 
 
 def _seconds(file: Path, in_flight: int) -> float:
-    """Of a photo in a folder run that gpu_check's step `folder-DEVICE` measured."""
+    """Seconds per photo of a folder run that gpu_check's step `folder-DEVICE` measured."""
     return 1 / float(json.loads(file.read_text(encoding="utf-8"))[f"in_flight.{in_flight}"]["photos_per_second"])
 
 
 def devices(facts: Facts) -> list[Device]:
-    """Cores and GPUs as measured, then GPUs as assumed."""
+    """Measured cores and GPUs, then assumed GPUs."""
     photo, threads = facts.photo, facts.report.subject.threads
     found = [
         Device(name.removeprefix("wordmask "), "core", photo.times[name].median_ms / 1000 * threads, True)
@@ -190,7 +192,7 @@ def devices(facts: Facts) -> list[Device]:
 
 
 def ceilings(device: Device, facts: Facts) -> dict[str, float]:
-    """Photos a second that each part of a GPU's machine allows."""
+    """Photos per second that each part of a machine with a GPU allows."""
     return {
         "GPU": 1 / device.seconds,
         "cores": CORES.value / facts.host.core_seconds,

@@ -17,7 +17,7 @@ def table(heading: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
 
 
 def size(count: float) -> str:
-    """Bytes to two or three digits, in powers of a thousand."""
+    """A number of bytes with two or three digits and a decimal unit."""
     power = 0
     while count >= 999.5 and power < len(_SIZES) - 1:
         count, power = count / 1000, power + 1
@@ -25,7 +25,7 @@ def size(count: float) -> str:
 
 
 def amount(count: float) -> str:
-    """A count to three digits, with a word for millions and billions."""
+    """A count with three digits; millions and billions are written as words."""
     for unit, name in _AMOUNTS:
         if count >= 0.9995 * unit:
             return f"{count / unit:.3g}{name}"
@@ -33,5 +33,5 @@ def amount(count: float) -> str:
 
 
 def counted(count: float, unit: str) -> str:
-    """A count of things, such as `1 GPU` or `24 GPUs`."""
+    """A count with its unit in the singular or plural, such as `1 GPU` or `24 GPUs`."""
     return f"{amount(count)} {unit if count == 1 else unit + 's'}"

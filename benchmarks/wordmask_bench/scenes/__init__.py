@@ -1,8 +1,8 @@
-"""Synthetic scenes with exact labels: what the tiny models are trained on and quality is measured on.
+"""Synthetic scenes with exact labels, for training the tiny models and for measuring quality.
 
-Objects of many shapes on procedural backgrounds. Words name what is local, colour x pattern ("red striped") and the
-background; shapes are free. Every pixel has a word. Nothing is read from disk and no global state is touched: the
-same seed gives the same scene, to the byte with the same numpy and OpenCV.
+Objects of many shapes on procedural backgrounds. Words name local appearance: colour and pattern of an object ("red
+striped"), or the background; shapes have no words. Every pixel has a word. Nothing is read from disk and no global
+state is used: the same seed gives the same scene, byte for byte with the same numpy and OpenCV.
 
 `python -m wordmask_bench.scenes --out DIR --count N --seed S` writes a folder of them.
 """

@@ -17,8 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     parser = argparse.ArgumentParser(prog="wordmask_bench.scenes", description="Write labelled synthetic scenes.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--count", type=int, default=8, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first; the next ones count up (default: 0)")
+    parser.add_argument("--count", type=int, default=8, help="number of scenes (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the first scene; the next have the following numbers (default: 0)"
+    )
     parser.add_argument("--combinations", choices=get_args(Combinations), default="test", help="(default: %(default)s)")
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: 224 to 640 each")
     args = parser.parse_args(arguments)

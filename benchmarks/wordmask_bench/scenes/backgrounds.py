@@ -1,6 +1,6 @@
-"""Procedural backgrounds, muted in colour so that no object's colour is one of theirs.
+"""Procedural backgrounds in muted colours that no object has.
 
-Each is recognisable from a few dozen pixels: by its texture, or by a colour that objects do not have.
+Each can be recognised in a few dozen pixels, by its texture or by a colour that objects do not have.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def brick(rng: np.random.Generator, size: Size) -> Picture:
     height = int(rng.integers(14, 27))
     width, mortar = int(height * rng.uniform(2.0, 2.6)), max(2, height // 8)
     y, x = np.arange(size[0]) + int(rng.integers(height)), np.arange(size[1]) + int(rng.integers(width))
-    course, columns = y // height, np.stack([x, x + width // 2])  # every second course is shifted
+    course, columns = y // height, np.stack([x, x + width // 2])  # every second course is shifted by half a brick
     tones = rng.normal(0, 0.9, (course[-1] + 1, columns.max() // width + 1)).astype(np.float32)
     tone = np.empty(size, dtype=np.float32)
     for parity in (0, 1):
@@ -81,7 +81,7 @@ def wood(rng: np.random.Generator, size: Size) -> Picture:
 
 
 def stone(rng: np.random.Generator, size: Size) -> Picture:
-    """Blue-grey slate with speckles and cracks; patterns have neutral greys."""
+    """Blue-grey slate with speckles and cracks; the greys of patterns are neutral."""
     relief = clouds(rng, size, rng.uniform(40, 70), 4, 0.7)
     crack = np.maximum(1 - np.abs(clouds(rng, size, rng.uniform(45, 80), 3)) * 16, 0)
     tone = 0.8 * relief + 0.7 * smooth(rng, size, 2.0) + 0.5 * white(rng, size) - 3 * crack
@@ -117,7 +117,7 @@ def paint(name: str, rng: np.random.Generator, size: Size) -> Picture:
 
     Args:
         name: the word.
-        rng: where chance comes from.
+        rng: source of randomness.
         size: (H, W).
 
     Returns:

@@ -1,4 +1,4 @@
-"""From an outline to pixels: its size and turn, and how much of each pixel it covers."""
+"""Rasterises outlines: scales and rotates them, and computes how much of each pixel they cover."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 from wordmask_bench.scenes.shapes import Outline
 
-_SUPERSAMPLING = 4  # coverage is counted on a grid this much finer
+_SUPERSAMPLING = 4  # coverage is counted on a grid that is finer by this factor
 _SUBPIXEL_BITS = 6
 
 
 def place(outline: Outline, extent: float, rotation: float, aspect: float) -> Outline:
-    """Squeezes, turns and scales an outline so that its box's longer side is as asked and begins at the origin.
+    """Squeezes, rotates and scales an outline to a box with the given longer side whose corner is the origin.
 
     Args:
         outline: contours.
         extent: longer side of the box, in pixels.
         rotation: radians.
-        aspect: height is multiplied by this before turning.
+        aspect: the height is multiplied by this before the rotation.
 
     Returns:
         Contours in pixels, x and y >= 0.
@@ -36,7 +36,7 @@ def coverage(outline: Outline) -> NDArray[np.uint8]:
     """The share of each pixel that an outline covers.
 
     Args:
-        outline: contours in pixels, x and y >= 0, where a pixel spans from i to i + 1.
+        outline: contours in pixels, x and y >= 0; a pixel spans from i to i + 1.
 
     Returns:
         u8 (h, w), 255 for a whole pixel; as large as the outline's box.

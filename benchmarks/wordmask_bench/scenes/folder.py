@@ -1,4 +1,4 @@
-"""Scenes as a folder of pictures, label PNGs and COCO annotations: a labelled dataset on disk."""
+"""Writes scenes as a labelled dataset: images, label PNGs and COCO annotations."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from wordmask_bench.scenes.words import Combinations, vocabulary
 def write_folder(
     out: Path, seeds: Iterable[int], *, combinations: Combinations = "train", size: tuple[int, int] | None = None
 ) -> None:
-    """Writes a scene a seed.
+    """Writes one scene per seed.
 
-    The folder holds images/NNNNNN.png (NNNNNN is the seed), labels/NNNNNN.png (palette PNG as the runtime's semantic
-    maps: i + 1 for line i of words.txt counted from 0; 0 does not occur), annotations.json (COCO, compressed RLE; an
-    annotation an object, front first) and words.txt (vocabulary(), a class a line).
+    The folder holds images/NNNNNN.png (NNNNNN is the seed), labels/NNNNNN.png (palette PNG like the runtime's
+    semantic maps: 1 is the first line of words.txt; 0 does not occur), annotations.json (COCO, compressed RLE; one
+    annotation per object, front first) and words.txt (vocabulary(), one class per line).
 
     Args:
-        out: folder, made if missing. Files of the same names are replaced.
+        out: folder, created if missing; files of the same names are replaced.
         seeds: see generate.
         combinations: see generate.
         size: see generate.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
         OutputError: a file cannot be written.
     """
     words = vocabulary()

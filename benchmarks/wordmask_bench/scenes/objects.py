@@ -1,4 +1,4 @@
-"""Lays objects out in a scene, front to back, so that what is visible of each is known exactly and can be named."""
+"""Places objects in a scene, front to back, with exact visible masks; enough of each is visible to name it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MOST_OBJECTS = 8
 SMALLEST = 12.0  # longer side of an object's box before occlusion, pixels
 LARGEST = 0.6  # the same, as a share of the scene's shorter side
 
-_ATTEMPTS = 10  # places tried for an object
+_ATTEMPTS = 10  # positions tried for an object
 _LEAST_VISIBLE = 0.55  # share of the object
-_CUT_OFF = 0.25  # share of the objects that the frame may cut
-# What is visible must be this thick at its thickest place, and this large: in periods, and in periods squared.
+_CUT_OFF = 0.25  # share of the objects that the image's edge may cut
+# least thickness and least area of the visible part, in periods and in square periods
 _LEAST_PERIODS = {"striped": (0.8, 2.2), "checkered": (1.1, 2.6), "dotted": (1.2, 3.4), "zigzag": (1.8, 5.0)}
 _LEAST_THICKNESS = 4.0  # pixels
 _LEAST_AREA = 36  # pixels
@@ -29,17 +29,17 @@ _LEAST_AREA = 36  # pixels
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """An object in its place. Arrays cover its box, cut to the frame: rows y0 and on, columns x0 and on.
+    """An object at its position. Arrays cover its box within the image: rows from y0, columns from x0.
 
     Attributes:
         word: its phrase.
         look: its colours and pattern.
-        x0: column of the scene where the box begins.
-        y0: row of the scene where the box begins.
+        x0: first column of the box.
+        y0: first row of the box.
         alpha: u8 (h, w), coverage before occlusion.
         depth: f32 (h, w), distance to its outline in pixels, before occlusion.
         ink: f32 (h, w), coverage of the pattern's second colour.
-        visible: bool (h, w), the pixels that are its own.
+        visible: bool (h, w), the pixels that show it.
     """
 
     word: str
@@ -56,12 +56,12 @@ def arrange(rng: np.random.Generator, words: Sequence[str], size: tuple[int, int
     """Fills a scene with 1 to 8 objects.
 
     Args:
-        rng: where chance comes from.
+        rng: source of randomness.
         words: phrases to choose from.
         size: (H, W).
 
     Returns:
-        At least one object, front first. No two of one colour touch; of each, enough is visible to be named.
+        At least one object, front first. Objects of one colour do not touch; enough of each is visible to name it.
     """
     wanted = int(rng.integers(1, MOST_OBJECTS + 1))
     owners = np.zeros(size, dtype=np.uint8)  # 0 background, i + 1 the i-th object
@@ -81,13 +81,13 @@ def arrange(rng: np.random.Generator, words: Sequence[str], size: tuple[int, int
 
 
 def _draw(rng: np.random.Generator, word: str, owners: NDArray[np.uint8]) -> Placed | None:
-    """One object behind those that are there, or None where it could not be named."""
+    """Draws an object behind the others; None if too little of it would be visible to name it."""
     height, width = owners.shape
     extent = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(max(SMALLEST + 8, LARGEST * min(owners.shape))))))
     outline = SHAPES[int(rng.integers(len(SHAPES)))](rng)
     alpha = coverage(place(outline, extent, rng.uniform(0, 2 * np.pi), rng.uniform(0.55, 1.0)))
     look = draw_look(rng, word, extent)
-    over = 0.4 if rng.uniform() < _CUT_OFF else 0.0  # share of the box that may lie outside
+    over = 0.4 if rng.uniform() < _CUT_OFF else 0.0  # share of the box that may lie outside the image
     y0, x0 = (int(rng.uniform(-over * a, s - (1 - over) * a)) for a, s in zip(alpha.shape, owners.shape, strict=True))
     top, left = max(-y0, 0), max(-x0, 0)
     inside = (slice(top, max(min(alpha.shape[0], height - y0), top)), slice(left, min(alpha.shape[1], width - x0)))
@@ -118,27 +118,27 @@ def _can_be_named(look: Look, visible: NDArray[np.bool_], ink: Floats, area: int
 
 
 def _length_across(look: Look, visible: NDArray[np.bool_]) -> float:
-    """How far a shape reaches across its stripes, in pixels; of a bar, its length."""
+    """Extent of a shape across its stripes, in pixels; exact for a bar in that direction."""
     rows, columns = np.nonzero(visible)
     across = np.cos(look.angle) * columns + np.sin(look.angle) * rows
     return float(across.std()) * 12**0.5
 
 
 def _depth(mask: NDArray[np.bool_]) -> Floats:
-    """Distance of each pixel to the outside of a mask, f32 (h, w), 0 outside."""
+    """Distance of each pixel of a mask to its outside, f32 (h, w); 0 outside."""
     padded = np.pad(mask.view(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], dtype=np.float32)
 
 
 def _window(candidate: Placed, picture: NDArray[np.uint8], margin: int = 0) -> NDArray[np.uint8]:
-    """A view of a scene-sized array under an object's box."""
+    """The part of a scene-sized array under an object's box, as a view."""
     height, width = candidate.visible.shape
     y0, x0 = max(candidate.y0 - margin, 0), max(candidate.x0 - margin, 0)
     return picture[y0 : candidate.y0 + height + margin, x0 : candidate.x0 + width + margin]
 
 
 def _same_colour_touched(candidate: Placed, owners: NDArray[np.uint8], placed: Sequence[Placed]) -> bool:
-    """Whether an object of the same colour lies within the candidate's box, where their border might not be seen."""
+    """Whether the candidate's box touches an object of the same colour, so that their border might be invisible."""
     colour = candidate.word.split()[0]
     if all(other.word.split()[0] != colour for other in placed):
         return False

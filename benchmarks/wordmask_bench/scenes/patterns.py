@@ -1,9 +1,9 @@
-"""What objects look like: colours and patterns that stay nameable from one 16-pixel patch, and light.
+"""Appearance of objects: colours and patterns that can be recognised in one 16-pixel patch, and light.
 
-A phrase names the object's colour. The second colour of a pattern is neutral and never leads to another name: light,
-middle or dark grey beside a chromatic colour, middle grey beside white, a darker middle grey beside black. So a
-chromatic colour, where there is one, is the name; else the pair's extreme is. Periods are 6 to 14 pixels of the
-scene: a 16-pixel patch holds one to two and a half. Resizing a scene scales them.
+A phrase names the object's colour. The second colour of a pattern is a grey that cannot be taken for the named colour:
+light, middle or dark beside a chromatic colour, middle beside white, a darker middle beside black. So the named colour
+is the chromatic one, or else the lighter or darker extreme of the pair. Periods are 6 to 14 pixels of the scene, so a
+16-pixel patch holds one to two and a half; resizing a scene scales them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COLOURS = {
     "black": (22, 22, 25),
 }
 _LIGHT, _MIDDLE, _DARK = (215, 240), (122, 146), (28, 52)  # grey levels, from and to
-_INKS = {  # those that differ from the colour in brightness too
+_INKS = {  # only greys that also differ from the colour in brightness
     "red": (_LIGHT, _DARK),
     "green": (_LIGHT, _DARK),
     "blue": (_LIGHT, _MIDDLE),
@@ -43,7 +43,7 @@ _INKS = {  # those that differ from the colour in brightness too
 
 @dataclass(frozen=True)
 class Look:
-    """One object's appearance.
+    """Appearance of one object.
 
     Attributes:
         pattern: one of PATTERNS.
@@ -52,7 +52,7 @@ class Look:
         period: pixels.
         angle: direction of the pattern, radians.
         phase: shifts along and across, in periods.
-        share: how much of a stripe's period is ink, 0 to 1.
+        share: part of a stripe's period that has the second colour, 0 to 1.
     """
 
     pattern: str
@@ -65,12 +65,12 @@ class Look:
 
 
 def draw_look(rng: np.random.Generator, word: str, extent: float) -> Look:
-    """Chooses how an object of this word looks.
+    """Draws the appearance of an object with this word.
 
     Args:
-        rng: where chance comes from.
+        rng: source of randomness.
         word: e.g. "red striped".
-        extent: longer side of the object in pixels; small ones get short periods.
+        extent: longer side of the object in pixels; small objects get short periods.
     """
     colour, pattern = word.split()
     base = np.clip(np.array(_COLOURS[colour]) + rng.normal(0, 5, 3), 0, 255)
@@ -121,10 +121,10 @@ def _from_centre(values: NDArray[np.floating]) -> Floats:
 
 
 def light(rng: np.random.Generator, depth: Floats) -> tuple[Floats, Floats]:
-    """Light on an object: what its colours are multiplied by, and a highlight that is added.
+    """Light on an object: a factor for its colours, and a highlight that is added.
 
     Args:
-        rng: where chance comes from.
+        rng: source of randomness.
         depth: f32 (h, w), distance to the object's outline in pixels, 0 outside.
 
     Returns:
@@ -135,7 +135,7 @@ def light(rng: np.random.Generator, depth: Floats) -> tuple[Floats, Floats]:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)
     factor = np.float32(0.98) + np.float32(strength * np.cos(angle)) * x + np.float32(strength * np.sin(angle)) * y
-    rim = rng.uniform(0.0, 0.22)  # the edge turns away from the light
+    rim = rng.uniform(0.0, 0.22)  # edges are darker
     factor *= 1 - np.float32(rim) * np.exp(depth * np.float32(-1 / max(2.0, 0.06 * max(height, width))))
     centre = np.float32(rng.uniform(0.2, 0.5))
     spread = np.float32(rng.uniform(8, 20))
@@ -148,13 +148,13 @@ def paint(rng: np.random.Generator, look: Look, ink: Floats, depth: Floats) -> N
     """Paints the box of an object.
 
     Args:
-        rng: where chance comes from.
+        rng: source of randomness.
         look: colours and pattern.
         ink: f32 (h, w), see ink_coverage.
         depth: f32 (h, w), see light.
 
     Returns:
-        f32 (h, w, 3), RGB, 0 to 255 and a little beyond.
+        f32 (h, w, 3), RGB, about 0 to 255, not clipped.
     """
     factor, highlight = light(rng, depth)
     picture = np.empty((*depth.shape, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Paints a scene: background, objects from the back to the front, and what a camera does to the picture."""
+"""Paints a scene: the background, the objects from back to front, and the effects of a camera."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def render(rng: np.random.Generator, background: str, objects: Sequence[Placed],
     """Paints a scene.
 
     Args:
-        rng: where chance comes from.
+        rng: source of randomness.
         background: one of BACKGROUNDS.
         objects: front first.
         size: (H, W).
@@ -46,7 +46,7 @@ def _blend(canvas: Picture, thing: Placed, painted: NDArray[np.float32]) -> None
 
 
 def _cast_shadow(canvas: Picture, thing: Placed, darkness: float, dx: int, dy: int) -> None:
-    """Darkens what lies under an object's blurred outline, shifted."""
+    """Darkens the pixels under an object's blurred and shifted outline."""
     soft = max(abs(dx), abs(dy), 2)
     padded = np.pad(thing.alpha, 2 * soft)
     shadow = cv2.blur(cv2.blur(padded, (soft, soft)), (soft, soft))
@@ -59,17 +59,17 @@ def _cast_shadow(canvas: Picture, thing: Placed, darkness: float, dx: int, dy: i
 
 
 def _photograph(rng: np.random.Generator, canvas: Picture) -> Picture:
-    """White balance, softness, sensor noise and, now and then, JPEG."""
+    """White balance, blur, sensor noise and, for some scenes, JPEG."""
     gain = rng.uniform(0.9, 1.04) * rng.uniform(0.97, 1.03, 3)
     levels = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
     picture = cv2.LUT(cv2.GaussianBlur(canvas, (5, 5), rng.uniform(0.3, 0.8)), levels)
-    grain = rng.integers(0, 256, (2, *canvas.shape), dtype=np.uint8)  # the sum of two has a deviation of 104.5
+    grain = rng.integers(0, 256, (2, *canvas.shape), dtype=np.uint8)  # the sum of two has a standard deviation of 104.5
     share = rng.uniform(1.0, 6.0) / 104.5
     noise = cv2.addWeighted(grain[0], share, grain[1], share, 128 - 255 * share)
     picture = cv2.addWeighted(picture, 1, noise, 1, -128)
     if rng.uniform() < 0.3:
         quality = int(rng.integers(60, 96))
-        # OpenCV takes it for BGR on both ways; only the chroma's subsampling sees the difference.
+        # OpenCV takes RGB for BGR when it encodes and decodes; this affects only the chroma subsampling.
         _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
         return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.uint8)
     return np.asarray(picture, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""One scene from a seed: the picture, its class map and its objects' masks."""
+"""Makes a scene from a seed: image, class map and masks of its objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wordmask_bench.scenes.objects import Placed, arrange
 from wordmask_bench.scenes.render import render
 from wordmask_bench.scenes.words import BACKGROUNDS, Combinations, object_words, vocabulary
 
-LEAST_SIDE, MOST_SIDE = 224, 640  # of scenes whose size is not asked for
+LEAST_SIDE, MOST_SIDE = 224, 640  # of scenes without a given size
 _STREAMS: dict[Combinations, int] = {"train": 0, "test": 1, "unseen": 2}
 
 
@@ -35,15 +35,15 @@ class SceneInstance:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture with all that is to be known of it.
+    """An image with its labels.
 
     Attributes:
         image: u8 (H, W, 3), RGB.
-        class_map: u16 (H, W), index into vocabulary(). It counts from 0, as every pixel has a word; label PNGs and the
-            runtime's maps count from 1 and keep 0 for none.
+        class_map: u16 (H, W), index into vocabulary(). It starts at 0, because every pixel has a word; in label PNGs
+            and in the runtime's maps the first class is 1, and 0 is no class.
         instances: front first.
-        words: the words present, objects' in vocabulary order, then the background's if any of it is visible.
-        background: its word.
+        words: of the visible objects in vocabulary order, then of the background if any of it is visible.
+        background: word of the background.
     """
 
     image: NDArray[np.uint8]
@@ -57,12 +57,12 @@ def generate(seed: int, *, combinations: Combinations = "train", size: tuple[int
     """Makes a scene.
 
     Args:
-        seed: not negative. The same number gives another scene for each of the combinations.
-        combinations: which phrases objects may have: "train" all but HELD_OUT, "unseen" only those, "test" all.
-        size: (H, W), at least 64 each; None draws each side from 224 to 640.
+        seed: not negative; it gives a different scene for each of the combinations.
+        combinations: phrases that objects may have: "train" all but HELD_OUT, "unseen" only HELD_OUT, "test" all.
+        size: (H, W), at least 64 each; None draws each side between 224 and 640.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
     words = object_words(combinations)
     if seed < 0:

@@ -1,4 +1,4 @@
-"""Outlines of the scenes' objects: round, angular, concave, thin and hollow ones, none of which is named.
+"""Outlines of the scenes' objects: round, angular, concave, thin and hollow; shapes have no words.
 
 An outline is a list of closed contours, f64 (N, 2), x and y within about -1 to 1, filled by the even-odd rule.
 """
@@ -24,7 +24,7 @@ def _box(x0: float, y0: float, x1: float, y1: float) -> Points:
 
 
 def disc(rng: np.random.Generator) -> Outline:
-    """A circle, or an ellipse once placing has squeezed it."""
+    """A circle; placing it may squeeze it to an ellipse."""
     return [_circle()]
 
 
@@ -73,7 +73,7 @@ def frame(rng: np.random.Generator) -> Outline:
 
 
 def crescent(rng: np.random.Generator) -> Outline:
-    """A moon."""
+    """A crescent moon."""
     reach = rng.uniform(0.7, 1.0)  # half the angle over which the inner edge bites
     outer = _circle(1, reach, 2 * np.pi - 2 * reach)
     depth = rng.uniform(0.15, 0.45)

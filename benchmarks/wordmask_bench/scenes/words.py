@@ -1,4 +1,4 @@
-"""The words of the scenes: colour x pattern for objects, and the backgrounds. Which of them training never sees."""
+"""The words of the scenes: colour x pattern for objects, and backgrounds; and the combinations held out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black
 PATTERNS = ("plain", "striped", "checkered", "dotted", "zigzag")
 BACKGROUNDS = ("grass", "sky", "sand", "water", "brick", "wood", "stone", "paper")
 
-# One a colour; every pattern is seen in at least six other colours.
+# One per colour; every pattern is trained in at least six other colours.
 HELD_OUT: frozenset[str] = frozenset(
     {
         "red zigzag",

@@ -1,4 +1,4 @@
-"""A stage's inputs, and what must come out."""
+"""A stage's inputs and expected outputs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One graph's inputs and the outputs of ONNX Runtime on the CPU, each row fed alone.
+    """One graph's inputs, and the outputs of ONNX Runtime on the CPU for each row alone.
 
     Attributes:
-        batched: names of the inputs that have a row an item; the others belong to all rows.
+        batched: names of the inputs that have one row per item; the other inputs are shared by all rows.
     """
 
     inputs: Arrays
@@ -24,10 +24,10 @@ class Case:
 
     @property
     def rows(self) -> int:
-        """Items in the batch."""
+        """Number of items in the batch."""
         return len(self.inputs[self.batched[0]])
 
     def take(self, rows: int) -> Case:
-        """The first rows alone."""
+        """A case of the first rows."""
         inputs = {name: value[:rows] if name in self.batched else value for name, value in self.inputs.items()}
         return Case(inputs, {name: value[:rows] for name, value in self.expected.items()}, self.batched)

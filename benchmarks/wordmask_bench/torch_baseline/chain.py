@@ -1,8 +1,8 @@
-"""The same chain as people write it in PyTorch today: what wordmask is measured against, in speed and in results.
+"""The same pipeline as it is usually written in PyTorch: the baseline for wordmask's speed and results.
 
 open_clip with SCLIP's attention in the last block, a loop over windows, LoftUp in its published formulation (sines for
 every pixel, nn.MultiheadAttention with its defaults, the whole upsampled feature map), the class map in torch, then
-SAM2ImagePredictor with one call a prompt. Written apart from the exporters on purpose: it checks them.
+SAM2ImagePredictor with one call per prompt. It does not share the exporters' modules, so that it can check them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Photo = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """One mask a prompt: bool (N, H, W), and SAM2's own IoU estimates f32 (N,)."""
+    """One mask per prompt, bool (N, H, W), with the IoU that SAM2 predicts, f32 (N,)."""
 
     masks: NDArray[np.bool_]
     iou: NDArray[np.float32]
@@ -41,7 +41,7 @@ def scale(count: int, device: torch.device) -> Tensor:
 
 
 def positional(scalars: Tensor, biases: Tensor) -> Tensor:
-    """Published form of the positional features: scalars (B, S, H, W), biases (2, S, F) -> (B, 2FS, H, W)."""
+    """Positional features as published: scalars (B, S, H, W), biases (2, S, F) -> (B, 2FS, H, W)."""
     count = biases.shape[2]
     angles = scalars[:, None] * scale(count, scalars.device).reshape(1, count, 1, 1, 1)  # (B, F, S, H, W)
     sine, cosine = biases.reshape(2, 1, count, -1, 1, 1)
@@ -76,7 +76,7 @@ def loftup(model: Any, features: Tensor, image: Tensor) -> Tensor:
 
 
 def csa(block: Any, x: Tensor) -> Tensor:
-    """SCLIP's last block on open_clip's: tokens (B, L, width)."""
+    """Runs open_clip's last block with SCLIP's attention: tokens (B, L, width)."""
     batch, length, width = x.shape
     heads = block.attn.num_heads
     qkv = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
@@ -93,21 +93,21 @@ def csa(block: Any, x: Tensor) -> Tensor:
 
 
 class EagerChain:
-    """The PyTorch pipeline over loaded models. Windows must have the side of CLIP's training images."""
+    """The PyTorch pipeline over loaded models; windows must be as large as CLIP's training images."""
 
     def __init__(self, models: Models, constants: Clip, *, device: str = "cpu") -> None:
         """Moves the models to the device.
 
         Args:
             models: as wordmask_export.models.pipeline.load gives them.
-            constants: of the bundle to compare with.
-            device: torch's name of it, such as `cpu` or `cuda:0`.
+            constants: of the bundle that is compared.
+            device: as torch names it, such as `cpu` or `cuda:0`.
         """
         self.device = torch.device(device)
         for module in (models.clip, models.loftup, models.sam2):
             if module is not None:
                 module.to(self.device)
-        logging.getLogger().setLevel(logging.WARNING)  # SAM2ImagePredictor announces every photo
+        logging.getLogger().setLevel(logging.WARNING)  # SAM2ImagePredictor logs every photo
         self.models, self.constants = models, constants
         self.predictor = image_predictor(models.sam2)
         self.tokenizer = open_clip.SimpleTokenizer(context_length=constants.context_length)
@@ -137,7 +137,7 @@ class EagerChain:
 
     @torch.inference_mode()
     def class_map(self, photo: Photo, text: Tensor, *, use_loftup: bool = True) -> tuple[NDArray[np.int64], Tensor]:
-        """Class of every pixel (H, W), and the probabilities (C, H, W) on the device, one class a row of `text`."""
+        """Class of every pixel (H, W), and probabilities (C, H, W) on the device; each row of `text` is a class."""
         image, size = self.resize(photo)
         side = self.constants.window
         corners = self._windows(image.shape[2], image.shape[3])
@@ -146,7 +146,7 @@ class EagerChain:
         return self.classify(self.stitch(tiles, corners, total), size, (photo.shape[0], photo.shape[1]))
 
     def resize(self, photo: Photo) -> tuple[Tensor, tuple[int, int]]:
-        """The photo for CLIP (1, 3, h, w), at least a window large by repeated edges, and its size before that."""
+        """The photo for CLIP (1, 3, h, w), padded to a window by repeated edges, and its size before that."""
         clip = self.constants
         height, width = photo.shape[:2]
         factor = min(clip.long_side / max(height, width), clip.short_side / min(height, width))
@@ -157,7 +157,7 @@ class EagerChain:
         return self.normalise(torch.from_numpy(padded)[None]), size
 
     def stitch(self, tiles: Iterable[Tensor], corners: Sequence[tuple[int, int]], total: Tensor) -> Tensor:
-        """Windows' logits (1, C, S, S) averaged where they overlap, in `total`, zeros (1, C, h, w)."""
+        """Averages the logits (1, C, S, S) of overlapping windows; `total` is zeros (1, C, h, w)."""
         side = self.constants.window
         count = torch.zeros(1, 1, *total.shape[2:], device=self.device)
         for tile, (y, x) in zip(tiles, corners, strict=True):
@@ -168,14 +168,14 @@ class EagerChain:
     def classify(
         self, logits: Tensor, resized: tuple[int, int], size: tuple[int, int]
     ) -> tuple[NDArray[np.int64], Tensor]:
-        """Class and probabilities at the photo's size, from logits (1, C, h, w) whose first `resized` are the photo."""
+        """Class and probabilities at the photo's size, from logits (1, C, h, w) padded from the size `resized`."""
         inside = logits[:, :, : resized[0], : resized[1]]
         whole = F.interpolate(inside, size=size, mode="bilinear", align_corners=False)
         probabilities = (whole[0] * self.constants.logit_scale).softmax(0)
         return probabilities.argmax(0).cpu().numpy(), probabilities
 
     def normalise(self, image: Tensor) -> Tensor:
-        """Bytes (B, H, W, 3) to CLIP's (B, 3, H, W) on the device."""
+        """Normalises bytes (B, H, W, 3) to CLIP's input (B, 3, H, W) on the device."""
         mean, std = (torch.tensor(x, device=self.device) for x in (self.models.mean, self.models.std))
         return (image.to(self.device) / 255 - mean).div(std).permute(0, 3, 1, 2)
 
@@ -192,7 +192,7 @@ class EagerChain:
         return torch.einsum("bdhw,cd->bchw", F.normalize(upsampled, dim=1), text)
 
     def _windows(self, height: int, width: int) -> list[tuple[int, int]]:
-        """SCLIP's sliding windows; the last of a row or column is shifted back."""
+        """Corners of SCLIP's sliding windows; the last of a row or column is shifted back."""
         side, stride = self.constants.window, self.constants.stride
         rows = range(max(height - side + stride - 1, 0) // stride + 1)
         columns = range(max(width - side + stride - 1, 0) // stride + 1)
@@ -204,7 +204,7 @@ class EagerChain:
 
     @torch.inference_mode()
     def masks(self, photo: Photo, prompts: Sequence[Prompt]) -> Masks:
-        """SAM2 as its notebook shows it: set_image, then predict for every prompt."""
+        """SAM2 as in its notebook: set_image, then predict for every prompt."""
         self.predictor.set_image(photo)
         masks, ious = [], []
         for prompt in prompts:
@@ -221,9 +221,9 @@ class EagerChain:
 
     @torch.inference_mode()
     def masks_at_once(self, photo: Photo, prompts: Sequence[Prompt]) -> Masks:
-        """The same, but prompts of one number of points go in one call, and only the best masks leave torch.
+        """The same masks with one call for all prompts that have equally many points; only the best masks leave torch.
 
-        A box is two points with labels of their own, which is what SAM2's `predict` makes of it.
+        A box is given as two points with the labels 2 and 3, as SAM2's `predict` does.
         """
         self.predictor.set_image(photo)
         masks = np.empty((len(prompts), *photo.shape[:2]), np.bool_)

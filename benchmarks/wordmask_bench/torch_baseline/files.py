@@ -1,4 +1,4 @@
-"""The files of models that a bundle was built from, where they are not downloaded by name."""
+"""Files of the models that a bundle was built from, for models that are not downloaded by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Files of the models where the bundle's manifest alone does not lead to them."""
+    """Configuration and weight files of the models; None takes what the bundle's manifest names."""
 
     clip: str | None = None
     sam2: str | None = None

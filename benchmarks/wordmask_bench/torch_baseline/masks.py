@@ -1,4 +1,4 @@
-"""What PyTorch's side does with its masks, as one does it there: duplicates by IoU, labels, code."""
+"""Post-processing of masks on PyTorch's side, as usually written: duplicates by IoU, labels, run-length code."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ def keep_masks(
     *,
     side: int = 256,
 ) -> tuple[NDArray[np.uint16], tuple[Instance, ...]]:
-    """The semantic map u16 (H, W) and the instances by falling score, by the rules of wordmask.objects.
+    """The semantic map u16 (H, W) and the instances, highest score first.
 
-    Of those rules the scores and the duplicates within a class; masks are not checked otherwise.
+    Scores and duplicates within a class follow the rules of wordmask.objects; the other checks are left out.
 
     Args:
-        found: masks and SAM2's IoU estimates. prompts: of each.
+        found: masks and SAM2's predicted IoU.
+        prompts: of the masks.
         words: the classes.
-        class_map: integers (H, W). confidence: f32 (H, W), the probability of each pixel's class.
-        iou_threshold: of two masks of a class with a higher IoU the lower score is dropped.
-        side: of the grid on which masks and class map are compared, SAM2's mask_size.
+        class_map: integers (H, W).
+        confidence: f32 (H, W), the probability of each pixel's class.
+        iou_threshold: if two masks of a class have a higher IoU, the one with the lower score is dropped.
+        side: of the grid on which masks and class map are compared; SAM2's mask_size.
     """
     masks = found.masks
     classes = [prompt.class_index for prompt in prompts]
@@ -53,7 +55,7 @@ def keep_masks(
 def _distinct(
     masks: NDArray[np.bool_], classes: Sequence[int], score: NDArray[np.floating], iou_threshold: float
 ) -> list[int]:
-    """Per class the higher score of masks that overlap more than the threshold; none that is empty."""
+    """Indices of the masks that are kept: not empty, and not a duplicate of a mask with a higher score."""
     kept: list[int] = []
     for class_index in set(classes):
         members = [i for i, other in enumerate(classes) if other == class_index]

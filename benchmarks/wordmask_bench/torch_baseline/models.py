@@ -1,4 +1,4 @@
-"""The PyTorch models that a bundle was built from, as the benchmark's baselines take them."""
+"""Loads the PyTorch models that a bundle was built from, for the benchmark's baselines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_models(manifest: Manifest, files: ModelFiles) -> Models:
     """The models that a bundle was built from.
 
     Raises:
-        BundleError: they were not found, or have other weights.
+        BundleError: models were not found, or have other weights.
     """
     found = choice_of(manifest, clip=files.clip, sam2=files.sam2)
     given = {key: getattr(files, key) for key in ("clip_weights", "loftup_weights", "sam2_weights")}
@@ -37,7 +37,7 @@ def load_models(manifest: Manifest, files: ModelFiles) -> Models:
 
 
 def check_weights(models: Models, manifest: Manifest) -> None:
-    """Raises BundleError unless the bundle was made from these very weights."""
+    """Raises BundleError unless the bundle was built from these weights."""
     for name, entry in manifest.models.items():
         found = models.entries[name]
         if (found.weights_sha256, found.name) != (entry.weights_sha256, entry.name):
@@ -49,7 +49,7 @@ def check_weights(models: Models, manifest: Manifest) -> None:
 
 
 def compile_chain(chain: EagerChain) -> None:
-    """torch.compile on all that computes; the first runs are slow."""
+    """Compiles CLIP, LoftUp and SAM2 with torch.compile; the first runs are slow."""
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
     compiled = functools.partial(torch.compile, dynamic=False)
     chain.features = compiled(chain.features)  # type: ignore[method-assign]

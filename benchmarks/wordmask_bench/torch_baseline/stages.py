@@ -1,4 +1,4 @@
-"""The stages of the PyTorch chain one by one, with the interface of the graphs: the other side on a GPU."""
+"""The stages of the PyTorch chain with the inputs and outputs of the graphs, for comparisons on a GPU."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def choice_of(manifest: Manifest, *, clip: str | None = None, sam2: str | None =
 
     Args:
         manifest: the bundle's.
-        clip: configuration file, if the bundle was built from one.
-        sam2: likewise.
+        clip: configuration file of CLIP, if the bundle was built from one.
+        sam2: the same for SAM2.
     """
     models = manifest.models
     source = models["clip"].source
@@ -51,13 +51,13 @@ class Segmented:
 
     @property
     def prompts(self) -> int:
-        """How many SAM2 was asked."""
+        """Number of prompts given to SAM2."""
         return len(self.masks.iou)
 
 
 @dataclass(frozen=True, eq=False)
 class Eager:
-    """The chain in one precision: plain fp32, or autocast as people do it, to fp16 on a GPU and bf16 on a CPU."""
+    """The chain in one precision: fp32, or autocast to fp16 on a GPU and to bf16 on a CPU."""
 
     chain: EagerChain
     half: bool = False
@@ -77,17 +77,17 @@ class Eager:
         return {name: torch.from_numpy(value).to(self.chain.device) for name, value in inputs.items()}
 
     def compute(self, name: str, inputs: Tensors) -> Tensors:
-        """A graph's outputs from inputs on the device, all rows in one call; they stay there."""
+        """A graph's outputs from inputs on the device, all rows in one call; outputs stay on the device."""
         stage: Callable[[EagerChain, Tensors], Tensors] = STAGES[name]
         with self.mode():
             return stage(self.chain, inputs)
 
     def run(self, name: str, inputs: Arrays) -> Arrays:
-        """The same from numpy to numpy."""
+        """A graph's outputs from numpy inputs, as numpy arrays."""
         return {key: value.float().cpu().numpy() for key, value in self.compute(name, self.upload(inputs)).items()}
 
     def alone(self, name: str, case: Case) -> Arrays:
-        """Outputs of a case, each row fed alone (the published LoftUp mixes the rows of a batch)."""
+        """Outputs of a case with each row run alone, because the published LoftUp mixes the rows of a batch."""
         rows = []
         for row in range(case.rows):
             one = {k: value[row : row + 1] if k in case.batched else value for k, value in case.inputs.items()}
@@ -95,7 +95,7 @@ class Eager:
         return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
     def photo(self, path: Path, text: Tensor, options: Options) -> Segmented:
-        """A photo from its file to masks, for word embeddings (C, D)."""
+        """Runs a photo from its file to masks, with word embeddings (C, D)."""
         with self.mode():
             photo = decode(path).copy()
             index, probabilities = self.chain.class_map(photo, text)
@@ -105,7 +105,7 @@ class Eager:
 
 
 def load_chain(choice: Choice, manifest: Manifest, device: str) -> EagerChain:
-    """The PyTorch models on a device."""
+    """Loads the PyTorch models onto a device."""
     return EagerChain(load(choice), manifest.clip, device=device)
 
 
@@ -115,7 +115,7 @@ def _clip_image(chain: EagerChain, inputs: Tensors) -> Tensors:
 
 def _clip_text(chain: EagerChain, inputs: Tensors) -> Tensors:
     tokens = inputs["tokens"].long()
-    whole = F.pad(tokens, (0, chain.constants.context_length - tokens.shape[1]))  # open_clip takes full length alone
+    whole = F.pad(tokens, (0, chain.constants.context_length - tokens.shape[1]))  # open_clip needs the full length
     return {"embeddings": chain.models.clip.encode_text(whole, normalize=True)}
 
 
@@ -125,7 +125,7 @@ def _loftup(chain: EagerChain, inputs: Tensors) -> Tensors:
 
 
 def _sam2_encoder(chain: EagerChain, inputs: Tensors) -> Tensors:
-    """What SAM2ImagePredictor.set_image does after its transforms."""
+    """The steps of SAM2ImagePredictor.set_image after its transforms."""
     model = chain.models.sam2
     mean, std = (torch.tensor(x, device=chain.device) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     image = (inputs["image"] / 255 - mean).div(std).permute(0, 3, 1, 2)
@@ -137,7 +137,7 @@ def _sam2_encoder(chain: EagerChain, inputs: Tensors) -> Tensors:
 
 
 def _sam2_decoder(chain: EagerChain, inputs: Tensors) -> Tensors:
-    """All prompts in one call, their four masks each, as the graph gives them."""
+    """All prompts in one call, with four masks for each, like the graph."""
     masks, iou = decode_masks(chain.models.sam2, inputs, inputs["point_coords"], inputs["point_labels"])
     return {"masks": masks, "iou": iou}
 

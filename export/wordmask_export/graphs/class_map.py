@@ -1,9 +1,9 @@
-"""The class map's graph: `python -m wordmask_export.graphs.class_map` writes the one the runtime ships.
+"""The class map's graph: `python -m wordmask_export.graphs.class_map` writes the file that the runtime ships.
 
-From the windows' logits to the photo's class map, where the logits lie. It has no weights, so one graph serves every
-bundle. The runtime's wordmask.dense.device_classmap computes the tables that say which pixels it gathers, with which
-weights. Order of operations and tie-breaking are those of wordmask.dense.stitching and wordmask.dense.classmap: of the
-words with the largest logit, the first class wins.
+It computes the photo's class map from the windows' logits on the device that holds them. It has no weights, so one
+graph serves every bundle. wordmask.dense.device_classmap computes its tables: positions of the gathered pixels and
+their weights. Order of operations and ties are as in wordmask.dense.stitching and wordmask.dense.classmap: if several
+words have the largest logit, the first class is taken.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ NO_CLASS = 255.0  # larger than any class's index
 
 
 def build() -> ModelProto:
-    """The graph. Its checksum, the sum of all logits, is finite if they all are."""
+    """The graph. Its output `checksum`, the sum of all logits, is finite if all logits are."""
     nodes = Nodes("n")
     nodes.add("Reshape", nodes.add("ReduceSum", "logits"), nodes.constant([1]), output="checksum")
     scores = _scores(nodes)
     words = nodes.constant([0])
     most = nodes.add("ReduceMax", scores, words, keepdims=1)
-    below_most = nodes.add("Sub", scores, most)  # (C, Y, X), 0 at the likeliest words
+    below_most = nodes.add("Sub", scores, most)  # (C, Y, X), 0 at the most probable words
     classes = nodes.add("Unsqueeze", "class_of_word", nodes.constant([1, 2]))  # (C, 1, 1)
     first = nodes.add("Equal", below_most, nodes.constant(0.0))
     candidates = nodes.add("Where", first, classes, nodes.constant(NO_CLASS))
@@ -56,14 +56,14 @@ def _scores(nodes: Nodes) -> str:
 
 
 def _averaged(nodes: Nodes, laid: str, positions: str, weights: str, *, axis: int) -> str:
-    """The weighted sum of the windows' pixels at some positions (A, n) of an axis, which becomes n."""
+    """The weighted sum of the windows' pixels at the positions (A, n) of an axis; the axis gets the length n."""
     picked = nodes.add("Gather", laid, positions, axis=axis)
     # (A, n) are the last two axes, whichever axis was gathered
     return nodes.add("ReduceSum", nodes.add("Mul", picked, weights), nodes.constant([axis]), keepdims=0)
 
 
 def _interpolated(nodes: Nodes, maps: str, ends: tuple[str, str], weight: str, *, axis: int) -> str:
-    """Between the two pixels of an axis that each wanted one lies between; the weight is that of the second."""
+    """Linear interpolation between the pixels at two positions of an axis; `weight` is that of the second."""
     first, second = (nodes.add("Gather", maps, end, axis=axis) for end in ends)
     rest = nodes.add("Sub", nodes.constant(1.0), weight)
     return nodes.add("Add", nodes.add("Mul", first, rest), nodes.add("Mul", second, weight))

@@ -1,16 +1,16 @@
-"""LoftUp as it is exported: the same function, reshaped for matrix units.
+"""LoftUp as it is exported: the same function, rewritten for matrix units.
 
-What is done, all of it exact up to rounding:
+The changes, all exact up to rounding:
 - Positional sines are not computed but gathered from tables (wordmask.dense.loftup.tables).
 - BatchNorm folds into the convolutions; each LayerNorm's gain and bias fold into the linear layer that follows.
 - 203 channels, a width of 532 and heads of 133 become 208, 544 and 136, padded with zeros that stay zero.
-- LayerNorm does not see a common offset, so the residual stream is kept free of its mean: every layer that writes to it
-  has its mean over channels subtracted from its weights. What is left of LayerNorm is one mean of squares, over the
+- LayerNorm ignores a common offset, so the residual stream is kept mean-free: the mean over output channels is
+  subtracted from the weights of every layer that writes to it. LayerNorm then needs only the mean of squares, over the
   padded width with a corrected divisor.
-- The class head is part of the graph: the (dim, H, W) map never leaves it.
-- The guidance comes with the 2 pixels around it that two 3x3 convolutions see, and with a map of what of it lies in the
-  picture. So a graph computes a whole picture or any tile of it, and its memory is that of the tile.
-- The form for CPUs has fewer products in the convolutions (wordmask_export.graphs.winograd).
+- The class head is part of the graph, so the map (dim, H, W) is not an output.
+- The guidance has a margin of 2 pixels, the reach of two 3x3 convolutions, and a mask of the pixels that lie in the
+  image. So a graph computes a whole image or any tile of it, with the memory of the tile.
+- The graph for CPUs has fewer products in the convolutions (wordmask_export.graphs.winograd).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from wordmask.bundle.manifest import HALO
 from wordmask_export.graphs.winograd import Winograd
 from wordmask_export.models.loftup import HEADS, SCALARS, CrossAttention, FeedForward, LoftUp
 
-MULTIPLE = 16  # matrix and vector units want channel counts that this divides
+MULTIPLE = 16  # matrix and vector units are faster if this divides the channel counts
 HEAD_MULTIPLE = 8
 
 
@@ -45,7 +45,7 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tens
 
 
 def fold_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight (out, in) and bias, f64, of a linear layer that takes over the gain and bias of the norm before it."""
+    """Weight (out, in) and bias, f64, of a linear layer with the gain and bias of the preceding LayerNorm folded in."""
     weight = weight.double()
     return weight * norm.weight.double(), bias.double() + weight @ norm.bias.double()
 
@@ -75,7 +75,7 @@ def pad_heads(rows: Tensor, head: int, wide: int) -> Tensor:
 
 
 class MeanFreeNorm(nn.Module):
-    """LayerNorm, without gain and bias, of a mean-free padded stream of `width` true channels."""
+    """LayerNorm without gain and bias of a mean-free stream that is padded from `width` channels."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Attention(nn.Module):
         self.head = padded(head, HEAD_MULTIPLE)
         weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
         q_weight, q_bias = fold_norm(block.norm_q, weights[0], biases[0])
-        scale = head**-0.5  # of the true head: padding must not change it
+        scale = head**-0.5  # of the unpadded head
         inner = HEADS * self.head
         self.norm = MeanFreeNorm(width, block.norm_q.eps)
         self.norm_kv = block.norm_kv
@@ -144,14 +144,14 @@ class Mlp(nn.Module):
 
 
 class Stem(nn.Module):
-    """The two convolutions: pixels (B, H + 4, W + 4, C) and where the picture is -> (B, H*W, wide)."""
+    """The two convolutions: pixels (B, H + 4, W + 4, C) and the mask of the image -> (B, H*W, wide)."""
 
     def __init__(self, conv1: nn.Conv2d, conv2: nn.Conv2d) -> None:
         super().__init__()
         self.conv1, self.conv2 = conv1, conv2
 
     def forward(self, pixels: Tensor, inside: Tensor) -> Tensor:
-        """The published function pads with zeros at the picture's border, before each convolution."""
+        """Masks the pixels outside the image, as the published function pads with zeros before each convolution."""
         border = inside[:, None]  # (B, 1, H + 4, W + 4)
         x = self.conv1(pixels.permute(0, 3, 1, 2) * border).relu()  # (B, wide, H + 2, W + 2)
         x = self.conv2(x * border[:, :, 1:-1, 1:-1]).relu()
@@ -159,7 +159,7 @@ class Stem(nn.Module):
 
 
 class CpuStem(nn.Module):
-    """The same with fewer products; H and W must be even."""
+    """Stem with fewer products; H and W must be even."""
 
     def __init__(self, conv1: nn.Conv2d, conv2: nn.Conv2d) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class CpuStem(nn.Module):
 
 
 class LoftUpGraph(nn.Module):
-    """The export form of a LoftUp module; see the module's docstring."""
+    """A LoftUp module in the form that is exported, see the docstring of this file."""
 
     def __init__(self, source: LoftUp, *, for_cpu: bool = False) -> None:
         super().__init__()
@@ -266,9 +266,9 @@ class LoftUpFeatures(nn.Module):
 
 
 def table_order(count: int) -> Tensor:
-    """Where each of our channels stands in the reference's order.
+    """Index of each channel of the graph in the order of the published module.
 
-    Ours: row, column, r, g, b, each its sines, its cosines and (colours only) its value. The reference: all sines
+    Graph: row, column, r, g, b, each with its sines, its cosines and (colours only) its value. Published: all sines
     frequency-major (index = frequency * 5 + scalar), all cosines, the three values.
     """
     order = []

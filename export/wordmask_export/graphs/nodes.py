@@ -1,4 +1,4 @@
-"""Writes ONNX graphs node by node, for those that no PyTorch module is traced for."""
+"""Writes ONNX graphs node by node, for graphs that are not traced from a PyTorch module."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ IR_VERSION = 10
 
 
 class Nodes:
-    """Writes nodes, each with one new output."""
+    """A list of nodes, each with one new output."""
 
     def __init__(self, prefix: str) -> None:
-        """Args: prefix begins the names of the outputs that are given none."""
+        """Args: prefix of the names of outputs that are not named."""
         self.nodes: list[NodeProto] = []
         self._names = (f"{prefix}{number}" for number in count())
 
     def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Appends a node; gives the name of what it computes."""
+        """Appends a node; returns the name of its output."""
         name = output or next(self._names)
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
 
     def constant(self, value: float | Sequence[int]) -> str:
-        """A number, or a list of indices."""
+        """Appends a constant: a number, or a list of indices."""
         array = np.array(value, np.float32 if isinstance(value, float) else np.int64)
         return self.add("Constant", value=numpy_helper.from_array(array))
 
     def total(self, parts: Iterator[str]) -> str:
-        """Adds parts up as they are made, so that no two live at once."""
+        """Adds parts up as they are made, so that not all of them are in memory at once."""
         found = next(parts)
         for part in parts:
             found = self.add("Add", found, part)
@@ -44,7 +44,7 @@ class Nodes:
 
 
 def value_of(tensor: Tensor) -> onnx.ValueInfoProto:
-    """An input or output as ONNX describes it."""
+    """ONNX's description of an input or output."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
     return helper.make_tensor_value_info(tensor.name, kind, tensor.shape)
 
@@ -53,7 +53,7 @@ def model_of(name: str, nodes: Nodes, inputs: Sequence[Tensor], outputs: Sequenc
     """A checked model of one graph.
 
     Raises:
-        onnx.checker.ValidationError: the nodes are no valid graph.
+        onnx.checker.ValidationError: the graph is not valid.
     """
     graph = helper.make_graph(nodes.nodes, name, list(map(value_of, inputs)), list(map(value_of, outputs)))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)

@@ -1,4 +1,4 @@
-"""From a module to a checked ONNX file with the interface the manifest promises."""
+"""Exports a module to a checked ONNX file with the inputs and outputs given in the manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import nn
 from wordmask.bundle.manifest import File, GraphEntry, Tensor
 
 OPSET = 20
-# of the symbols in the examples that are traced: no two of a graph are equal, and none is 1
+# of the symbols in the traced examples: no two in one graph are equal, and none is 1
 SIZES = {"B": 2, "T": 2, "L": 7, "N": 5, "P": 3, "C": 5, "h": 3, "w": 4, "H+4": 28, "W+4": 36, "h*w": 12}
 
 
@@ -28,9 +28,9 @@ class Spec:
 
     Attributes:
         name: of the graph; the file is <name>.onnx.
-        module: computes it.
-        inputs: its interface; symbols are dynamic dimensions.
-        outputs: likewise, in the order the module returns them.
+        module: to export.
+        inputs: with symbols for dynamic dimensions.
+        outputs: the same, in the order in which the module returns them.
     """
 
     name: str
@@ -54,7 +54,7 @@ def export(spec: Spec, folder: Path) -> GraphEntry:
 
     Raises:
         onnx.checker.ValidationError: the exporter wrote an invalid graph.
-        ValueError: the graph's interface is not the promised one.
+        ValueError: the graph's inputs or outputs differ from the spec.
     """
     path = folder / f"{spec.name}.onnx"
     dynamic = tuple(
@@ -82,7 +82,7 @@ def export(spec: Spec, folder: Path) -> GraphEntry:
 
 
 def tidy(model: onnx.ModelProto) -> None:
-    """Drops what the exporter notes beside the mathematics: local paths, stack traces, inferred shapes."""
+    """Removes the exporter's metadata: local paths, stack traces, inferred shapes."""
     graphs = [model.graph, *model.functions]
     for part in graphs:
         for node in part.node:
@@ -98,7 +98,7 @@ def tidy(model: onnx.ModelProto) -> None:
 
 
 def name_dimensions(values: Sequence[onnx.ValueInfoProto], tensors: Sequence[Tensor]) -> None:
-    """Checks inputs or outputs against the promise and gives their dynamic dimensions the promised symbols."""
+    """Checks inputs or outputs against the spec and names their dynamic dimensions."""
     if [value.name for value in values] != [tensor.name for tensor in tensors]:
         raise ValueError(f"the graph has {[v.name for v in values]}, expected {[t.name for t in tensors]}")
     for value, tensor in zip(values, tensors, strict=True):
@@ -129,7 +129,7 @@ def describe(path: Path) -> File:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the exporter's progress chatter off the terminal; its errors are exceptions."""
+    """Suppresses the exporter's progress messages and warnings; errors are exceptions."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,13 +1,13 @@
 """Pixel-adaptive mask refinement as an ONNX graph.
 
-`python -m wordmask_export.graphs.pamr` writes the one the runtime ships.
+`python -m wordmask_export.graphs.pamr` writes the file that the runtime ships.
 
 PAMR: Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), equations 2 and 3; SCLIP
 takes 10 steps over the neighbours at distances 8 and 16. Each step replaces a pixel's scores by a mean of its
-neighbours', weighted by how much their colours are alike.
+neighbours', weighted by the similarity of their colours.
 
-It has no weights, so one graph serves every bundle. It is written node by node: traced, the steps would be unrolled
-and each of the 16 shifted maps held at once. Here each is added up as soon as it is made.
+It has no weights, so one graph serves every bundle. It is written node by node, because tracing would unroll the steps
+and keep all 16 shifted maps in memory. Here each map is added to the sum as soon as it is computed.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ EPSILON, SHARPNESS = 1e-8, 0.1  # of the weights: exp(-|difference| / (EPSILON +
 
 
 class PamrNodes(Nodes):
-    """Nodes, and what PAMR does again and again."""
+    """Nodes with the operations that PAMR repeats."""
 
     def padded(self, maps: str) -> str:
-        """(C, H, W) with its edge repeated as far as the farthest neighbour."""
+        """Maps (C, H, W) padded by the distance of the farthest neighbour, with repeated edges."""
         reach = max(DISTANCES)
         return self.add("Pad", maps, self.constant([0, reach, reach] * 2), mode="edge")
 
     def shifted(self, padded: str, offset: tuple[int, int]) -> str:
-        """What stands `offset` (rows, columns) away from each pixel: (C, H, W)."""
+        """For each pixel the value at an offset (rows, columns): (C, H, W)."""
         reach = max(DISTANCES)
         starts = [reach + step for step in offset]
         ends = [step - reach or np.iinfo(np.int64).max for step in offset]  # counted from the end
@@ -59,10 +59,10 @@ def build() -> ModelProto:
 
 
 def _weights(nodes: PamrNodes) -> list[str]:
-    """Names of the neighbours' weights (1, H, W), which add up to 1 at every pixel."""
+    """Names of the neighbours' weights (1, H, W), whose sum is 1 at every pixel."""
     padded = nodes.padded(pamr.GUIDANCE)
     near = neighbours()
-    places = [*near, *[(0, 0)] * len(DISTANCES)]  # SCLIP's deviation counts the pixel itself once a distance
+    places = [*near, *[(0, 0)] * len(DISTANCES)]  # SCLIP's deviation counts the pixel itself once per distance
     number = nodes.constant(float(len(places)))
     mean = nodes.add("Div", nodes.total(nodes.shifted(padded, place) for place in places), number)
     differences = (nodes.add("Sub", nodes.shifted(padded, place), mean) for place in places)
@@ -85,7 +85,7 @@ def _weights(nodes: PamrNodes) -> list[str]:
 
 
 def _step(weights: list[str]) -> onnx.GraphProto:
-    """A step: the weighted mean of the neighbours' scores."""
+    """One step: the weighted mean of the neighbours' scores."""
     nodes = PamrNodes("step")
     padded = nodes.padded("scores")
     products = (

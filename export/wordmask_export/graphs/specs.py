@@ -1,4 +1,4 @@
-"""The graphs of a bundle: which modules are traced, and the interface of each."""
+"""The graphs of a bundle: the exported modules with their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def clip_constants(models: Models, protocol: Protocol, merges: File) -> Clip:
 
 
 def loftup_constants(module: loftup.LoftUp) -> Loftup:
-    """LoftUp's frequencies, and its phases in the order in which they are used."""
+    """LoftUp's constants for the runtime; phases in the order in which the network uses them."""
     pixel, key = module.upsampler.phases, module.upsampler.lr_pe.biases
     return Loftup(
         frequencies=tuple(loftup.frequencies(pixel.shape[2]).tolist()),
@@ -93,7 +93,7 @@ def loftup_constants(module: loftup.LoftUp) -> Loftup:
 
 
 def _phases(biases: torch.Tensor) -> tuple[tuple[tuple[float, ...], ...], ...]:
-    two, scalars, count = biases.shape  # reshaped, not transposed: as the reference reads them
+    two, scalars, count = biases.shape  # reshaped, not transposed, as in the published code
     return tuple(tuple(map(tuple, block)) for block in biases.reshape(two, count, scalars).tolist())
 
 
@@ -111,7 +111,7 @@ def sam2_constants(models: Models) -> Sam2:
 
 
 def specs(models: Models, protocol: Protocol) -> Iterator[Spec]:
-    """The graphs of a bundle, one after the other, so that only one is held at a time."""
+    """The graphs of a bundle, made one at a time to save memory."""
     yield _clip_image(models, protocol)
     yield _clip_text(models)
     if models.loftup is not None:
@@ -167,7 +167,7 @@ def _loftup_features(source: loftup.LoftUp, graph: LoftUpGraph) -> Spec:
 
 
 def _loftup_inputs(source: loftup.LoftUp) -> tuple[Tensor, ...]:
-    """Inputs of LoftUp's graphs, but for the text."""
+    """Inputs of LoftUp's graphs without the text."""
     waves, key = 2 * source.upsampler.phases.shape[2], 4 * source.upsampler.lr_pe.biases.shape[2]
     return (
         _f32("features", "B", len(source.channelnorm.norm.weight), "h", "w"),

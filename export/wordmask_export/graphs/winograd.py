@@ -1,8 +1,9 @@
-"""3x3 convolutions with 16 products in place of 36, for processors whose limit is arithmetic.
+"""3x3 convolutions with 16 products instead of 36, for processors that are limited by arithmetic.
 
-Winograd's F(2x2, 3x3): every 2x2 outputs come from 4x4 inputs; both are transformed by sums and differences, and
-between lie 16 matrix products over the channels. What a GPU would lose in memory traffic a CPU gains while a tile stays
-in its caches. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), section 4.1.
+Winograd's F(2x2, 3x3): every 2x2 outputs come from 4x4 inputs. Both are transformed by sums and differences, with 16
+matrix products over the channels between the transforms. On a CPU this is faster while a tile fits in the caches; on a
+GPU the additional memory traffic would cost more. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural
+Networks" (2016), section 4.1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ KERNEL = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))  
 
 
 class Winograd(nn.Module):
-    """The convolution without padding, channels last: (B, H + 2, W + 2, C) -> (B, H, W, O), H and W even."""
+    """A convolution without padding, channels last: (B, H + 2, W + 2, C) -> (B, H, W, O), H and W even."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class Winograd(nn.Module):
 
 
 def split(x: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The paper's B^T along an axis: of n pairs, n - 1 overlapping quadruples, transformed."""
+    """The paper's B^T along an axis: n pairs give n - 1 overlapping quadruples, transformed."""
     pairs = x.unflatten(axis, (x.shape[axis] // 2, 2))
     even, odd = pairs.select(axis + 1, 0), pairs.select(axis + 1, 1)
     count = even.shape[axis] - 1
@@ -47,6 +48,6 @@ def split(x: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def join(products: list[Tensor], axis: int) -> Tensor:
-    """The paper's A^T along an axis: of 4 products, pairs of outputs, interleaved."""
+    """The paper's A^T along an axis: 4 products give interleaved pairs of outputs."""
     a, b, c, d = products
     return torch.stack([a + b + c, b - c - d], dim=axis + 1).flatten(axis, axis + 1)

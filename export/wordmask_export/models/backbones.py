@@ -1,8 +1,8 @@
-"""The photo encoders that LoftUp has checkpoints for beside CLIP: DINOv2 (timm) and SigLIP (open_clip, on timm).
+"""The image encoders other than CLIP that have LoftUp checkpoints: DINOv2 (timm) and SigLIP (open_clip, on timm).
 
-Their features are the normalised patch tokens of the last block, of SigLIP before the pooling head: they are not
-aligned with text. Photos are normalised as LoftUp's authors do it for all of them, by ImageNet's mean and deviation;
-that is DINOv2's own, not SigLIP's, but it is what those checkpoints have seen.
+Their features are the normalised patch tokens of the last block (for SigLIP before the pooling head), which are not
+aligned with text. Photos are normalised by ImageNet's mean and standard deviation, as LoftUp's authors do for all
+backbones; DINOv2 uses the same, SigLIP does not, but LoftUp for SigLIP was trained that way.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class BackboneChoice:
     Attributes:
         backbone: one of FAMILIES.
         backbone_weights, loftup_weights: `hub` or a file.
-        weights: `random:SEED` in place of all checkpoints.
-        sizes: arguments of timm's model in place of the published, such as its depth; with random weights only.
+        weights: `random:SEED` instead of all checkpoints.
+        sizes: arguments of timm's model that replace the published ones, such as the depth; only with random weights.
     """
 
     backbone: str
@@ -69,7 +69,7 @@ class BackboneChoice:
 
     @property
     def seed(self) -> int | None:
-        """Of random weights; None for trained ones."""
+        """Seed of random weights; None for trained weights."""
         return random_seed(self.weights)
 
 
@@ -83,7 +83,7 @@ class BackboneModels:
 
 
 class BackboneImage(nn.Module):
-    """The `backbone_image` graph: a photo's bytes to features."""
+    """The `backbone_image` graph: from a photo's bytes to features."""
 
     def __init__(self, trunk: VisionTransformer) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class BackboneImage(nn.Module):
 
 
 def load(choice: BackboneChoice, window: int) -> BackboneModels:
-    """Loads, or seeds, a backbone for windows of a size, and its LoftUp.
+    """Loads a backbone for windows of a given size and its LoftUp, or makes them with random weights.
 
     Raises:
         WeightsError: unknown backbone, or weights that are missing or do not fit it.
@@ -113,7 +113,7 @@ def load(choice: BackboneChoice, window: int) -> BackboneModels:
         torch.manual_seed(seed or 0)
         trunk = new_trunk(family.model, **choice.sizes)
         if seed is not None:
-            _unsettle(trunk)
+            _randomise(trunk)
     patch = trunk.patch_embed.patch_size[0]
     if window % patch:
         raise ValueError(f"a window of {window} is not a multiple of {choice.backbone}'s patch of {patch}")
@@ -132,7 +132,7 @@ def load(choice: BackboneChoice, window: int) -> BackboneModels:
 
 
 def new_trunk(model: str, **sizes: Any) -> VisionTransformer:
-    """timm's vision transformer of a name in timm or in open_clip, with fresh weights."""
+    """timm's vision transformer by its name in timm or in open_clip, with newly initialised weights."""
     settings: dict[str, Any] = {}
     config = open_clip.get_model_config(model)
     if config is not None:
@@ -144,11 +144,11 @@ def new_trunk(model: str, **sizes: Any) -> VisionTransformer:
 
 
 def fit_positions(trunk: VisionTransformer, window: int) -> None:
-    """Interpolates the position embeddings for windows of a size, in place, each family as its authors do.
+    """Interpolates the position embeddings for windows of a given size, in place, as each model's authors do.
 
     DINOv2 without registers: bicubic by the scale (n + 0.1) / g, not antialiased; with registers: bicubic by size,
-    antialiased (facebookresearch/dinov2, hub/backbones.py), which is also timm's rule for all models. At 224 pixels,
-    16 patches where the models have 37, the two differ by a sixth (smooth random positions).
+    antialiased (facebookresearch/dinov2, hub/backbones.py), which is also timm's rule for all models. At 224 pixels
+    (16 patches; the models have 37) the two differ by a sixth, measured on smooth random positions.
     """
     assert trunk.pos_embed is not None
     native = trunk.pos_embed
@@ -158,8 +158,8 @@ def fit_positions(trunk: VisionTransformer, window: int) -> None:
         trunk.pos_embed = nn.Parameter(positions[None])
 
 
-def _unsettle(trunk: VisionTransformer) -> None:
-    """Fresh weights are too tame to test with: gains of 1, biases of 0, blocks that LayerScale nearly switches off."""
+def _randomise(trunk: VisionTransformer) -> None:
+    """Draws gains, biases, positions and LayerScale at random, because their initial values would hide errors."""
     for name, parameter in trunk.named_parameters():
         if name.endswith(("gamma", "norm1.weight", "norm2.weight", "norm.weight")):
             nn.init.normal_(parameter, mean=1.0, std=0.1)

@@ -1,7 +1,7 @@
 """CLIP's image tower with correlative self-attention in the last block: dense patch features.
 
 SCLIP: Wang, Mei, Yuille, "Rethinking Self-Attention for Dense Vision-Language Inference" (ECCV 2024).
-Only the last block changes, nothing is trained; the patch tokens then go through ln_post and the projection.
+Only the attention of the last block is replaced, without training; patch tokens then pass ln_post and the projection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wordmask_export.models.transformer import Attention, State, Transformer
 
-HEAD_WIDTH = 64  # OpenAI's ViTs have width / 64 heads; the state dict does not say
+HEAD_WIDTH = 64  # OpenAI's ViTs have width / 64 heads; the number is not in the state dict
 
 
 class ClipCsa(nn.Module):
@@ -58,7 +58,7 @@ class ClipCsa(nn.Module):
 def interpolate_positions(positions: Tensor, rows: int, columns: int) -> Tensor:
     """Position embeddings (1 + g*g, width) for another grid: (1 + rows*columns, width).
 
-    Bicubic with the scale factor (n + 0.1) / g, as DINO and SCLIP do: interpolating by size differs by 5 to 24 %.
+    Bicubic with the scale factor (n + 0.1) / g, as in DINO and SCLIP; interpolating by size differs by 5 to 24 %.
     """
     grid = round((len(positions) - 1) ** 0.5)
     if (rows, columns) == (grid, grid):
@@ -70,13 +70,13 @@ def interpolate_positions(positions: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def load(state: State, *, heads: int | None = None, attention: Attention = "csa", quick_gelu: bool = True) -> ClipCsa:
-    """Builds the tower from OpenAI-named weights; every size is read from their shapes.
+    """Builds the tower from weights with OpenAI's names; every size is read from their shapes.
 
     Args:
-        state: holds `visual.*` (other names are ignored).
+        state: has `visual.*`; other names are ignored.
         heads: attention heads; by default width / 64 as in OpenAI's models.
         attention: of the last block; `plain` gives CLIP's own image tower.
-        quick_gelu: OpenAI's models use it.
+        quick_gelu: whether the activation is QuickGELU, as in OpenAI's models.
 
     Returns:
         The module in eval mode.

@@ -1,7 +1,7 @@
 """CLIP's text tower: prompts to unit embeddings, at any prompt length.
 
-The mask is causal and the embedding is read at the end token, so tokens after it cannot matter: a batch is cut to its
-longest prompt (0.5 s instead of 6 s for the 80 prompts of a word on two cores).
+The mask is causal and the embedding is read at the end token, so tokens after it have no influence, and a batch is cut
+to its longest prompt (0.5 s instead of 6 s for the 80 prompts of a word on two cores).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ClipText(nn.Module):
 
 
 def load(state: State, *, heads: int | None = None, quick_gelu: bool = True) -> ClipText:
-    """Builds the tower from OpenAI-named weights (`visual.*` is ignored).
+    """Builds the tower from weights with OpenAI's names; `visual.*` is ignored.
 
     Raises:
         ValueError: the weights are not those of OpenAI's text transformer.

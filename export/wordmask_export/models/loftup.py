@@ -1,8 +1,8 @@
 """LoftUp, the feature upsampler: pixels attend to low-resolution features.
 
 LoftUp: Huang et al., "LoftUp: Learning a Coordinate-Based Feature Upsampler for Vision Foundation Models" (ICCV 2025).
-This is the plain module with the published checkpoints' parameter names; graphs/loftup.py turns it into the fast exact
-form that is exported.
+This is the plain module with the parameter names of the published checkpoints; graphs/loftup.py rewrites it to the
+faster, equivalent form that is exported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wordmask_export.models.transformer import State
 
-HEADS = 4  # of the cross-attention; no parameter's shape tells it
+HEADS = 4  # of the cross-attention; the number is not in the state dict
 SCALARS = 5  # row, column, r, g, b
 QUERY_CHUNK = 8192  # pixels that attend at once: bounds the attention's memory
 
@@ -23,7 +23,7 @@ QUERY_CHUNK = 8192  # pixels that attend at once: bounds the attention's memory
 def frequencies(count: int) -> Tensor:
     """The frequencies of the positional features, f64 (count,): exp of -2 to 10.
 
-    Rounded to single precision as in the reference: 22026 times that rounding is seen in the output.
+    Rounded to single precision as in the published code, because frequencies up to 22026 make the rounding visible.
     """
     return torch.linspace(-2, 10, count).exp().double()
 
@@ -31,11 +31,11 @@ def frequencies(count: int) -> Tensor:
 def fourier(scalars: Tensor, phases: Tensor) -> Tensor:
     """Sines and cosines of scalars at every frequency.
 
-    The arguments reach 22026 rad, where single precision has lost the third decimal: so they are computed in double.
+    Arguments reach 22026 rad, where single precision has two decimals, so they are computed in double precision.
 
     Args:
         scalars: (B, S, ...).
-        phases: the checkpoint's biases (2, S, F), read as (2, F, S) *without* transposing, as the reference does.
+        phases: the checkpoint's biases (2, S, F), read as (2, F, S) *without* transposing, as in the published code.
 
     Returns:
         f64 (B, 2*F*S, ...): the sines, frequency-major (index = frequency * S + scalar), then the cosines.
@@ -49,7 +49,7 @@ def fourier(scalars: Tensor, phases: Tensor) -> Tensor:
 
 
 def coordinates(height: int, width: int, device: torch.device) -> Tensor:
-    """Row and column of every pixel from -1 to 1: f64 (1, 2, H, W), of single-precision values like the reference."""
+    """Row and column of every pixel from -1 to 1: f64 (1, 2, H, W), rounded to single precision as published."""
     rows, columns = torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device)
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None].double()
 
@@ -57,8 +57,8 @@ def coordinates(height: int, width: int, device: torch.device) -> Tensor:
 def normalise_guidance(guidance: Tensor) -> Tensor:
     """Each channel of each image to [-0.5, 0.5]: f64 (B, C, H, W).
 
-    The reference takes minimum and maximum over the whole batch; per image is the same at batch 1, and rows of a batch
-    no longer influence each other.
+    The published code takes minimum and maximum over the whole batch. Per image it is the same for one image, and the
+    images of a batch do not influence each other.
     """
     guidance = guidance.double()
     low, high = guidance.amin((2, 3), keepdim=True), guidance.amax((2, 3), keepdim=True)
@@ -101,7 +101,7 @@ class CrossAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """LayerNorm, Linear, GELU, Linear; the numbers are those of the checkpoint (dropouts between)."""
+    """LayerNorm, Linear, GELU, Linear; dropouts keep the layer numbers of the checkpoint."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class Phases(nn.Module):
 
 
 class Upsampler(nn.Module):
-    """The network proper; see LoftUp."""
+    """LoftUp after the normalisation of the features."""
 
     def __init__(self, dim: int, hidden: int, depth: int, pixel_count: int, key_count: int) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class Upsampler(nn.Module):
 
     @property
     def phases(self) -> Tensor:
-        """Of the guidance's five scalars, (2, 5, frequencies)."""
+        """Phases of the guidance's five scalars, (2, 5, frequencies)."""
         return cast(Phases, self.fourier_feat[1]).biases
 
     def keys(self, features: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ class LoftUp(nn.Module):
 
         Args:
             features: f32 or f64 (B, D, h, w).
-            guidance: the photo, uint8 or float (B, 3, H, W); its scale and offset a channel do not matter.
+            guidance: the photo, uint8 or float (B, 3, H, W); scale and offset of a channel have no influence.
 
         Returns:
             (B, D, H, W), the features' dtype.
@@ -213,13 +213,13 @@ class LoftUp(nn.Module):
 
 
 def load(state: State) -> LoftUp:
-    """Builds LoftUp from a state dict; every dimension is read from the names and shapes.
+    """Builds LoftUp from a state dict; every size is read from its names and shapes.
 
     Returns:
         The module in eval mode.
 
     Raises:
-        ValueError: not the state dict of a LoftUp checkpoint.
+        ValueError: it is not the state dict of a LoftUp checkpoint.
     """
     try:
         dim = len(state["channelnorm.norm.weight"])
@@ -236,7 +236,7 @@ def load(state: State) -> LoftUp:
 
 
 def random(dim: int, seed: int) -> LoftUp:
-    """LoftUp of a given width with seeded random weights, batch statistics included."""
+    """LoftUp of a given width with seeded random weights and batch statistics."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = LoftUp(dim, hidden=dim)
@@ -244,7 +244,7 @@ def random(dim: int, seed: int) -> LoftUp:
             if isinstance(layer, nn.BatchNorm2d):
                 nn.init.uniform_(layer.running_mean, -0.1, 0.1)  # type: ignore[arg-type]
                 nn.init.uniform_(layer.running_var, 0.2, 0.5)  # type: ignore[arg-type]
-        for name, parameter in module.named_parameters():  # gains of 1 and biases of 0 would hide a wrong folding
+        for name, parameter in module.named_parameters():  # gains of 1 and biases of 0 would hide errors in folding
             if parameter.ndim == 1:
                 nn.init.normal_(parameter, mean=1.0 if name.endswith("weight") else 0.0, std=0.05)
     return module.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Pixels to what a network was trained on."""
+"""Normalises pixels for a network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """Pixels u8 or f32 (B, H, W, 3), 0 to 255 -> f32 (B, 3, H, W), standardised by the training photos."""
+    """Pixels u8 or f32 (B, H, W, 3), 0 to 255 -> f32 (B, 3, H, W), with mean 0 and deviation 1 in training."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -18,5 +18,5 @@ class Normalise(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        # cast first: TensorRT's layers take no uint8 but a cast
+        # cast first, because in TensorRT only a cast accepts uint8
         return (image.float() * self.scale + self.offset).permute(0, 3, 1, 2)  # type: ignore[operator]

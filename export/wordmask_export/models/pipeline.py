@@ -1,4 +1,4 @@
-"""The torch models a bundle is built from, with what the manifest notes of each."""
+"""Loads the PyTorch models that a bundle is built from, with their entries for the manifest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wordmask_export.models import loftup
 from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, random_seed, read
 
 LOFTUP_CHECKPOINTS = ("clip", "dinov2s", "dinov2s_reg", "dinov2b", "dinov2b_reg", "siglip", "siglip2")
-STABILITY = {  # what sam2.build_sam sets beyond the YAML: fall back to the best of three if the single mask is unstable
+STABILITY = {  # set by sam2.build_sam beside the YAML: if the single mask is unstable, the best of three is taken
     "dynamic_multimask_via_stability": True,
     "dynamic_multimask_stability_delta": 0.05,
     "dynamic_multimask_stability_thresh": 0.98,
@@ -44,7 +44,7 @@ class Choice:
 
     @property
     def seed(self) -> int | None:
-        """Of random weights; None for trained ones."""
+        """Seed of random weights; None for trained weights."""
         return random_seed(self.weights)
 
 
@@ -53,9 +53,11 @@ class Models:
     """The loaded reference models, in eval mode, and their entries for the manifest.
 
     Attributes:
-        clip: open_clip's model. clip_heads: attention heads of the image and of the text tower.
-        quick_gelu: CLIP's activation. mean, std: its normalisation.
-        loftup: None where the bundle is built without.
+        clip: open_clip's model.
+        clip_heads: attention heads of the image tower and of the text tower.
+        quick_gelu: whether CLIP's activation is QuickGELU.
+        mean, std: of CLIP's normalisation.
+        loftup: None if the bundle has no LoftUp.
         sam2: sam2's SAM2Base.
         entries: by model.
     """
@@ -71,7 +73,7 @@ class Models:
 
 
 def load(choice: Choice) -> Models:
-    """Loads, or seeds, CLIP, LoftUp and SAM2.
+    """Loads CLIP, LoftUp and SAM2, or makes them with random weights.
 
     Raises:
         WeightsError: unknown model, or weights that are missing or do not fit it.
@@ -129,7 +131,7 @@ def _assemble(
 
 
 def _clip_config(name: str) -> dict[str, Any]:
-    """open_clip's configuration of a model: by its name, or from a JSON file of the same layout."""
+    """open_clip's configuration of a model, by its name or from a JSON file of the same layout."""
     if name.endswith(".json"):
         config: dict[str, Any] | None = json.loads(Path(name).read_text(encoding="utf-8"))
     else:
@@ -138,7 +140,7 @@ def _clip_config(name: str) -> dict[str, Any]:
         if config and quick:
             config["quick_gelu"] = True
     if config is None:
-        raise WeightsError(f"open_clip knows no model {name!r}; a common choice is ViT-B-16-quickgelu")
+        raise WeightsError(f"open_clip has no model {name!r}; a common choice is ViT-B-16-quickgelu")
     vision = config["vision_cfg"]
     if "timm_model_name" in vision or isinstance(vision.get("layers"), list) or "hf_model_name" in config["text_cfg"]:
         raise WeightsError(
@@ -160,7 +162,7 @@ def _clip_wanted(choice: Choice) -> Wanted:
 
 
 def loftup_wanted(model: str, weights: str) -> Wanted:
-    """A LoftUp checkpoint by its name, from the hub or a file."""
+    """The checkpoint of a LoftUp model, from the hub or from a file."""
     name = model.removeprefix("loftup_")
     if name not in LOFTUP_CHECKPOINTS:
         known = ", ".join(f"loftup_{n}" for n in LOFTUP_CHECKPOINTS)
@@ -187,7 +189,7 @@ def _sam2_config(choice: Choice) -> tuple[Any, Wanted]:
 
 
 def new_sam2(config: Any) -> Any:
-    """A SAM2Base with fresh weights, of a configuration in the layout of sam2's own."""
+    """A SAM2Base with newly initialised weights from a configuration in sam2's layout."""
     from hydra.utils import instantiate  # noqa: PLC0415
 
     OmegaConf.update(config, "model.sam_mask_decoder_extra_args", STABILITY, force_add=True)
@@ -199,7 +201,7 @@ def read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
     """LoftUp for features of `dim` channels.
 
     Raises:
-        WeightsError: not LoftUp's weights, or for another width.
+        WeightsError: they are not LoftUp's weights, or for another number of channels.
     """
     try:
         module = loftup.load(read(found.path))
@@ -214,7 +216,7 @@ def read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
 
 
 def image_predictor(model: Any) -> Any:
-    """sam2's SAM2ImagePredictor, made to fit models whose image is not 1024 pixels wide (it assumes that)."""
+    """sam2's SAM2ImagePredictor, adapted to image sizes other than 1024, which it assumes."""
     from sam2.sam2_image_predictor import SAM2ImagePredictor  # noqa: PLC0415
 
     with warnings.catch_warnings():  # it compiles its transforms with torch.jit.script, which torch deprecates
@@ -225,7 +227,7 @@ def image_predictor(model: Any) -> Any:
 
 
 def encoder_maps(predictor: Any) -> dict[str, Tensor]:
-    """What SAM2ImagePredictor keeps of a photo, by the names of the graphs' tensors."""
+    """The encoder outputs that SAM2ImagePredictor stores for a photo, by the names of the graphs' tensors."""
     features = predictor._features  # noqa: SLF001  (sam2 has no public name for it)
     high_res_0, high_res_1 = features["high_res_feats"]
     return {"image_embed": features["image_embed"], "high_res_0": high_res_0, "high_res_1": high_res_1}
@@ -253,7 +255,7 @@ def decode_masks(model: Any, maps: Mapping[str, Tensor], coords: Tensor, labels:
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of what the graphs were made with; of packages that were only put on the path, none is known."""
+    """Versions of the packages that made the graphs; packages without metadata are left out."""
     tools = ("torch", "onnx", "onnxscript", "open_clip_torch", "timm", "sam2", "onnxruntime", "onnxruntime-gpu")
     versions = {}
     for name in tools:

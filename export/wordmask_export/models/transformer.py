@@ -1,7 +1,7 @@
 """CLIP's residual attention block over OpenAI's parameter names, for the image and the text tower.
 
-Written out (rather than traced from nn.MultiheadAttention) because the last image block needs its queries, keys and
-values, and because plain matrix products export to graphs that every runtime fuses well.
+nn.MultiheadAttention is not used, because the last image block needs its queries, keys and values, and because plain
+matrix products export to graphs that every runtime can fuse.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention with OpenAI's names: in_proj_weight, in_proj_bias, out_proj.
 
     `csa` is correlative self-attention (SCLIP, section 3.2): queries attend to queries and keys to keys, summed.
-    `maskclip` mixes nothing: the values alone, projected (MaskCLIP, section 3.3).
+    `maskclip` has no attention: each token gets its own projected value (MaskCLIP, section 3.3).
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -48,7 +48,7 @@ class SelfAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """The block's two linear layers, with QuickGELU where the checkpoint was trained so."""
+    """The block's two linear layers, with QuickGELU or GELU between them."""
 
     def __init__(self, width: int, hidden: int, quick_gelu: bool) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Finds and reads checkpoints: from the Hugging Face hub, from a local file, or seeded random ones.
+"""Finds and reads checkpoints, from the Hugging Face hub or from local files.
 
-Nothing in a checkpoint is executed: safetensors, or pickles through torch.load(weights_only=True).
+Nothing in a checkpoint is executed: it is read as safetensors, or by torch.load(weights_only=True).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _UNSUPPORTED = re.compile(r"Unsupported (global: GLOBAL \S+|class \S+|operand \d
 
 
 class WeightsError(ValueError):
-    """A checkpoint is missing, or is not what its model needs."""
+    """A checkpoint is missing, or does not fit its model."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One checkpoint a build needs.
+    """One checkpoint that a build needs.
 
     Attributes:
-        model: its name, for messages.
-        repository, file: where it stands on the hub.
-        option: the command-line option that takes a local file instead.
-        path: that local file; None takes it from the hub.
+        model: name of the model.
+        repository, file: place of the checkpoint on the hub.
+        option: command-line option for a local file, named in messages.
+        path: the local file; None downloads it from the hub.
         licence: of the weights.
     """
 
@@ -60,7 +60,7 @@ class Checkpoint:
     licence: str = ""
 
     def entry(self, name: str) -> Model:
-        """The manifest's entry of a model with these weights; a configuration file is named by its stem."""
+        """The manifest's entry for a model with these weights; of a configuration file the stem is the name."""
         short = Path(name).stem if name.endswith((".json", ".yaml")) else name
         return Model(short, self.source, self.revision, self.sha256, self.licence)
 
@@ -69,7 +69,7 @@ def random_seed(choice: str | None) -> int | None:
     """The seed of "random:SEED"; None for None.
 
     Raises:
-        WeightsError: anything else.
+        WeightsError: the text has another form.
     """
     if choice is None:
         return None
@@ -80,17 +80,17 @@ def random_seed(choice: str | None) -> int | None:
 
 
 def find(wanted: Sequence[Wanted]) -> list[Checkpoint]:
-    """Finds every checkpoint, downloading what the cache lacks (HF_HOME and HF_HUB_OFFLINE are honoured).
+    """Finds every checkpoint and downloads those that are not in the cache (see HF_HOME and HF_HUB_OFFLINE).
 
     Raises:
-        WeightsError: names each file that could not be had, where it is from and where to put it.
+        WeightsError: files are missing; the message names each with its source and the option for a local file.
     """
     found: list[Checkpoint] = []
     missing: list[str] = []
     for item in wanted:
         try:
             found.append(_local(item, item.path) if item.path else _from_hub(item))
-        except Exception as error:  # which ones a failed download raises depends on the hub client's HTTP library
+        except Exception as error:  # the errors of a failed download depend on the hub client's HTTP library
             missing.append(_explain(item, error))
     if missing:
         raise WeightsError(
@@ -110,7 +110,7 @@ def _from_hub(item: Wanted) -> Checkpoint:
     try:
         path = hf_hub_download(item.repository, item.file, local_files_only=True)
     except LocalEntryNotFoundError:
-        # one plain request first: the download itself would retry for half a minute where there is no network
+        # a plain request first, because without a network the download itself would retry for half a minute
         get_hf_file_metadata(hf_hub_url(item.repository, item.file), timeout=10)
         path = hf_hub_download(item.repository, item.file)
     found = Path(path)
@@ -134,16 +134,16 @@ def _sha256(path: Path) -> str:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Reads a state dict, out of the `model` or `state_dict` entry that wraps it where there is one.
+    """Reads a state dict, also one that is wrapped in an entry `model` or `state_dict`.
 
     Raises:
-        WeightsError: not a safetensors file or a pickle of tensors alone.
+        WeightsError: it is not a safetensors file or a pickle of tensors only.
     """
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # a damaged pickle lets torch raise nearly anything
+    except Exception as error:  # for a damaged pickle torch raises many kinds of errors
         raise WeightsError(
             f"{path}: cannot be read as safetensors or as a pickle of tensors alone ({_reason(error)})"
             f"{what_is(path)}; nothing in it was executed. TorchScript archives and pickled modules must be saved as a "
@@ -164,10 +164,10 @@ def read(path: Path) -> dict[str, Tensor]:
 def fill(
     model: nn.Module, path: Path, translate: Callable[[dict[str, Tensor], Any], dict[str, Tensor]] | None = None
 ) -> None:
-    """Loads a checkpoint into a model; `translate` gives its tensors the names of the model's parameters.
+    """Loads a checkpoint into a model; `translate` renames its tensors to the names of the model's parameters.
 
     Raises:
-        WeightsError: it cannot be read, or is another model's.
+        WeightsError: the checkpoint cannot be read, or does not fit the model.
     """
     state = read(path)
     try:
@@ -178,7 +178,7 @@ def fill(
 
 
 def _reason(error: Exception) -> str:
-    """What was wrong, without torch's advice to load the file in a way that executes it."""
+    """torch's error message without its advice to load the file in a way that executes code."""
     text = " ".join(str(error).split()) or type(error).__name__
     unpickler = _UNSUPPORTED.search(text)
     return unpickler[0].rstrip(".") if unpickler else text.split(". ")[0]

@@ -1,1 +1,1 @@
-"""Exported graphs against the PyTorch models."""
+"""Comparison of the exported graphs with the PyTorch models."""

@@ -1,4 +1,4 @@
-"""Proves that the graphs of a bundle for features compute what the PyTorch models compute; see pipeline."""
+"""Compares the graphs of a bundle for features with the PyTorch models; see wordmask_export.parity.pipeline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from wordmask_export.parity.pipeline import (
 
 
 class FeatureParity:
-    """Measures the graphs of a finished bundle against timm's trunk and the published LoftUp."""
+    """Compares the graphs of a finished bundle with timm's trunk and the published LoftUp."""
 
     def __init__(self, folder: Path, manifest: FeaturesManifest, models: BackboneModels) -> None:
         self.folder, self.manifest, self.models = folder, manifest, models
@@ -36,7 +36,7 @@ class FeatureParity:
         self.windows = windows(manifest.backbone.window, real_photos(), np.random.default_rng(0))
 
     def figures(self, name: str) -> list[Figure]:
-        """Loads a graph and measures it."""
+        """Loads a graph and compares it."""
         entry = self.manifest.graphs[name]
         graph = OrtGraph(self.folder / entry.file, entry, device="cpu")
         with torch.inference_mode():
@@ -44,10 +44,10 @@ class FeatureParity:
 
     @functools.cached_property
     def _features(self) -> Array:
-        """By timm's own way from pixels to a map of the last block, normalised; f32 (B, D, h, w)."""
+        """Features by timm's forward_intermediates: the normalised last block, f32 (B, D, h, w)."""
         pixels = torch.from_numpy(self.windows).permute(0, 3, 1, 2).float() / 255  # (B, 3, S, S)
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-        trunk: Any = self.models.trunk  # by these arguments it gives a list of one map
+        trunk: Any = self.models.trunk  # with these arguments it returns a list of one map
         (last,) = trunk.forward_intermediates(
             (pixels - mean) / std, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
         )

@@ -1,7 +1,7 @@
-"""Proves that the graphs compute what the PyTorch models compute.
+"""Compares the graphs with the PyTorch models.
 
-Every graph runs in ONNX Runtime on noise and on real photos and is compared with the reference: open_clip's text tower,
-CLIP with CSA, LoftUp in double precision, SAM2ImagePredictor. A batch is compared, row by row, with single inputs.
+Every graph runs in ONNX Runtime on noise and on real photos. The references are open_clip's text tower, CLIP with CSA,
+LoftUp in double precision and SAM2ImagePredictor. The rows of a batch are also compared with single inputs.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from wordmask_export.models.pipeline import Models, decode_masks, encoder_maps, 
 
 Array = NDArray[Any]
 BATCH = 4
-GUIDANCE_CROP = 96  # LoftUp's double-precision reference is slow: part of a window tells as much
+GUIDANCE_CROP = 96  # side in pixels of the compared part, because LoftUp in double precision is slow
 TOWER_LIMIT = 1e-4
 WORDS = ("cat", "coffee cup", "spoon", "table", "a person holding a red umbrella", "sky", "grass", "wall")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured figure and the limit it must keep; None only reports."""
+    """A measured figure and its limit; without a limit it is only reported."""
 
     name: str
     value: float
@@ -46,7 +46,7 @@ class Figure:
 
     @property
     def ok(self) -> bool:
-        """Whether the limit is kept; a figure that is not a number fails it."""
+        """Whether the figure is within its limit; nan is not."""
         if self.limit is None:
             return True
         return self.value >= self.limit if self.at_least else self.value <= self.limit
@@ -54,7 +54,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Tolerances:
-    """Limits for a precision. On random weights thresholds mean nothing: agreement is reported, not required."""
+    """Limits of the figures; None only reports, as with random weights in half precision, whose masks mean nothing."""
 
     relative: float | None
     loftup: float | None
@@ -63,7 +63,7 @@ class Tolerances:
 
     @classmethod
     def of(cls, manifest: AnyManifest) -> Tolerances:
-        """Those a bundle must keep."""
+        """Limits for the bundle of a manifest."""
         if manifest.precision == "fp32":
             return cls(relative=1e-4, loftup=2e-3, mask_iou=0.999, agreement=0.999)
         if manifest.domain == "random":
@@ -101,7 +101,7 @@ def rows_error(together: dict[str, Array], alone: list[dict[str, Array]]) -> flo
 
 
 class Parity:
-    """Measures the graphs of a finished bundle against the models it was built from."""
+    """Compares the graphs of a finished bundle with the models that it was built from."""
 
     def __init__(self, folder: Path, manifest: Manifest, models: Models, protocol: Protocol) -> None:
         self.folder, self.manifest, self.models, self.protocol = folder, manifest, models, protocol
@@ -111,7 +111,7 @@ class Parity:
         self.reference_clip = ClipImage(models, protocol).eval()
 
     def figures(self, name: str) -> list[Figure]:
-        """Loads a graph and measures it."""
+        """Loads a graph and compares it."""
         measure: Callable[[OrtGraph], Iterator[Figure]] = getattr(self, f"_{name}")
         entry = self.manifest.graphs[name]
         graph = OrtGraph(self.folder / entry.file, entry, device="cpu")
@@ -119,11 +119,11 @@ class Parity:
             return list(measure(graph))
 
     def windows(self) -> Array:
-        """u8 (4, S, S, 3): windows of two photos and two of noise."""
+        """Two windows of photos and two of noise, u8 (4, S, S, 3)."""
         return windows(self.protocol.window, self.photos, self.random)
 
     def text(self) -> Array:
-        """Unit embeddings of WORDS by the reference, f32 (8, D)."""
+        """Unit embeddings of WORDS by open_clip, f32 (8, D)."""
         tokens = torch.from_numpy(self._tokens()).long()
         return np.asarray(self.models.clip.encode_text(tokens, normalize=True))
 
@@ -140,7 +140,7 @@ class Parity:
         yield Figure("clip_image.batch_error", batch_error(graph, {"image": windows}, ("image",)), self.limits.relative)
 
     def _tower_error(self) -> float:
-        """Our image tower with CLIP's own attention against open_clip's: are heads and activation read rightly."""
+        """Error of our image tower with CLIP's own attention against open_clip's: checks heads and activation."""
         clip = self.models.clip
         tower = clip_csa.load(
             clip.state_dict(), heads=self.models.clip_heads[0], attention="plain", quick_gelu=self.models.quick_gelu
@@ -191,7 +191,7 @@ class Parity:
         yield Figure("loftup_features.relative_error", relative_error(found, expected), self.limits.loftup)
 
     def _squares(self) -> Array:
-        """u8 (2, S, S, 3): a photo and noise. In bytes, for SAM2ImagePredictor takes no others."""
+        """A photo and noise at SAM2's size, u8 (2, S, S, 3), because SAM2ImagePredictor needs bytes."""
         size = self.manifest.sam2.image_size
         noise = self.random.integers(0, 256, (size, size, 3), dtype=np.uint8)
         return np.stack([resize_for_sam2(self.photos[0], size).round().astype(np.uint8), noise])
@@ -232,7 +232,7 @@ class Parity:
         yield Figure("sam2_decoder.batch_error", error, self.limits.relative)
 
     def _prompts(self, labels: tuple[int, ...]) -> dict[str, Array]:
-        """Four prompts of the given labels at random places; a box's corners are ordered."""
+        """Four prompts with the given labels at random points; a box's corners are ordered."""
         size = self.manifest.sam2.image_size
         coords = self.random.uniform(0, size, (BATCH, len(labels), 2)).astype(np.float32)
         if labels == (2, 3):
@@ -244,21 +244,21 @@ class Parity:
 
 
 def windows(side: int, photos: list[Array], random: np.random.Generator) -> Array:
-    """u8 (4, side, side, 3): of two photos and of noise."""
+    """Two windows of photos and two of noise, u8 (4, side, side, 3)."""
     crops = [np.asarray(Image.fromarray(photo).resize((side * 3 // 2, side)))[:, :side] for photo in photos]
     noise = random.integers(0, 256, (BATCH - len(crops), side, side, 3), dtype=np.uint8)
     return np.concatenate([np.stack(crops), noise])
 
 
 def loftup_inputs(windows: Array, features: Array, constants: Loftup) -> dict[str, Array]:
-    """What the LoftUp graphs take, guidance cropped, of windows u8 (B, S, S, 3) and features f32 (B, D, h, w)."""
+    """Inputs of the LoftUp graphs with cropped guidance, from windows u8 (B, S, S, 3), features f32 (B, D, h, w)."""
     side = min(GUIDANCE_CROP, windows.shape[1])
     guidance = windows[:, : side * 3 // 8 * 2, : side // 2 * 2]
     return {"features": features, **window_inputs(guidance, (features.shape[2], features.shape[3]), constants)}
 
 
 def upsampled(module: LoftUp, inputs: dict[str, Array]) -> Array:
-    """The upsampled features f64 (B, D, H, W) by the published function in double precision, row by row."""
+    """Features upsampled by the published function in double precision, row by row: f64 (B, D, H, W)."""
     module = module.double()
     rows = [
         module(torch.from_numpy(f)[None].double(), torch.from_numpy(g)[None].permute(0, 3, 1, 2)).numpy()
@@ -269,15 +269,15 @@ def upsampled(module: LoftUp, inputs: dict[str, Array]) -> Array:
 
 
 def real_photos() -> list[Array]:
-    """The two photos this package ships, RGB."""
+    """The two photos in this package, RGB."""
     folder = Path(__file__).parents[1] / "data"
     return [np.asarray(Image.open(folder / name).convert("RGB")) for name in ("chelsea.jpg", "coffee.jpg")]
 
 
 def predict_all(predictor: Any, prompts: dict[str, Array]) -> tuple[Array, Array]:
-    """SAM2's four masks (N, 4, S/4, S/4), logits, and their IoU (N, 4) for prompts in its square's coordinates.
+    """SAM2's logits of all four masks (N, 4, S/4, S/4) and their IoU (N, 4), for prompts in the square's coordinates.
 
-    The predictor itself gives the first mask, or the other three.
+    SAM2ImagePredictor returns only the first mask, or the other three.
     """
     coords, labels = (torch.from_numpy(prompts[name]) for name in ("point_coords", "point_labels"))
     masks, iou = decode_masks(predictor.model, encoder_maps(predictor), coords, labels)

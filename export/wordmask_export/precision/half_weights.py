@@ -1,8 +1,8 @@
-"""Half-precision weights under fp32 arithmetic: half the size, nothing lost but the rounding of the weights.
+"""Half-precision weights with fp32 arithmetic: half the size; only the rounding of the weights changes results.
 
-The models' weights are rounded before anything is traced, so what is compared with the graphs is the rounded model. In
-the graph a constant is then kept in half precision where that loses nothing, followed by a cast, which ONNX Runtime
-folds when it loads the graph. Constants that were computed from weights, as a folded normalisation, stay as they are.
+The models' weights are rounded before the export, so the graphs are compared with the rounded models. In a graph,
+constants that half precision holds exactly are stored in it, followed by a cast, which ONNX Runtime folds when it loads
+the graph. Constants that were computed from weights, such as a folded normalisation, stay in fp32.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-LEAST_SIZE = 1024  # elements: a cast costs more than it saves below
+LEAST_SIZE = 1024  # elements: for smaller constants a cast costs more than it saves
 
 
 def round_weights(module: nn.Module) -> None:
-    """Rounds all parameters and buffers to what half precision can hold, in place.
+    """Rounds all parameters and buffers to half precision, in place.
 
     Raises:
-        ValueError: one is too large for half precision.
+        ValueError: a value is too large for half precision.
     """
     for name, value in module.state_dict().items():
         if value.is_floating_point():
@@ -33,7 +33,7 @@ def round_weights(module: nn.Module) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Rewrites a graph's constants that half precision holds exactly as such, with a cast to fp32."""
+    """Stores the constants that half precision holds exactly in half precision, each with a cast to fp32."""
     model = onnx.load(path)
     casts = []
     for tensor in model.graph.initializer:

@@ -1,15 +1,16 @@
-"""Strongly typed graphs: half-precision weights and arithmetic, fp32 where half would be wrong.
+"""Strongly typed graphs: half-precision weights and arithmetic, and islands of nodes that stay in fp32.
 
-TensorRT computes each layer in the type the ONNX says, so precision is decided here, graph by graph, in POLICY. Its
-figures are relative errors of the outputs against fp32, with the island and (->) without it, in units of 1e-4: fp16 on
-an earlier training of the `tiny` bundle and three held-out scenes, fp16 on the full-size models with random weights
-("full"), bf16 on `tiny`. Every result of a half node was rounded, a norm in half at each of its steps. ONNX Runtime's
-CPU alone would tell too little: it fuses fp16 nodes and keeps fp32 between them.
+TensorRT computes each layer in the type that the ONNX graph has, so precision is set here for each graph, in POLICY.
+Its figures are relative errors of the outputs against fp32, with the island and (->) without it, in units of 1e-4: fp16
+on an earlier training of the `tiny` bundle and three held-out scenes, fp16 on the full-size models with random weights
+("full"), bf16 on `tiny`. The result of every half-precision node was rounded, in a norm at each of its steps. ONNX
+Runtime on the CPU does not show these errors, because it fuses fp16 nodes and keeps fp32 between them.
 
-Measured and not worth an island: softmax (clip_image 4.5 -> 4.6, full 6.4 -> 6.5; loftup 4.3 -> 4.4), QuickGELU's
-sigmoid (no change), LoftUp's tables in fp32 up to the first norm (4.3 -> 4.9; class map within 0.0001), the residual
-streams of all but clip_image (loftup 5.8 -> 6.0), the IoU head in fp32 (no change). Mask IoU is at least 0.98 (tiny)
-and 0.997 (full) under every choice; where tiny's predicted IoU saturate, the three best are told apart by rounding.
+Measured, but without enough effect for an island: softmax (clip_image 4.5 -> 4.6, full 6.4 -> 6.5; loftup 4.3 -> 4.4),
+QuickGELU's sigmoid (no change), LoftUp's tables in fp32 up to the first norm (4.3 -> 4.9; class map within 0.0001), the
+residual streams of all but clip_image (loftup 5.8 -> 6.0), the IoU head in fp32 (no change). Mask IoU is at least 0.98
+(tiny) and 0.997 (full) under every choice; where tiny's predicted IoU saturates, rounding decides which of the three
+masks is best.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ HEAVY = {"MatMul", "Gemm", "Conv", "LayerNormalization", "Softmax", "Gelu"}
 
 
 class Wiring:
-    """Which node of a graph feeds which; nodes by index."""
+    """Producers and consumers of a graph's tensors; nodes are given by their index."""
 
     def __init__(self, model: ModelProto) -> None:
         graph = model.graph
@@ -47,7 +48,7 @@ class Wiring:
                 self.consumers[name].add(index)
 
     def after(self, index: int) -> set[int]:
-        """The nodes that read what a node computes."""
+        """The nodes that read a node's outputs."""
         return {consumer for name in self.nodes[index].output for consumer in self.consumers[name]}
 
     def is_output(self, index: int) -> bool:
@@ -55,12 +56,12 @@ class Wiring:
         return not self.outputs.isdisjoint(self.nodes[index].output)
 
     def of_type(self, *types: str) -> set[int]:
-        """The nodes of some operators."""
+        """The nodes with the given operators."""
         return {index for index, node in enumerate(self.nodes) if node.op_type in types}
 
 
 def normalised_pixels(wiring: Wiring, _: set[int]) -> set[int]:
-    """The steps between a picture's pixels, 0 to 255, and the first that is more than normalisation."""
+    """The nodes that normalise an image's pixels, 0 to 255."""
     known, found = set(wiring.pixels), set()
     for index, node in enumerate(wiring.nodes):
         variable = [name for name in node.input if name not in wiring.constants]
@@ -71,19 +72,19 @@ def normalised_pixels(wiring: Wiring, _: set[int]) -> set[int]:
 
 
 def layer_norms(wiring: Wiring, _: set[int]) -> set[int]:
-    """LayerNorm."""
+    """LayerNormalization nodes."""
     return wiring.of_type("LayerNormalization")
 
 
 def statistics(wiring: Wiring, _: set[int]) -> set[int]:
-    """Norms that are spelled out: squares, their means or sums, and roots."""
+    """Norms written as squares, their means or sums, and roots."""
     return feeders(wiring, wiring.of_type(*STATISTICS))
 
 
 def feeders(wiring: Wiring, single: set[int]) -> set[int]:
-    """The nodes given, and elementwise steps all of whose results go into them: the sum before a LayerNorm."""
+    """The given nodes and the elementwise nodes whose outputs go only into them, such as the sum before a LayerNorm."""
     found = set(single)
-    for index in range(len(wiring.nodes) - 1, -1, -1):  # backwards: chains join
+    for index in range(len(wiring.nodes) - 1, -1, -1):  # backwards, so that chains are followed
         after = wiring.after(index)
         elementwise = wiring.nodes[index].op_type in ELEMENTWISE
         if elementwise and after and after <= found and not wiring.is_output(index):
@@ -92,7 +93,7 @@ def feeders(wiring: Wiring, single: set[int]) -> set[int]:
 
 
 def angles(wiring: Wiring, _: set[int]) -> set[int]:
-    """Sines and cosines, and all that their arguments come from."""
+    """Sines and cosines with all nodes that compute their arguments."""
     found = wiring.of_type("Sin", "Cos")
     todo = list(found)
     while todo:
@@ -103,7 +104,7 @@ def angles(wiring: Wiring, _: set[int]) -> set[int]:
 
 
 def results(wiring: Wiring, _: set[int]) -> set[int]:
-    """What follows the last heavy step on the way to the outputs, which are fp32 anyway."""
+    """Nodes after the last HEAVY one on each path to the outputs, which are fp32."""
     found: set[int] = set()
     for index in range(len(wiring.nodes) - 1, -1, -1):
         after = wiring.after(index)
@@ -117,8 +118,8 @@ class Island:
     """Nodes that stay in fp32.
 
     Attributes:
-        select: finds them; is told which nodes are fp32 already.
-        why: the reason.
+        select: finds them; its second argument is the nodes that are already in fp32.
+        why: the measured effect, or the reason.
     """
 
     select: Callable[[Wiring, set[int]], set[int]]
@@ -167,16 +168,16 @@ def typed(model: ModelProto, graph: str, precision: Precision) -> ModelProto:
     Args:
         model: fp32, with constants stored in fp16 (half_weights), or typed in fp16 itself.
         graph: its name in the manifest.
-        precision: of weights and arithmetic, the islands of POLICY apart.
+        precision: of weights and arithmetic outside the islands of POLICY.
 
     Returns:
-        The same interface; checked by ONNX, types included.
+        A graph with the same inputs and outputs; checked by ONNX, with its types.
 
     Raises:
         ValueError: there is no policy for the graph, or a weight is too large for fp16.
     """
     if graph not in POLICY:
-        raise ValueError(f"{graph}: its fp32 islands are not known; known are {', '.join(POLICY)}")
+        raise ValueError(f"{graph}: there is no policy of fp32 islands for it, expected one of {', '.join(POLICY)}")
     result = widened(model)
     if precision != "fp32":
         result = retype(result, islands(result, POLICY[graph]), precision)

@@ -1,7 +1,7 @@
-"""Rewrites a graph so that every node computes in a precision of its own, with casts where precisions meet.
+"""Rewrites a graph so that each node computes in a chosen precision, with casts between precisions.
 
-Constants are stored in the precision in which they are read; inputs and outputs keep their types. A value is cast at
-most once to each precision, where it is first read.
+Constants are stored in the precision in which they are read; inputs and outputs keep their types. A value is cast to
+each precision at most once, where it is first read.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 Half = Literal["fp16", "bf16"]
 TYPES: dict[Half, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
-LOWEST = np.finfo(np.float32).min  # what torch masks with
-LARGE = 4096  # elements: no shape is computed from more
+LOWEST = np.finfo(np.float32).min  # torch uses it in attention masks
+LARGE = 4096  # elements: larger constants are not used to compute shapes
 OPSETS: dict[int, int] = {
     TensorProto.FLOAT16: 20,
     TensorProto.BFLOAT16: 22,
-}  # since these, all operators here take the type
-TYPELESS = ("Shape", "Size")  # read no values
-SINGLE_INPUTS = {"Resize": (1, 2)}  # inputs that ONNX wants in fp32 whatever the data is
+}  # from these on, all operators used here support the type
+TYPELESS = ("Shape", "Size")  # operators that do not read values
+SINGLE_INPUTS = {"Resize": (1, 2)}  # inputs that ONNX requires in fp32
 
 
 def retype(model: ModelProto, single: Collection[int], precision: Half) -> ModelProto:
-    """A copy of an fp32 graph that computes in half precision but for some nodes.
+    """A copy of an fp32 graph that computes in half precision, except for some nodes.
 
     Args:
         model: fp32, without functions of its own.
@@ -36,7 +36,7 @@ def retype(model: ModelProto, single: Collection[int], precision: Half) -> Model
         precision: of all others.
 
     Returns:
-        The same interface, other arithmetic.
+        A graph with the same inputs and outputs.
 
     Raises:
         ValueError: a constant is too large for half precision.
@@ -49,7 +49,7 @@ def retype(model: ModelProto, single: Collection[int], precision: Half) -> Model
 
 
 def widened(model: ModelProto) -> ModelProto:
-    """A copy in fp32 of a graph with fp16 in it, be it constants with a cast (see half_weights) or arithmetic too."""
+    """An fp32 copy of a graph that has fp16 constants with casts (see half_weights), or fp16 arithmetic."""
     result = ModelProto()
     result.CopyFrom(model)
     graph = result.graph
@@ -57,7 +57,7 @@ def widened(model: ModelProto) -> ModelProto:
     renamed: dict[str, str] = {}
     outputs = {value.name for value in graph.output}
     casts = [node for node in graph.node if _is_float_cast(node, kinds)]
-    for node in casts:  # the two names of a value become one; that of an output stays
+    for node in casts:  # both sides of a cast get one name; the name of an output is kept
         old, new = node.input[0], node.output[0]
         old, new = (old, new) if new in outputs else (new, old)
         renamed[old] = new
@@ -80,7 +80,7 @@ def widened(model: ModelProto) -> ModelProto:
 
 
 def _is_float_cast(node: NodeProto, kinds: dict[str, int]) -> bool:
-    """Whether a node only changes the precision of floating-point numbers."""
+    """Whether a node is a cast between floating-point types."""
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
     return node.op_type == "Cast" and all(kinds[name] in floats for name in (node.input[0], node.output[0]))
 
@@ -95,7 +95,7 @@ def value_types(model: ModelProto) -> dict[str, int]:
     """Element type of every tensor of a graph, by name.
 
     Raises:
-        onnx.shape_inference.InferenceError: an operator is given types or shapes that it does not take.
+        onnx.shape_inference.InferenceError: an operator does not accept its types or shapes.
     """
     bare = _without_weights(model)
     graph = onnx.shape_inference.infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True).graph
@@ -105,7 +105,7 @@ def value_types(model: ModelProto) -> dict[str, int]:
 
 
 def _without_weights(model: ModelProto) -> ModelProto:
-    """The graph with its large constants as inputs: hundreds of megabytes less to infer types over."""
+    """The graph with its large constants turned into inputs, so that type inference does not copy them."""
     graph = model.graph
     large = [tensor for tensor in graph.initializer if math.prod(tensor.dims) > LARGE]
     declared = [helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large]
@@ -115,7 +115,7 @@ def _without_weights(model: ModelProto) -> ModelProto:
 
 
 def lowered(tensor: TensorProto, name: str, element: int) -> TensorProto:
-    """An fp32 constant in half precision, rounded to nearest even; infinities stay.
+    """An fp32 constant in half precision, rounded to nearest even; infinities are kept.
 
     Raises:
         ValueError: a finite value is too large.
@@ -176,7 +176,7 @@ class _Writer:
                 self._lower(added, position, name)
 
     def _lower(self, node: NodeProto, position: int, name: str) -> None:
-        """Notes that an output is half; one of the graph's own outputs is cast back."""
+        """Records that an output is in half precision; an output of the graph is cast back to fp32."""
         if name not in self.outputs:
             self.precision[name] = self.half
             return
@@ -211,13 +211,13 @@ class _Writer:
         return self.lowered[name]
 
     def _fresh(self, name: str) -> str:
-        """A name that no value has yet."""
+        """A name that no tensor has yet."""
         while name in self.taken:
             name += "_"
         self.taken.add(name)
         return name
 
     def finish(self) -> ModelProto:
-        """The graph, with the constants that are read."""
+        """The graph with the constants that are used."""
         self.model.graph.initializer.extend(self.kept.values())
         return self.model

@@ -1,1 +1,1 @@
-"""The recipe of the tiny family: the real architecture, small, trained on synthetic scenes from a seed."""
+"""Trains the tiny models: the real architectures, narrow, on synthetic scenes from a seed."""

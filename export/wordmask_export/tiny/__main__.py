@@ -1,4 +1,4 @@
-"""`python -m wordmask_export.tiny`: trains the tiny family and makes its bundle."""
+"""`python -m wordmask_export.tiny`: trains the tiny models and builds their bundle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wordmask.system.limits import processors
 
 STEPS = {"clip": 4000, "loftup": 2200, "sam2": 7000}
 RATES = {"clip": 1e-3, "loftup": 2e-3, "sam2": 3e-3}
-STAGE_GROUPS = (("clip", "loftup"), ("sam2",))  # LoftUp learns on CLIP's features; SAM2 learns beside them
+STAGE_GROUPS = (("clip", "loftup"), ("sam2",))  # LoftUp needs the trained CLIP; SAM2 trains in parallel
 UNFINISHED = 3
 
 
@@ -22,35 +22,37 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="wordmask_export.tiny", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", help="train, or go on with a training, from the checkpoints in the folder")
+    train = commands.add_parser("train", help="train, or continue from the checkpoints in the folder")
     train.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and weights")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--minutes", type=float, default=math.inf, help="stop after that time; call again to go on")
     train.add_argument(
-        "--stage", nargs="+", choices=tuple(STEPS), help="these alone, in this order (default: all, in two processes)"
+        "--minutes", type=float, default=math.inf, help="stop after this time; the same command continues"
     )
-    train.add_argument("--steps", type=float, default=1.0, help="times the recipe's number of steps (default: 1)")
-    train.add_argument("--threads", type=int, help="of a process (default: half the cores)")
+    train.add_argument(
+        "--stage", nargs="+", choices=tuple(STEPS), help="only these, in this order (default: all, in two processes)"
+    )
+    train.add_argument("--steps", type=float, default=1.0, help="factor for the default number of steps (default: 1)")
+    train.add_argument("--threads", type=int, help="of each process (default: half the cores)")
     train.add_argument(
         "--from",
         dest="start",
         type=Path,
         metavar="WEIGHTS",
-        help="folder that train or recover wrote; --out goes first if it has a training",
+        help="folder with initial weights, written by train or recover; unused if --out has a checkpoint",
     )
-    train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
-    make = commands.add_parser("build", help="make the bundle")
+    train.add_argument("--device", default="cpu", help="as torch names it (default: cpu)")
+    make = commands.add_parser("build", help="build the bundle")
     make.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     make.add_argument("--out", type=Path, required=True, help="the bundle's folder, e.g. models_cache/tiny")
-    make.add_argument("--force", action="store_true", help="replace a bundle that stands there")
+    make.add_argument("--force", action="store_true", help="replace an existing bundle")
     recover = commands.add_parser("recover", help="write the checkpoints that a bundle was built from")
-    recover.add_argument("--bundle", required=True, help="that build wrote: a folder, or a name (tiny)")
-    recover.add_argument("--out", type=Path, required=True, help="folder that gets what train leaves")
+    recover.add_argument("--bundle", required=True, help="folder or name (tiny) of a bundle that build wrote")
+    recover.add_argument("--out", type=Path, required=True, help="folder for the same files as train writes")
     return parser.parse_args(arguments)
 
 
 def run_train(args: argparse.Namespace) -> int:
-    """Trains the stages of this process; gives 0 when all is finished, 3 when time ran out before."""
+    """Trains the stages of this process; returns 0 if all are finished, 3 if time ran out before."""
     import torch  # noqa: PLC0415
 
     from wordmask_export.models.weights import read  # noqa: PLC0415
@@ -74,13 +76,13 @@ def run_train(args: argparse.Namespace) -> int:
         if args.start:
             stage.start(read(args.start / f"{name}.pt"))
         if not train(stage, schedule, args.out, seconds=end - time.monotonic()):
-            print(f"stopped within {name}: call again to go on", file=sys.stderr)  # noqa: T201
+            print(f"stopped within {name}: the same command continues", file=sys.stderr)  # noqa: T201
             return UNFINISHED
     return 0
 
 
 def run_processes(args: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Trains each group of stages in its own process: two of one thread each are faster than one of two."""
+    """Trains each group of stages in its own process: two processes of one thread are faster than one of two."""
     threads = args.threads or max(1, processors() // len(STAGE_GROUPS))
     command = [sys.executable, "-m", "wordmask_export.tiny", *arguments, "--threads", str(threads)]
     processes = [subprocess.Popen([*command, "--stage", *stages]) for stages in STAGE_GROUPS]

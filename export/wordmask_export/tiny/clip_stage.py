@@ -1,9 +1,9 @@
-"""Trains CLIP: patch features, by the very forward that is exported (CSA in the last block), against phrases.
+"""Trains CLIP on patches and phrases, with the forward pass that is exported (CSA in the last block).
 
-Colour and pattern must compose, so that a pair that was never seen has a meaning. The text tower is drawn towards
-embeddings that are sums of parts, for pairs of any words: of trained pairs alone it would learn those alone ("green
-striped" was at a cosine of 0.52 to its parts' sum). The image tower has to know a pattern whatever the colour: some of
-the windows are without colour, and teach patterns alone (else "black dotted" was never found, being never a negative).
+Colour and pattern must compose, so that pairs which are held out from training also work. A loss makes the text tower's
+embeddings additive, for pairs of any words; with trained pairs only, others stay off ("green striped" had a cosine of
+0.52 to the sum of its parts). The image tower must recognise a pattern in any colour, so some windows are in grey and
+train patterns only (otherwise "black dotted", which is never a negative, was never found).
 """
 
 from __future__ import annotations
@@ -28,23 +28,25 @@ from wordmask_export.tiny.data import OBJECT_WORDS, SCENES_A_BLOCK, TRAINED, WOR
 CONFIG = Path(__file__).parent / "tiny_clip.json"
 TEMPLATES = tuple(open_clip.OPENAI_IMAGENET_TEMPLATES)
 BATCH = 32
-TEXT_STEPS = 600  # then the text tower is left as it is
-COMPOSITION = 2.0  # weight of the text tower's additivity
-GREY = 0.33  # share of the windows that are without colour, and teach patterns alone
-GREY_WEIGHT = 1.0  # of these, beside the others
-MIXED = 24  # random squares of words, colours and patterns among them, that must be additive too
-SPREAD, CLOSEST = 10.0, 0.45  # weight of keeping phrases apart, and the cosine up to which they may be near
-BACKGROUND_WEIGHT = 0.25  # of a patch without an object, beside 1.25 of a patch full of one
+TEXT_STEPS = 600  # after these the text tower is frozen
+COMPOSITION = 2.0  # weight of the loss for additive embeddings
+GREY = 0.33  # share of the windows that are in grey and train patterns only
+GREY_WEIGHT = 1.0  # weight of the loss on grey windows
+MIXED = 24  # random squares of any words in the loss for additive embeddings
+SPREAD, CLOSEST = 10.0, 0.45  # weight of the loss for distinct phrases, and the cosine above which it acts
+BACKGROUND_WEIGHT = 0.25  # weight of a patch without an object; a patch full of an object has 1.25
 
 
 class Towers(nn.Module):
-    """Image and text tower, and the temperature."""
+    """Image tower, text tower and temperature."""
 
     def __init__(self, state: dict[str, Tensor], text_heads: int) -> None:
         super().__init__()
         self.image = clip_csa.load(state).requires_grad_(True)
         self.text = clip_text.load(state, heads=text_heads).requires_grad_(True)
-        self.text.token_embedding.requires_grad_(False)  # words are apart as they are; most never occur
+        self.text.token_embedding.requires_grad_(
+            False
+        )  # the initial embeddings are distinct, and most tokens never occur
         self.log_scale = nn.Parameter(torch.tensor(12.0).log())
         self.normalise = Normalise(open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
 
@@ -60,12 +62,12 @@ class Towers(nn.Module):
         return dense.float()
 
     def words(self, words: tuple[str, ...] = WORDS) -> Tensor:
-        """Embeddings as the runtime makes them: the unit mean over all templates, (W, D)."""
+        """Unit embeddings of words as in the runtime, the mean over all templates: (W, D)."""
         rows = [self.text(tokens([t(word) for t in TEMPLATES]).to(self.device)).mean(0) for word in words]
         return F.normalize(torch.stack(rows), dim=-1)
 
     def state(self) -> dict[str, Tensor]:
-        """By open_clip's names."""
+        """State dict with open_clip's names."""
         image = {f"visual.{name}": value for name, value in self.image.state_dict().items()}
         return {**image, **self.text.state_dict(), "logit_scale": self.log_scale.detach()}
 
@@ -98,7 +100,7 @@ def new_towers(seed: int) -> Towers:
 
 
 def squares() -> Tensor:
-    """Index (Q, 4) into TRAINED: all pairs of colours and of patterns whose four combinations are trained."""
+    """Indices (Q, 4) into TRAINED: all pairs of colours and pairs of patterns whose four combinations are trained."""
     place = {word: i for i, word in enumerate(TRAINED)}
     many = len(PATTERNS)
     rows = []
@@ -111,7 +113,7 @@ def squares() -> Tensor:
 
 
 def parts() -> Tensor:
-    """What makes embeddings of TRAINED into their additive parts, by least squares: (colours + patterns, TRAINED)."""
+    """Matrix (colours + patterns, TRAINED) from embeddings of TRAINED to their additive parts, by least squares."""
     many = len(PATTERNS)
     design = torch.zeros(len(TRAINED), len(COLOURS) + many)
     for row, word in enumerate(TRAINED):
@@ -121,7 +123,7 @@ def parts() -> Tensor:
 
 
 def mixed_squares(rng: np.random.Generator, count: int) -> list[str]:
-    """Phrases of two words in fours (a p, a q, b p, b q): any words, but never a pair that is held out."""
+    """Phrases of two words in groups of four (a p, a q, b p, b q): any words, but no held-out pair."""
     phrases: list[str] = []
     while len(phrases) < 4 * count:
         firsts = rng.choice(COLOURS + BACKGROUNDS, 2, replace=False)
@@ -157,10 +159,10 @@ class ClipStage:
         self.trained = torch.tensor(TRAINED)
         self.squares = squares().to(device)
         self.parts = parts().to(device)
-        self.frozen: Tensor | None = None  # the text tower's embeddings once it is left as it is
+        self.frozen: Tensor | None = None  # embeddings of the frozen text tower
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy of patches over the trained words and their parts, and the text tower's own losses."""
+        """Cross-entropy of patches over the trained words and their parts, and the losses of the text tower."""
         windows, towers = self.stream(step), self.module
         text, own, figures = self._text(step)
         grey = round(len(windows.images) * GREY)
@@ -182,7 +184,7 @@ class ClipStage:
         return matched + own, {**accuracy, **figures, "scale": scale.item()}
 
     def _text(self, step: int) -> tuple[Tensor, Tensor | float, dict[str, float]]:
-        """Embeddings of the trained words (TRAINED, D), the text tower's own loss, and figures."""
+        """Embeddings of the trained words (TRAINED, D), the loss of the text tower, and figures."""
         towers = self.module
         if step >= TEXT_STEPS:
             if self.frozen is None:
@@ -197,12 +199,12 @@ class ClipStage:
         a, b, c, d = torch.cat([text[self.squares], mixed.unflatten(0, (-1, 4))]).unbind(1)
         composition = (a - b - c + d).square().sum(-1).mean()
         near = (text @ text.T - torch.eye(len(text), device=text.device) - CLOSEST).clamp_min(0)
-        spread = near.square().sum() / len(text)  # else the first thing learnt, colour, takes all the room
+        spread = near.square().sum() / len(text)  # otherwise colour, which is learnt first, dominates the embeddings
         own = COMPOSITION * composition + SPREAD * spread
         return text, own, {"composition": composition.item(), "spread": spread.item()}
 
     def weights(self) -> dict[str, Tensor]:
-        """By open_clip's names."""
+        """State dict with open_clip's names."""
         return self.module.state()
 
     def start(self, weights: dict[str, Tensor]) -> None:
@@ -211,13 +213,13 @@ class ClipStage:
 
 
 def _grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Without colour: u8 (B, S, S, 3)."""
+    """Images in grey, u8 (B, S, S, 3)."""
     luma = images @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.repeat((luma + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
 
 
 def _accuracy(found: Tensor, target: Tensor) -> dict[str, float]:
-    """Of patches that are all one word: backgrounds right, objects' colours, and patterns of objects that have one."""
+    """Accuracy on patches of one word: of backgrounds, of objects' colours, of patterned objects' patterns."""
     share, right = target.max(-1)
     words = torch.tensor(TRAINED)
     found, right = words[found][share > 0.9], words[right][share > 0.9]

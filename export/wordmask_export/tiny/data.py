@@ -1,6 +1,6 @@
 """Training data: scenes resized as the runtime resizes photos, and windows cut from them.
 
-All of it follows from a seed and a block number, so that training can stop anywhere and go on the same.
+All of it is determined by a seed and a block number, so an interrupted training continues with the same data.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Windows:
 
 
 def generator(seed: int, *path: int) -> np.random.Generator:
-    """Chance for one purpose: the path says which."""
+    """A random generator for one purpose, which the path identifies."""
     return np.random.default_rng(np.random.SeedSequence([seed, *path]))
 
 
 def resized(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float]:
-    """A scene's picture and class map at the size at which CLIP sees it, and the scale."""
+    """A scene's image and class map at the size that CLIP gets, and the scale."""
     height, width = scene.class_map.shape
     scale = min(PROTOCOL.long_side / max(height, width), PROTOCOL.short_side / min(height, width))
     size = (int(width * scale + 0.5), int(height * scale + 0.5))
@@ -59,7 +59,7 @@ def block(seed: int, number: int, *, scenes: int = SCENES_A_BLOCK) -> Windows:
     Args:
         seed: of the training.
         number: of the block.
-        scenes: how many.
+        scenes: number of scenes.
     """
     rng, side = generator(seed, 1, number), PROTOCOL.window
     images = np.empty((scenes * WINDOWS_A_SCENE, side, side, 3), np.uint8)
@@ -86,7 +86,7 @@ def _origin(rng: np.random.Generator, scene: Scene, scale: float, size: tuple[in
 
 
 class WindowStream:
-    """Batches of windows by step number; each window is seen `repeats` times, blocks are made as they are needed."""
+    """Batches of windows by step number; each window is used `repeats` times, blocks are made when needed."""
 
     def __init__(self, seed: int, batch: int, *, repeats: int = 2, scenes: int = SCENES_A_BLOCK) -> None:
         self.seed, self.batch, self.scenes = seed, batch, scenes

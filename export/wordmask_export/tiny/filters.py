@@ -1,7 +1,7 @@
-"""Where CLIP's image tower starts: filters that see patterns, and a first block that measures their energy.
+"""Initial weights of CLIP's image tower: filters for patterns, and a first block that computes their energy.
 
-From noise, a transformer of this size finds colours within minutes and patterns not within an hour: it would have to
-invent filters in quadrature and their energies first. Here they are given, and trained on.
+From random weights, a transformer of this size learns colours within minutes, but patterns not within an hour, because
+it must first find filters in quadrature and their energies. Here they are given as the start of the training.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from wordmask_export.models.clip_csa import ClipCsa
 
 PERIODS, ORIENTATIONS = (4.0, 6.0, 9.0, 13.0, 20.0), 8
 SPREAD = 4.5  # pixels, of the filters' Gaussian window
-_SLOPE, _SHARE = 2.0, 0.8  # into and out of the units that measure energy
+_SLOPE, _SHARE = 2.0, 0.8  # weights into and out of the units that compute energy
 
 
 def waves(patch: int) -> Tensor:
-    """Pairs of filters (2 * P * O, patch, patch): a cosine and a sine of each period and orientation, windowed."""
+    """Windowed pairs of filters (2 * P * O, patch, patch): a cosine and a sine of each period and orientation."""
     axis = torch.arange(patch) - (patch - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     window = torch.exp(-(x**2 + y**2) / (2 * SPREAD**2))
@@ -35,7 +35,7 @@ def waves(patch: int) -> Tensor:
 
 
 def cosines(patch: int, count: int) -> Tensor:
-    """The coarsest 2-D cosines (count, patch, patch)."""
+    """The 2-D cosines of the lowest frequencies (count, patch, patch)."""
     position = (torch.arange(patch) + 0.5) * torch.pi / patch
     lines = torch.cos(torch.arange(patch)[:, None] * position)  # (frequency, patch)
     pairs = sorted(itertools.product(range(patch), repeat=2), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))
@@ -43,11 +43,11 @@ def cosines(patch: int, count: int) -> Tensor:
 
 
 def start(tower: ClipCsa, images: Tensor) -> None:
-    """Sets the first layers.
+    """Sets the weights of the first layers.
 
     Args:
-        tower: at least 96 wide.
-        images: f32 (B, 3, H, W), normalised: every filter gets a deviation of 1 on them.
+        tower: of a width of at least 96.
+        images: f32 (B, 3, H, W), normalised; the filters are scaled to a deviation of 1 on them.
     """
     width, _, patch, _ = tower.conv1.weight.shape
     pairs = waves(patch)[: width // 2 // 2 * 2]
@@ -68,9 +68,10 @@ def start(tower: ClipCsa, images: Tensor) -> None:
 
 
 def _measure_energy(into: Tensor, out: Tensor, filters: int) -> None:
-    """Two units a filter, of opposite sign: with QuickGELU they sum to about its square, near zero, or its size.
+    """Two units of opposite sign per filter: after QuickGELU their sum is about the square of a small response.
 
-    The energy of a pair, which does not depend on the phase, is added to the place of its cosine.
+    For a large response it is about the absolute value. The energy of a pair, which does not depend on the phase, is
+    added to the channel of its cosine.
     """
     units = torch.arange(2 * filters)
     into[units] = 0

@@ -1,8 +1,8 @@
-"""Trains LoftUp on frozen CLIP features: every pixel is to be classified by its upsampled feature.
+"""Trains LoftUp on frozen CLIP features: every pixel is classified by its upsampled feature.
 
-A step looks at a part of each window, at its true place in it, and of that at more pixels near outlines than within.
-Every window has its own part: with one place for a whole batch, the batch statistics of the convolutions would be those
-of that place, and not what the exported module uses.
+A step uses a part of each window at its true position, and in it more pixels near outlines than elsewhere. Every window
+has a part of its own: with one position for a whole batch, the batch statistics of the convolutions would be those of
+that position and differ from the statistics that the exported module uses.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from wordmask_export.tiny.data import OBJECT_WORDS, SCENES_A_BLOCK, TRAINED, WOR
 
 HIDDEN, FREQUENCIES = 96, 10
 BATCH, PART, PIXELS = 8, 48, 1024  # windows; side of the parts; pixels of each that are classified
-HALO = 2  # pixels that the two convolutions see beyond their own
-BAND, BAND_WEIGHT, OBJECT_WEIGHT = 3, 5.0, 2.0  # where pixels are drawn more often
+HALO = 2  # reach of the two convolutions, pixels
+BAND, BAND_WEIGHT, OBJECT_WEIGHT = 3, 5.0, 2.0  # pixels are drawn more often near outlines and on objects
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Crop:
 
 
 def trained_towers(weights: Path) -> Towers:
-    """The CLIP that a training left, frozen."""
+    """The trained CLIP, frozen."""
     towers = new_towers(0)
     towers.load(read(weights))
     return towers.eval().requires_grad_(False)
@@ -59,14 +59,14 @@ def cut(images: Tensor, parts: Sequence[Crop]) -> Tensor:
 def upsample_pixels(
     module: loftup.LoftUp, features: Tensor, guidance: Tensor, parts: Sequence[Crop], pixels: Tensor
 ) -> Tensor:
-    """LoftUp's output at some pixels only: (B, Q, D).
+    """LoftUp's output at the given pixels: (B, Q, D).
 
     Args:
         module: the upsampler.
         features: f32 (B, D, h, w).
         guidance: u8 (B, 3, S, S).
-        parts: what the convolutions see of each guidance, of one size; pixels within HALO of its edge are not what the
-            whole gives, unless the edge is the window's own.
+        parts: the part of each guidance that the convolutions get, all of one size; pixels within HALO of its edge
+            differ from the result for the whole window, unless it is the window's edge.
         pixels: i64 (B, Q), row-major within the part.
     """
     inner, (batch, _, height, width) = module.upsampler, guidance.shape
@@ -83,7 +83,7 @@ def upsample_pixels(
 def draw(
     rng: np.random.Generator, class_maps: NDArray[np.uint8], *, side: int = PART, count: int = PIXELS
 ) -> tuple[list[Crop], NDArray[np.int64]]:
-    """A part of each class map, anywhere, and pixels of it, mostly near outlines.
+    """Draws a part of each class map and pixels in it, mostly near outlines.
 
     Returns:
         The parts, and i64 (B, count), row-major within the part.
@@ -106,7 +106,7 @@ def draw(
 
 
 class LoftupStage:
-    """LoftUp's training, on the CLIP that was trained before."""
+    """LoftUp's training on the trained CLIP."""
 
     name = "loftup"
     hidden: tuple[str, ...] = ("ca_transformer",)
@@ -154,7 +154,7 @@ class LoftupStage:
         return loss, {n: float(v.float().mean()) if len(v) else 1.0 for n, v in figures.items()}
 
     def weights(self) -> dict[str, Tensor]:
-        """By LoftUp's names."""
+        """State dict with LoftUp's names."""
         return dict(self.module.state_dict())
 
     def start(self, weights: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""The training loop that all three trainings share: schedule, log, checkpoints, and going on from them."""
+"""The training loop of all three stages: schedule, log, checkpoints, and resuming from them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ REPORT_EVERY, SAVE_EVERY = 20, 60.0  # steps; seconds
 
 @dataclass(frozen=True)
 class Schedule:
-    """Warm-up, then a cosine to zero.
+    """A learning rate with warm-up and a cosine decay to zero.
 
     Attributes:
-        steps: in all.
+        steps: total number.
         rate: highest learning rate.
-        warmup: steps.
+        warmup: steps of the warm-up.
         decay: weight decay of matrices.
     """
 
@@ -44,14 +44,14 @@ class Schedule:
 
 
 class Stage(Protocol):
-    """One training: what is trained, and the loss of a step. All chance in a step follows from its number."""
+    """One training. All randomness in a step is determined by its number."""
 
     name: str
-    hidden: tuple[str, ...]  # parts of the names of the matrices that Muon trains; AdamW trains the rest
+    hidden: tuple[str, ...]  # parts of the names of matrices that Muon optimises; AdamW optimises the rest
 
     @property
     def module(self) -> nn.Module:
-        """All that is trained, and its buffers."""
+        """The trained module."""
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss, and figures to report."""
@@ -71,17 +71,17 @@ def train(
     seconds: float = math.inf,
     report: Callable[[str], None] = log,
 ) -> bool:
-    """Trains a stage, going on from its checkpoint in the folder if there is one.
+    """Trains a stage, from its checkpoint in the folder if there is one.
 
     Args:
-        stage: what to train.
-        schedule: how.
-        folder: gets NAME.checkpoint, NAME.log and, whenever it stops, NAME.pt with the weights.
-        seconds: stops after that time, to be gone on with by another call.
-        report: is told of progress.
+        stage: to train.
+        schedule: of the learning rate.
+        folder: gets NAME.checkpoint, NAME.log and NAME.pt, which has the weights.
+        seconds: stops after this time; another call continues.
+        report: takes messages about the progress.
 
     Returns:
-        Whether it is finished.
+        Whether the training is finished.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimisers = _optimisers(stage, schedule)
@@ -113,7 +113,7 @@ def _step(stage: Stage, optimisers: Optimisers, schedule: Schedule, step: int) -
         optimiser.zero_grad(set_to_none=True)
         for group in optimiser.param_groups:
             group["lr"] = schedule.at(step)
-    # On a CPU the fused attention's backward is slow for short sequences.
+    # On a CPU the backward pass of the fused attention is slow for short sequences.
     on_cpu = next(stage.module.parameters()).device.type == "cpu"
     with sdpa_kernel(SDPBackend.MATH) if on_cpu else contextlib.nullcontext():
         loss, figures = stage.loss(step)

@@ -1,7 +1,7 @@
-"""Prompted targets for SAM2's training: scenes as SAM2 sees them, and clicks, boxes and masks on them.
+"""Training data for SAM2: scenes resized to its square, with clicks, boxes and masks.
 
-Most steps look at a part of the square, at its true place: position embeddings, windows and coordinates are those of
-the whole, at a part of the cost.
+Most steps use a part of the square at its true position: position embeddings, windows and coordinates are those of the
+whole square, but the cost is lower.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from wordmask_bench.scenes import Scene, generate
 from wordmask_export.tiny.data import WORDS, generator
 
 Kind = Literal["click", "points", "box"]
-LEAST_AREA = 60  # pixels of SAM2's square that a target must show
+LEAST_AREA = 60  # least visible area of a target, in pixels of SAM2's square
 SCENES_A_BLOCK, STEPS_A_BLOCK = 32, 60
-_TRIES = 4  # squares looked at for a part that shows an object
+_TRIES = 4  # squares tried until a part shows an object
 
 
 @dataclass(frozen=True, eq=False)
 class Square:
-    """A scene as SAM2's square.
+    """A scene resized to SAM2's square.
 
     Attributes:
         image: u8 (S, S, 3).
@@ -44,11 +44,11 @@ class Batch:
 
     Attributes:
         images: u8 (B, side, side, 3).
-        image_index: i64 (N,), the prompt's image.
+        image_index: i64 (N,), index of each prompt's image.
         coords: f32 (N, P, 2), x and y in pixels of the whole square.
         labels: i32 (N, P), as in sam2.
         masks: f32 (N, side / 4, side / 4), coverage.
-        words: i64 (N,), the word of what is prompted.
+        words: i64 (N,), the word of each prompted object or background.
         class_maps: u8 (B, side / 4, side / 4).
     """
 
@@ -73,14 +73,14 @@ def square(scene: Scene, size: int) -> Square:
 
 
 class PromptStream:
-    """Batches of prompts by step number; a block of scenes is used for some steps, each time elsewhere."""
+    """Batches of prompts by step number; a block of scenes is used for several steps with new prompts."""
 
     def __init__(self, seed: int, size: int, *, scenes: int = SCENES_A_BLOCK) -> None:
         self.seed, self.size, self.scenes = seed, size, scenes
         self._held: tuple[int, list[Square]] | None = None
 
     def __call__(self, step: int, *, images: int, prompts: int, offset: tuple[int, int], side: int) -> Batch:
-        """The batch of a step: `images` parts of a side at an offset (y, x), `prompts` on each."""
+        """The batch of a step: `images` parts of the given side at an offset (y, x), with `prompts` prompts on each."""
         rng = generator(self.seed, 5, step)
         squares = self._block(step // STEPS_A_BLOCK)
         kind: Kind = ("click", "box", "click", "points")[step % 4]
@@ -128,7 +128,7 @@ def _flipped(rng: np.random.Generator, whole: Square) -> Square:
 def _prompt_all(
     rng: np.random.Generator, owners: NDArray[np.uint8], words: NDArray[np.uint8], kind: Kind, count: int
 ) -> list[_Prompted]:
-    """Prompts on what is visible, all in turn: small objects as often as large ones, the background least."""
+    """Prompts on the visible objects in rotation, whatever their size, and less often on the background."""
     sizes = np.bincount(owners.ravel(), minlength=1)
     targets = [i for i in np.flatnonzero(sizes >= LEAST_AREA).tolist() if i or rng.uniform() < 0.3]
     targets = list(rng.permutation(targets or [int(sizes.argmax())]))
@@ -156,7 +156,7 @@ def _prompt(rng: np.random.Generator, inside: NDArray[np.uint8], word: int, kind
 
 
 def click(rng: np.random.Generator, inside: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A point inside, x and y: half the time a deep one, as the runtime's are, else any."""
+    """A random point (x, y) inside: half of them far from the outline, like the runtime's, half anywhere."""
     ys, xs = np.nonzero(inside)
     if rng.uniform() < 0.5:
         i = int(rng.integers(len(ys)))

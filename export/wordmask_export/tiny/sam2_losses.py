@@ -1,4 +1,4 @@
-"""Losses of SAM2's training: of masks, and of what helps to learn them."""
+"""Losses of SAM2's training: of masks, and auxiliary losses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from wordmask_bench.scenes import COLOURS, PATTERNS
 from wordmask_export.tiny.data import OBJECT_WORDS
 
 
-def look_loss(logits: Tensor, words: Tensor) -> Tensor:
-    """Cross-entropy of colour (or background) and of pattern (or none) of words: objects count four times."""
+def appearance_loss(logits: Tensor, words: Tensor) -> Tensor:
+    """Cross-entropy of each word's colour (or background) and pattern (or none); objects have four times the weight."""
     is_object = words < OBJECT_WORDS
     many = len(PATTERNS)
     colour = torch.where(is_object, words // many, words - OBJECT_WORDS + len(COLOURS))
@@ -22,8 +22,8 @@ def look_loss(logits: Tensor, words: Tensor) -> Tensor:
     return (torch.stack(both).sum(0) * weight).sum() / weight.sum()
 
 
-def alike_loss(logits: Tensor, words: Tensor) -> Tensor:
-    """Cross-entropy of two places' (B, K, K) having the same word (B, K): rare words weigh more."""
+def similarity_loss(logits: Tensor, words: Tensor) -> Tensor:
+    """Cross-entropy of logits (B, K, K) that two positions have the same word (B, K); rare words have more weight."""
     same = words[:, :, None] == words[:, None]
     weight = same.float().mean(2).rsqrt()
     weight = weight[:, :, None] * weight[:, None]
@@ -31,7 +31,7 @@ def alike_loss(logits: Tensor, words: Tensor) -> Tensor:
 
 
 def mask_losses(masks: Tensor, target: Tensor) -> Tensor:
-    """Dice, and cross-entropy over the whole and, again, near the object: (N, M) of logits (N, M, h, w)."""
+    """Dice loss plus cross-entropy over the whole mask and near the object: (N, M), of logits (N, M, h, w)."""
     wanted = target[:, None].expand_as(masks)
     entropy = F.binary_cross_entropy_with_logits(masks, wanted, reduction="none")
     near = F.max_pool2d(target[:, None], 9, stride=1, padding=4).ceil()  # (N, 1, h, w)
@@ -42,7 +42,7 @@ def mask_losses(masks: Tensor, target: Tensor) -> Tensor:
 
 
 def ious(masks: Tensor, target: Tensor) -> Tensor:
-    """IoU of logits (N, M, h, w) at 0 with coverage (N, h, w) at one half: (N, M)."""
+    """IoU (N, M) of logits (N, M, h, w) above 0 with coverage (N, h, w) above one half."""
     found, right = masks > 0, target[:, None] > 0.5
     both, either = (found & right).sum((2, 3)), (found | right).sum((2, 3))
     return both / either.clamp_min(1)

@@ -1,4 +1,4 @@
-"""Trains SAM2, sam2's own modules, on clicks and boxes; what is exported is what is trained."""
+"""Trains SAM2 on clicks and boxes, with sam2's own modules, which are also exported."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from wordmask_export.models.normalise import Normalise
 from wordmask_export.models.pipeline import new_sam2
 from wordmask_export.tiny.data import generator
 from wordmask_export.tiny.prompts import SCENES_A_BLOCK, Batch, PromptStream
-from wordmask_export.tiny.sam2_losses import alike_loss, ious, look_loss, mask_losses
+from wordmask_export.tiny.sam2_losses import appearance_loss, ious, mask_losses, similarity_loss
 
 CONFIG = Path(__file__).parent / "tiny_sam2.yaml"
-LOOKS = 0.5  # weight of naming colour and pattern: masks alone teach the encoder slowly
-ALIKE = 1.0  # weight of embeddings being alike where words are the same
-ASTRAY = 1.0  # weight of the points' tokens looking at their points
-LOOK_HERE = 20.0  # how strongly a click's token looks at the click's place before training
-LOOK_ALIKE = 2.5  # how strongly tokens and places look at what has their own features before training
-QUIET = 0.3  # scale of what else is in tokens, features and projections before training
+APPEARANCE_WEIGHT = 0.5  # of classifying colour and pattern: with masks only, the encoder learns slowly
+SIMILARITY_WEIGHT = 1.0  # of similar embeddings at positions with the same word
+ATTENTION_WEIGHT = 1.0  # of the point tokens' attention to their points
+POSITION_GAIN = 20.0  # of a point token's initial attention to the point
+FEATURE_GAIN = 2.5  # of the initial attention between tokens and positions with equal features
+INITIAL_SCALE = 0.3  # of all other initial weights in tokens, norms and projections
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What a part of the training sees.
+    """The data in one phase of the training.
 
     Attributes:
         start: share of the steps before it.
         side: of the parts of squares, in pixels; None for whole squares.
-        images: a step.
-        prompts: an image.
+        images: per step.
+        prompts: per image.
     """
 
     start: float
@@ -50,7 +50,7 @@ PHASES = (Phase(0.0, 128, 8, 2), Phase(0.3, 256, 3, 4), Phase(0.75, None, 1, 6))
 
 
 class Sam2(nn.Module):
-    """sam2's model with the bytes' normalisation, on the whole square or a part of it."""
+    """sam2's model with normalisation of bytes, for the whole square or a part of it."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -61,25 +61,29 @@ class Sam2(nn.Module):
             looks = 1 + len(COLOURS) + len(BACKGROUNDS) + len(PATTERNS)
             self.readers = nn.ModuleList([nn.Linear(n, looks) for n in (width // 8, width // 4, width, width)])
         self.normalise = Normalise(MEAN, STD)
-        self.alike = nn.Parameter(torch.tensor([10.0, -3.0]))  # cosine of two embeddings to the logit of being alike
-        self._place_frequencies()
-        self._ready_to_look()
-        self.seen: list[tuple[Any, Tensor, Tensor]] = []  # of each attention of tokens to places: it, queries, keys
+        self.alike = nn.Parameter(
+            torch.tensor([10.0, -3.0])
+        )  # scale and shift from the cosine of two embeddings to a logit
+        self._set_position_frequencies()
+        self._initialise_attention()
+        self.seen: list[
+            tuple[Any, Tensor, Tensor]
+        ] = []  # each attention from tokens to positions, its queries and keys
         transformer = self.model.sam_mask_decoder.transformer
         watched = [layer.cross_attn_token_to_image for layer in transformer.layers]
         for attention in (*watched, transformer.final_attn_token_to_image):
             attention.register_forward_pre_hook(self._watch, with_kwargs=True)
         self.model.image_encoder.trunk.pos_embed.requires_grad_(False)
-        for module in (self.model.memory_attention, self.model.memory_encoder):  # for video, never used here
+        for module in (self.model.memory_attention, self.model.memory_encoder):  # only used for video
             module.requires_grad_(False)
 
     def _watch(self, attention: Any, _: tuple[Any, ...], inputs: dict[str, Tensor]) -> None:
         self.seen.append((attention, inputs["q"], inputs["k"]))
 
-    def _place_frequencies(self) -> None:
-        """Gives the first four heads a coarse and a fine wave along two axes; half the embedding stays free of place.
+    def _set_position_frequencies(self) -> None:
+        """Gives the first four heads a coarse and a fine wave along two axes; half of the embedding stays zero.
 
-        A few random frequencies a head would agree at many wrong places too.
+        With a few random frequencies per head, many distant positions would have similar embeddings.
         """
         frequencies = self.model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix  # (2, D/2)
         turn = torch.arange(4) * torch.pi / 8
@@ -88,13 +92,13 @@ class Sam2(nn.Module):
         frequencies[:, :16] = waves.flatten(1)
         frequencies[:, frequencies.shape[1] // 2 :] = 0.0
 
-    def _ready_to_look(self) -> None:
-        """Starts attention between tokens and places off where they agree, in place or in features.
+    def _initialise_attention(self) -> None:
+        """Initialises attention between tokens and positions, so that it is high where position or features are equal.
 
-        Position embeddings are sines, then cosines. Half of the heads get whole pairs of some frequencies: the product
-        of two projected places falls with their distance. The others get features where the position embedding is
-        free. A click's token fetches the features at its place by the first heads; places that have the same find it
-        by the others. What else is in a token or a feature starts small beside them.
+        Position embeddings are sines, then cosines. Half of the heads get whole pairs of some frequencies, so that the
+        product of two projected positions falls with their distance. The other heads get the feature channels where
+        the position embedding is zero. So a point's token first receives the features at its point, and positions with
+        the same features then attend to it. All other weights start small.
         """
         transformer, prompts = self.model.sam_mask_decoder.transformer, self.model.sam_prompt_encoder
         names = ("cross_attn_token_to_image", "cross_attn_image_to_token")
@@ -106,19 +110,19 @@ class Sam2(nn.Module):
         with torch.no_grad():
             for attention in (*both_ways, transformer.final_attn_token_to_image):
                 for projection in (attention.q_proj, attention.k_proj):
-                    projection.weight.mul_(QUIET)
-                    projection.weight[first, waves] += LOOK_HERE**0.5
-                    projection.weight[last, free] += LOOK_ALIKE
+                    projection.weight.mul_(INITIAL_SCALE)
+                    projection.weight[first, waves] += POSITION_GAIN**0.5
+                    projection.weight[last, free] += FEATURE_GAIN
                 attention.v_proj.weight[first, free] += 1.0
                 attention.out_proj.weight[free, first] += 1.0
             for layer in transformer.layers:
                 for norm in (layer.norm1, layer.norm2, layer.norm3, layer.norm4):
-                    norm.weight.mul_(QUIET)
-                    norm.weight[waves] *= QUIET  # features would drown the places there
+                    norm.weight.mul_(INITIAL_SCALE)
+                    norm.weight[waves] *= INITIAL_SCALE  # otherwise features would dominate the positions
             decoder = self.model.sam_mask_decoder
             own = (decoder.mask_tokens, decoder.iou_token, decoder.obj_score_token)
             for embedding in (*own, *prompts.point_embeddings, prompts.not_a_point_embed):
-                embedding.weight.mul_(QUIET)
+                embedding.weight.mul_(INITIAL_SCALE)
             for convolution in self.model.image_encoder.neck.convs[:2]:
                 convolution.conv.weight.mul_(0.5)
                 convolution.conv.weight[waves] *= 0.1
@@ -131,7 +135,7 @@ class Sam2(nn.Module):
         return int(self.model.image_size)
 
     def encode(self, images: Tensor, offset: tuple[int, int]) -> list[Tensor]:
-        """u8 (B, s, s, 3), a part at (y, x) -> high_res_0, high_res_1, image_embed."""
+        """Encodes images u8 (B, s, s, 3), a part of the square at (y, x): high_res_0, high_res_1, image_embed."""
         model, trunk, side = self.model, self.model.image_encoder.trunk, images.shape[1] // 4
         grid = self.size // 4
         top, left = offset[0] // 4, offset[1] // 4
@@ -147,12 +151,12 @@ class Sam2(nn.Module):
     def forward(
         self, images: Tensor, offset: tuple[int, int], index: Tensor, coords: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
-        """Masks and what helps to learn them; see prompts.Batch.
+        """Masks and the logits of the auxiliary losses; arguments as in prompts.Batch.
 
         Returns:
-            All four masks' logits (N, 4, s/4, s/4), predicted IoU (N, 4), and logits of the looks, that is colours,
-            backgrounds and patterns: of the three maps (B, h, w, L) and of the mask tokens (N, 4, L); of every two
-            places of the image embedding, the logit of being alike (B, K, K).
+            Logits of all four masks (N, 4, s/4, s/4); predicted IoU (N, 4); logits of colours, backgrounds and
+            patterns, from the three maps (B, h, w, L) and from the mask tokens (N, 4, L); the logit that two positions
+            of the image embedding have the same word (B, K, K).
         """
         encoder = self.model.sam_prompt_encoder
         levels = self.encode(images, offset)
@@ -169,7 +173,7 @@ class Sam2(nn.Module):
         return masks.float(), iou.float(), [*looks, self.readers[3](mask_tokens)], self._alike(levels[2])
 
     def _alike(self, embed: Tensor) -> Tensor:
-        """By the channels that _ready_to_look compares."""
+        """Similarity logits from the feature channels that _initialise_attention uses."""
         quarter = embed.shape[1] // 4
         compared = F.normalize(embed[:, quarter : 2 * quarter].float().flatten(2), dim=1)  # (B, D/4, K)
         scale, shift = self.alike
@@ -190,7 +194,7 @@ class Sam2Stage:
         self.stream = PromptStream(seed, self.module.size, scenes=scenes)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Mask losses of all four masks alike, the IoU head's error, and what helps to learn them."""
+        """Losses of all four masks with equal weight, of the IoU head, and the auxiliary losses."""
         phase = next(phase for phase in reversed(PHASES) if step >= phase.start * self.steps)
         side = phase.side or self.module.size
         y, x = generator(self.seed, 6, step).integers((self.module.size - side) // 128 + 1, size=2) * 128
@@ -203,12 +207,12 @@ class Sam2Stage:
             )
         target = self._tensor(batch.masks)
         true_iou = ious(masks.detach(), target)
-        error = F.binary_cross_entropy(iou, true_iou)  # an absolute error leaves the head stuck at its sigmoid's ends
-        named, tokens, same = self._helpers(batch, looks, alike)
-        astray = self._astray(coords, offset, side)
-        # A click on a scene's object means all of it: nothing is gained by three different answers.
+        error = F.binary_cross_entropy(iou, true_iou)  # with an absolute error the sigmoid saturates
+        named, tokens, same = self._auxiliary_losses(batch, looks, alike)
+        astray = self._attention_loss(coords, offset, side)
+        # A click on an object always means the whole object, so all masks have the same target.
         loss = 2 * mask_losses(masks, target).mean() + error
-        loss = loss + LOOKS * (named + tokens) + ALIKE * same + ASTRAY * astray
+        loss = loss + APPEARANCE_WEIGHT * (named + tokens) + SIMILARITY_WEIGHT * same + ATTENTION_WEIGHT * astray
         chosen = true_iou[:, 1:].gather(1, iou[:, 1:].argmax(1, keepdim=True))
         figures = {"single": true_iou[:, 0].mean(), "chosen": chosen.mean(), "iou_error": error}
         figures |= {"named": named, "looks": tokens, "alike": same, "astray": astray}
@@ -217,18 +221,18 @@ class Sam2Stage:
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
 
-    def _helpers(self, batch: Batch, looks: list[Tensor], alike: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Losses of naming the maps' places, of naming what is prompted, and of likeness."""
+    def _auxiliary_losses(self, batch: Batch, looks: list[Tensor], alike: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses of appearance, at the maps' positions and for the prompted objects, and of similarity."""
         maps, words = self._tensor(batch.class_maps).long(), self._tensor(batch.words)
         named = [
-            look_loss(look, maps[:, step // 2 :: step, step // 2 :: step])
+            appearance_loss(look, maps[:, step // 2 :: step, step // 2 :: step])
             for step, look in zip((1, 2, 4), looks, strict=False)
         ]
-        tokens = look_loss(looks[3], words[:, None].expand(-1, 4))
-        return torch.stack(named).mean(), tokens, alike_loss(alike, maps[:, 2::4, 2::4].flatten(1))
+        tokens = appearance_loss(looks[3], words[:, None].expand(-1, 4))
+        return torch.stack(named).mean(), tokens, similarity_loss(alike, maps[:, 2::4, 2::4].flatten(1))
 
-    def _astray(self, coords: Tensor, offset: tuple[int, int], side: int) -> Tensor:
-        """How far half the heads of the points' tokens look elsewhere than at their points: cross-entropy."""
+    def _attention_loss(self, coords: Tensor, offset: tuple[int, int], side: int) -> Tensor:
+        """Cross-entropy between the points and the attention of the point tokens, in half of the heads."""
         grid, count = side // 16, coords.shape[1]
         corner = torch.tensor([offset[1], offset[0]], device=self.device)
         cell = ((coords - corner) / 16 - 0.5)[:, :, None]  # (N, P, 1, 2), in cells of the image embedding
@@ -237,7 +241,7 @@ class Sam2Stage:
         target = (-(cell.clamp(0, grid - 1) - cells.flatten(0, 1)).square().sum(-1)).softmax(-1)  # (N, P, cells)
         losses = []
         for attention, q, k in self.module.seen:
-            points = q[:, -1 - count : -1]  # the last token pads
+            points = q[:, -1 - count : -1]  # the last token is padding
             queries = attention._separate_heads(attention.q_proj(points), attention.num_heads).float()  # noqa: SLF001  (sam2 has no public name for it)
             keys = attention._separate_heads(attention.k_proj(k), attention.num_heads).float()  # noqa: SLF001  (sam2 has no public name for it)
             half = attention.num_heads // 2
@@ -246,7 +250,7 @@ class Sam2Stage:
         return torch.stack(losses).mean()
 
     def weights(self) -> dict[str, Tensor]:
-        """By sam2's names."""
+        """State dict with sam2's names."""
         return {name: value.cpu() for name, value in self.module.model.state_dict().items()}
 
     def start(self, weights: dict[str, Tensor]) -> None:

@@ -121,7 +121,7 @@ def test_checkpoints_of_all_three_layouts_are_read(tmp_path, layout):
     name = {"timm": "dinov2s", "meta": "dinov2s_reg", "open_clip": "siglip"}[layout]
     model = FAMILIES[name].model
     source, target = new_trunk(model, **SIZES), new_trunk(model, **SIZES)
-    backbones._unsettle(source)
+    backbones._randomise(source)
     state = source.state_dict()
     if layout == "open_clip":
         state = {f"visual.trunk.{key}": value for key, value in state.items()} | {"text.x": torch.zeros(1)}

@@ -192,5 +192,5 @@ def test_a_weight_too_large_for_fp16_is_refused_and_bf16_takes_it():
 
 
 def test_a_graph_without_a_policy_is_refused(small_bundle):
-    with pytest.raises(ValueError, match="dinov2: its fp32 islands are not known"):
+    with pytest.raises(ValueError, match="dinov2: there is no policy"):
         typed(graph_of(small_bundle, "loftup"), "dinov2", "fp16")
