@@ -49,6 +49,16 @@ class DatasetReport:
         """Figures of the last measured stage: `masks`, else `loftup`, else `bilinear`."""
         return next(self.maps[kind] for kind in ("masks", "loftup", "bilinear") if kind in self.maps)
 
+    @property
+    def miou(self) -> float:
+        """Mean IoU of `figures`, 0 to 1."""
+        return self.figures.miou
+
+    @property
+    def per_class(self) -> Mapping[str, float]:
+        """IoU by class name of `figures`; nan for a class that neither occurs nor was predicted."""
+        return self.figures.per_class
+
 
 def evaluate(
     segmenter: Segmenter,

@@ -32,7 +32,7 @@ def table(report: DatasetReport) -> str:
     titles = [TITLES[kind] for kind in kinds]
     rows = [(name, *(_figure(getattr(report.maps[kind], key)) for kind in kinds)) for key, name in ROWS.items()]
     lines = markdown_table((f"{report.dataset}, {report.photos} photos", *titles), rows)
-    classes = {name: [report.maps[kind].per_class[name] for kind in kinds] for name in report.figures.per_class}
+    classes = {name: [report.maps[kind].per_class[name] for kind in kinds] for name in report.per_class}
     occurring = [(name, *map(_figure, values)) for name, values in classes.items() if not all(map(math.isnan, values))]
     lines += ["", *markdown_table(("IoU of", *titles), occurring)]
     settings = report.settings
