@@ -1,1 +1,1 @@
-"""What was measured on, how it was timed, and in which processes and tables."""
+"""What all measurements need: facts about the machine, timing, child processes and Markdown tables."""

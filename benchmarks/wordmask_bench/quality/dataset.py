@@ -25,7 +25,7 @@ from wordmask_bench.quality.tally import Figures, Tally
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What was measured.
+    """Quality of a bundle on a dataset.
 
     Attributes:
         dataset: its name.

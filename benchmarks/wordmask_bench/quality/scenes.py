@@ -74,7 +74,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class SceneReport:
-    """What was measured.
+    """Quality of a bundle on synthetic scenes.
 
     Attributes:
         maps: figures of each of MAPS, see Tally.figures; `over` has the masks painted over LoftUp's class map.

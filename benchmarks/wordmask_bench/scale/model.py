@@ -164,7 +164,7 @@ def read_facts(root: Path) -> Facts:
 
 
 def read_host_path(file: Path) -> HostPath:
-    """What `python -m wordmask_bench.studies.host_path --json FILE` wrote."""
+    """Reads a file that `python -m wordmask_bench.studies.host_path --json FILE` wrote."""
     found = json.loads(file.read_text(encoding="utf-8"))
     width, height = map(int, found["photo"].split("x"))
     decode = found["in_flight_1"]["stages_ms"]["decode"]

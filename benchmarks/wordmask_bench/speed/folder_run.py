@@ -18,7 +18,7 @@ from wordmask.run.request import IN_FLIGHT, RunRequest
 from wordmask.text.queries import Queries
 from wordmask.types import Options
 
-MADE_SIZE = (1200, 1800)  # height and width of the photo that is made where none is named
+MADE_SIZE = (1200, 1800)  # height and width of a generated photo
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def copies(photo: Path, count: int, folder: Path) -> list[Path]:
 
 
 def write_made_photo(path: Path, size: tuple[int, int] = MADE_SIZE) -> None:
-    """Writes a JPEG of soft shapes and some grain, height and width `size`, about as large as a photo's."""
+    """Writes a JPEG of a height and width with soft shapes and grain, whose file is about as large as a photo's."""
     random = np.random.default_rng(0)
     height, width = size
     coarse = random.integers(0, 256, (height // 60 + 1, width // 60 + 1, 3), np.uint8)

@@ -24,7 +24,7 @@ from wordmask_bench.torch_baseline.files import ModelFiles
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure.
+    """The measurements of a benchmark.
 
     Attributes:
         sides: by name; wordmask's sides come first, and there is at least one.

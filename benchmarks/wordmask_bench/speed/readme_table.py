@@ -85,7 +85,7 @@ def renewed(text: str, table: str, begin_mark: str = BEGIN, end_mark: str = END)
     before, begin, rest = text.partition(begin_mark)
     _, end, after = rest.partition(end_mark)
     if not begin or not end or begin_mark in after or end_mark in after:
-        raise ValueError(f"the table stands between {begin_mark} and {end_mark}: give a text that has each once")
+        raise ValueError(f"expected a text with {begin_mark} and {end_mark} once each, around the table")
     return f"{before}{begin_mark}\n{table}\n{end_mark}{after}"
 
 

@@ -106,7 +106,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Subject:
-    """What was measured.
+    """The bundle, vocabulary and options of a benchmark.
 
     Attributes:
         bundle, domain, precision, models: of the manifest.

@@ -1,1 +1,1 @@
-"""The same chain in PyTorch: what speed and results are compared with."""
+"""The same pipeline in PyTorch, the baseline for speed and results."""

@@ -1,11 +1,9 @@
-"""The graphs around SAM2 on its GPU: `python -m wordmask_export.graphs.sam2_device` writes those the runtime ships.
+"""The graphs before and after SAM2 on a GPU; `python -m wordmask_export.graphs.sam2_device` writes the runtime's files.
 
 They have no weights, so one file of each serves every bundle; see wordmask.objects.device_graphs.
 """
 
 from __future__ import annotations
-
-import sys
 
 import onnx
 from onnx import ModelProto, TensorProto
@@ -15,7 +13,7 @@ from wordmask_export.graphs.nodes import Nodes, model_of
 
 
 def build_square() -> ModelProto:
-    """SAM2's square of a photo: the mean of some rows, then of some columns, with the taps of an antialiased resize."""
+    """Resizes a photo to SAM2's square, antialiased: weighted means of rows, then of columns."""
     nodes = Nodes("n")
     rows = nodes.add("Cast", nodes.add("Gather", "photo", "rows", axis=0), to=TensorProto.FLOAT)  # (S, A, W, 3)
     down = _weighted(nodes, rows, "row_weights", [2, 3], axis=1)  # (S, W, 3)
@@ -26,13 +24,13 @@ def build_square() -> ModelProto:
 
 
 def _weighted(nodes: Nodes, taps: str, weights: str, missing: list[int], *, axis: int) -> str:
-    """The weighted sum of the taps, which lie along an axis; the weights have all axes but the missing ones."""
+    """The weighted sum of the taps along an axis; the weights lack the axes `missing`."""
     aligned = nodes.add("Unsqueeze", weights, nodes.constant(missing))
     return nodes.add("ReduceSum", nodes.add("Mul", taps, aligned), nodes.constant([axis]), keepdims=0)
 
 
 def build_pick() -> ModelProto:
-    """One mask of each prompt, by its index among all prompts' masks."""
+    """Selects one mask per prompt, by its index among the masks of all prompts."""
     nodes = Nodes("n")
     side = nodes.add("Shape", "masks", start=2)
     flat = nodes.add("Reshape", "masks", nodes.add("Concat", nodes.constant([-1]), side, axis=0))
@@ -40,12 +38,6 @@ def build_pick() -> ModelProto:
     return model_of("pick_masks", nodes, device_graphs.PICK_INPUTS, device_graphs.PICK_OUTPUTS)
 
 
-def main() -> int:
-    """Writes the runtime's graphs."""
+if __name__ == "__main__":
     onnx.save(build_square(), device_graphs.SQUARE)
     onnx.save(build_pick(), device_graphs.PICK)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

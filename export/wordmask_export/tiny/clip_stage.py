@@ -52,7 +52,7 @@ class Towers(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.log_scale.device
 
     def features(self, images: NDArray[np.uint8]) -> Tensor:
