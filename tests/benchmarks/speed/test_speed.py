@@ -286,7 +286,7 @@ def test_the_readmes_table_has_eager_and_the_fastest_other_form():
 
 def test_a_readme_is_renewed_between_its_markers_alone():
     assert renewed(f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\nnew\n{END}\nb\n"
-    with pytest.raises(ValueError, match="each once"):
+    with pytest.raises(ValueError, match="once each"):
         renewed(f"a {END} {BEGIN}", "new")
 
 
