@@ -98,8 +98,9 @@ def run_processes(args: argparse.Namespace, arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     args = parse_args(arguments)
-    threads = args.threads or max(1, processors() // len(STAGE_GROUPS))
-    command = [sys.executable, "-m", "wordmask_export.tiny", *arguments, "--threads", str(threads)]
+    if args.command == "train" and not args.stage:
+        return run_processes(args, sys.argv[1:] if arguments is None else arguments)
+    from wordmask.errors import BundleError  # noqa: PLC0415
     from wordmask_export.build import BuildError  # noqa: PLC0415
     from wordmask_export.models.weights import WeightsError  # noqa: PLC0415
 

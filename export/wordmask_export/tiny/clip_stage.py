@@ -72,7 +72,7 @@ class Towers(nn.Module):
         return {**image, **self.text.state_dict(), "logit_scale": self.log_scale.detach()}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes what `state` gives."""
+        """Loads a state dict with open_clip's names, see `state`."""
         prefix = "visual."
         self.image.load_state_dict({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
         self.text.load_state_dict({name: state[name] for name in self.text.state_dict()})
@@ -208,7 +208,7 @@ class ClipStage:
         return self.module.state()
 
     def start(self, weights: dict[str, Tensor]) -> None:
-        """From those of another training."""
+        """Starts from the weights of another training."""
         self.module.load(weights)
 
 

@@ -158,5 +158,5 @@ class LoftupStage:
         return dict(self.module.state_dict())
 
     def start(self, weights: dict[str, Tensor]) -> None:
-        """From those of another training."""
+        """Starts from the weights of another training."""
         self.module.load_state_dict(weights)

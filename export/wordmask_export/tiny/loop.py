@@ -60,7 +60,7 @@ class Stage(Protocol):
         """The state dict that `build` reads."""
 
     def start(self, weights: dict[str, Tensor]) -> None:
-        """Takes the weights of another training."""
+        """Starts from the weights of another training."""
 
 
 def train(

@@ -254,5 +254,5 @@ class Sam2Stage:
         return {name: value.cpu() for name, value in self.module.model.state_dict().items()}
 
     def start(self, weights: dict[str, Tensor]) -> None:
-        """From those of another training; what only helps to learn starts anew."""
+        """Starts from the weights of another training; the layers of the auxiliary losses start untrained."""
         self.module.model.load_state_dict(weights)
