@@ -117,6 +117,20 @@ def load_file(path: str | Path, options: ReadOptions) -> Photo:
         return _decode(data, kind, options)
 
 
+def is_turned(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> bool:
+    """Whether a photo is displayed turned or mirrored: readers that ignore EXIF have other pixels than `load`.
+
+    Raises:
+        PhotoError: as `load` does.
+    """
+    with _photo_errors(repr(str(path))):
+        data, kind = _read(path, max_pixels)
+        image = open_header(io.BytesIO(data), kind, max_pixels)
+        if kind == "PNG":
+            image.load()  # what turns it may stand after the pixels
+        return _orientation(image) in _TURNS
+
+
 def load_bytes(data: bytes, name: str, options: ReadOptions = DEFAULTS) -> Photo:
     """Reads a photo from the content of its file.
 
@@ -237,7 +251,7 @@ def _turned(stored: Pixels, image: Image.Image) -> Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation of a loaded image, 1 where there is none or it cannot be read. Pillow has applied a TIFF's."""
+    """EXIF orientation, 1 where there is none or it cannot be read. Pillow has applied the one of a loaded TIFF."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # broken metadata are no reason to refuse a photo

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from photos import Pixels, encoded, exif, photo
-from wordmask.photo.reading import decode
+from wordmask.errors import PhotoError
+from wordmask.photo.reading import decode, is_turned
 
 
 def oriented(stored: Pixels, orientation: int) -> Pixels:
@@ -63,3 +64,27 @@ def test_invalid_orientation_is_ignored(write: Callable[..., Path], orientation:
 def test_broken_exif_is_ignored(write: Callable[..., Path]) -> None:
     broken = encoded(photo(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     assert decode(write(broken)).shape == (90, 120, 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_photos_that_are_displayed_as_they_are_stored_are_told_from_others(
+    write: Callable[..., Path], kind: str
+) -> None:
+    turned = [is_turned(write(encoded(photo(), kind, exif=exif(value)))) for value in range(10)]
+    assert turned == [False, False, *[True] * 7, False]
+    assert not is_turned(write(encoded(photo(), kind)))
+
+
+def test_orientation_behind_a_pngs_pixels_counts(write: Callable[..., Path]) -> None:
+    data = encoded(photo(), "PNG", exif=exif(6))
+    start = data.index(b"eXIf") - 4
+    length = 12 + int.from_bytes(data[start : start + 4], "big")
+    end = data.index(b"IEND") - 4
+    path = write(data[:start] + data[start + length : end] + data[start : start + length] + data[end:])
+    np.testing.assert_array_equal(decode(path), oriented(photo(), 6))
+    assert is_turned(path)
+
+
+def test_whether_a_damaged_photo_is_turned_is_a_photo_error(write: Callable[..., Path]) -> None:
+    with pytest.raises(PhotoError):
+        is_turned(write(encoded(photo(), "PNG")[:200]))
