@@ -13,7 +13,7 @@ from wordmask.formats.terminal import printable
 if TYPE_CHECKING:
     from wordmask.convert.photo_files import Placing
 
-FORMATS = ("coco", "coco-panoptic", "yolo-seg", "labelme", "cvat", "voc", "geojson")
+FORMATS = ("coco", "coco-datumaro", "coco-panoptic", "yolo-seg", "labelme", "cvat", "voc", "geojson", "labelstudio")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, metavar="DIR", help="the folder to make (default: OUT/convert/FORMAT)")
     add(
         "--photos",
-        choices=("none", "link", "copy"),
-        help="bring the photos too (default: link for yolo-seg, which needs them beside the labels, else none)",
+        choices=("none", "link", "hardlink", "copy", "upright"),
+        help="bring the photos too, as links, or as hard links or copies for readers that follow none; upright: "
+        "copies, turned where EXIF says so, for readers that ignore it (default: link for yolo-seg, else none)",
+    )
+    add(
+        "--stuff",
+        nargs="+",
+        default=(),
+        metavar="WORD",
+        help="of coco-panoptic: words that are stuff and not things, such as sky; a photo has one segment of each",
     )
     add("--force", action="store_true", help="replace what an earlier conversion wrote there")
 
@@ -44,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
             args.format,
             target,
             placing=placing,
+            stuff=args.stuff,
             force=args.force,
             log=lambda text: tqdm.write(printable(text), file=sys.stderr),
             progress=lambda done: bar.update(done - bar.n),

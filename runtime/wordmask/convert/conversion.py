@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from wordmask.convert.coco import CocoWriter
+from wordmask.convert.coco import CocoWriter, DatumaroWriter
 from wordmask.convert.files import Writer, write
 from wordmask.convert.geojson import GeoJsonWriter
 from wordmask.convert.labelme import LabelMeWriter
+from wordmask.convert.labelstudio import LabelStudioWriter
 from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, Placing
 from wordmask.convert.voc import CvatWriter, VocWriter
@@ -26,12 +28,14 @@ MARK = CONVERTED  # what may be replaced with --force
 
 WRITERS: dict[str, Callable[[Path, tuple[str, ...], PhotoFiles], Writer]] = {
     "coco": CocoWriter,
+    "coco-datumaro": DatumaroWriter,
     "coco-panoptic": PanopticWriter,
     "yolo-seg": YoloWriter,
     "labelme": LabelMeWriter,
     "cvat": CvatWriter,
     "voc": VocWriter,
     "geojson": GeoJsonWriter,
+    "labelstudio": LabelStudioWriter,
 }
 WITHOUT_PHOTOS = ("cvat", "geojson")
 
@@ -55,6 +59,7 @@ def convert(
     target: Path,
     *,
     placing: Placing = "none",
+    stuff: Collection[str] = (),
     force: bool = False,
     log: Callable[[str], None] = _warn,
     progress: Callable[[int], None] = lambda done: None,
@@ -65,7 +70,8 @@ def convert(
         out: the run's output folder.
         kind: a key of WRITERS.
         target: the folder to make. Until all is written it has another name.
-        placing: whether photos are linked or copied beside their annotations.
+        placing: whether and how photos are brought beside their annotations.
+        stuff: of coco-panoptic, those of the words that are stuff and not things.
         force: replace what an earlier conversion wrote there.
         log: takes a message about each photo that is left out; by default a WordmaskWarning.
         progress: takes the number of photos read, after each.
@@ -76,6 +82,9 @@ def convert(
     """
     if placing != "none" and kind in WITHOUT_PHOTOS:
         raise ConversionError(f"{kind} has no place for photos: leave out --photos {placing}")
+    if stuff and kind != "coco-panoptic":
+        raise ConversionError(f"{kind} does not tell stuff from things: leave out --stuff, or take coco-panoptic")
+    begin = partial(PanopticWriter, stuff=stuff) if stuff else WRITERS[kind]
     run = FinishedRun.open(out)
     totals = run.record.totals
     if totals.photos > totals.done:
@@ -84,7 +93,7 @@ def convert(
         _check_target(target, force=force)
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(target, replace=True) as folder:
-            converted = _write(run, WRITERS[kind](folder, run.words, PhotoFiles(placing)), log, progress)
+            converted = _write(run, begin(folder, run.words, PhotoFiles(placing)), log, progress)
             mark = {"format": kind, "photos": converted.photos, "objects": converted.objects}
             write(folder / MARK, json_bytes(mark))
     except OSError as error:

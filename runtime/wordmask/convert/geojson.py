@@ -1,4 +1,7 @@
-"""GeoJSON (RFC 7946) in pixels of the photo: a FeatureCollection a photo, polygons along the pixels' edges, exact."""
+"""GeoJSON (RFC 7946) in pixels of the photo: a FeatureCollection a photo, polygons along the pixels' edges, exact.
+
+QuPath takes a feature's class from properties.classification and its numbers from properties.measurements.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from wordmask.convert.object_map import mask_in_box
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.pixel_edge_polygons import Polygon, Ring, outlines
 from wordmask.formats.json import json_bytes
+from wordmask.formats.palette import class_colour
 from wordmask.outputs.finished_run import RunPhoto
 from wordmask.types import Instance
 
@@ -28,24 +32,27 @@ class GeoJsonWriter(Writer):
             "photo": photo.path,
             "height": photo.size[0],
             "width": photo.size[1],
-            "features": [
-                {
-                    "type": "Feature",
-                    "id": number,
-                    "geometry": _geometry(found),
-                    "properties": {
-                        "word": self._words[found.class_index],
-                        "score": found.score,
-                        "clip_confidence": found.clip_confidence,
-                        "sam_iou": found.sam_iou,
-                        "agreement": found.agreement,
-                        "area": found.area,
-                    },
-                }
-                for number, found in enumerate(photo.objects, start=1)
-            ],
+            "features": [self._feature(number, found) for number, found in enumerate(photo.objects, start=1)],
         }
         write(self._folder / f"{plain_name(photo.name)}.geojson", json_bytes(collection))
+
+    def _feature(self, number: int, found: Instance) -> dict[str, Any]:
+        word = self._words[found.class_index]
+        measurements = {
+            "score": found.score,
+            "clip_confidence": found.clip_confidence,
+            "sam_iou": found.sam_iou,
+            "agreement": found.agreement,
+            "area": found.area,
+        }
+        properties = {
+            "word": word,
+            **measurements,
+            "objectType": "annotation",
+            "classification": {"name": word, "color": class_colour(found.class_index)},
+            "measurements": measurements,
+        }
+        return {"type": "Feature", "id": number, "geometry": _geometry(found), "properties": properties}
 
 
 def _geometry(found: Instance) -> dict[str, Any]:

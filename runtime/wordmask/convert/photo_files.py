@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from PIL import Image
-
+from wordmask.convert.displayed_photo import is_displayed_turned, write_as_displayed
 from wordmask.errors import ConversionError, PhotoError, ReadError
-from wordmask.formats.pictures import encode
 from wordmask.outputs.finished_run import RunPhoto
 from wordmask.photo.kind import HEAD_SIZE, identify
-from wordmask.photo.reading import load
 from wordmask.system.files import copy_file
 
 # By what photo.kind finds in a file: readers know photos by these, in any case.
@@ -32,10 +29,10 @@ SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),
 }
-Placing = Literal["none", "link", "copy"]
+Placing = Literal["none", "link", "hardlink", "copy", "upright"]
 # Lists of names have one a line and stop at blanks, quotes and #; globs know brackets.
 _AWKWARD = re.compile(r"""[\s"'#*?\[\]\\:|<>]""")
-_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK)
 _said: set[int | str] = set()  # each reason once
 logger = logging.getLogger(__name__)
 _LONGEST = 230  # bytes of a name, so that a mark and any suffix can follow
@@ -43,17 +40,25 @@ _LONGEST = 230  # bytes of a name, so that a mark and any suffix can follow
 
 @dataclass(frozen=True)
 class PhotoFiles:
-    """How photos are brought beside their annotations: not at all, as links to them, or as copies."""
+    """How photos are brought beside their annotations.
+
+    Attributes:
+        placing: not at all, as symlinks, as hard links or as copies. "upright" copies too, but writes a photo that its
+            metadata turn as it is displayed, for readers that do not turn it.
+    """
 
     placing: Placing = "none"
 
-    def place(self, photo: RunPhoto, folder: Path, *, kinds: Collection[str] = tuple(SUFFIXES)) -> str:
+    def place(
+        self, photo: RunPhoto, folder: Path, *, kinds: Collection[str] = tuple(SUFFIXES), suffix: str | None = None
+    ) -> str:
         """Brings the photo into the folder, if that was asked for.
 
         Args:
             photo: of the run.
             folder: where to.
-            kinds: those of SUFFIXES that the format's readers take; others become PNG.
+            kinds: those of SUFFIXES that the format's readers take; others become PNG, or JPEG where PNG is not taken.
+            suffix: the only one that the readers take.
 
         Returns:
             Its name relative to the folder, with a suffix of its kind; where photos are not brought, the path that the
@@ -66,41 +71,46 @@ class PhotoFiles:
             return photo.path
         source = Path(photo.path).absolute()
         kind = _kind(source)
-        suffixes = SUFFIXES[kind if kind in kinds else "PNG"]
-        name = plain_name(photo.name) + (source.suffix if source.suffix.lower() in suffixes else suffixes[0])
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        written: Literal["PNG", "JPEG"] | None = None
         if kind not in kinds:
-            _write_png(source, place, kind, photo.size)
-        elif self.placing == "copy" or not _link(place, source):
+            written = "PNG" if "PNG" in kinds else "JPEG"
+        elif self.placing == "upright" and is_displayed_turned(source, photo.size):
+            written = "JPEG" if kind == "JPEG" else "PNG"
+        place = folder / (plain_name(photo.name) + (suffix or _suffix(source, written or kind)))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if written:
+            if kind not in kinds:
+                _say_once(place, kind, f"photos of the kind {kind} are written as {written}, as readers leave them out")
+            write_as_displayed(source, place, written, photo.size)
+        elif self.placing not in ("link", "hardlink") or not _link(place, source, self.placing):
             _copy(source, place)
-        return name
+        return str(place.relative_to(folder))
 
 
-def _link(place: Path, source: Path) -> bool:
+def _suffix(source: Path, kind: str) -> str:
+    """The photo's own where readers know the kind by it."""
+    return source.suffix if source.suffix.lower() in SUFFIXES[kind] else SUFFIXES[kind][0]
+
+
+def _say_once(place: Path, reason: int | str, text: str) -> None:
+    if reason not in _said:
+        _said.add(reason)
+        logger.warning("%s: %s", place.parent, text)
+
+
+def _link(place: Path, source: Path, placing: Placing) -> bool:
     """Links to the photo; False, said once, where the file system has no links."""
     try:
-        place.symlink_to(source)
+        if placing == "link":
+            place.symlink_to(source)
+        else:
+            place.hardlink_to(source.resolve())  # of a linked photo its file
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if error.errno not in _said:
-            _said.add(error.errno)
-            logger.warning("%s: no links can be made there (%s): photos are copied", place.parent, error.strerror)
+        _say_once(place, error.errno, f"no links can be made there ({error.strerror}): photos are copied")
         return False
     return True
-
-
-def _write_png(source: Path, place: Path, kind: str, size: tuple[int, int]) -> None:
-    """The photo as it is displayed, as PNG."""
-    if kind not in _said:
-        _said.add(kind)
-        logger.warning("%s: photos of the kind %s are written as PNG, as readers leave them out", place.parent, kind)
-    try:
-        pixels = load(source, lenient=True, max_pixels=size[0] * size[1]).pixels  # the run has read it
-    except PhotoError as error:
-        raise ConversionError(str(error)) from error
-    place.write_bytes(encode(Image.fromarray(pixels), "PNG"))
 
 
 def _copy(source: Path, place: Path) -> None:

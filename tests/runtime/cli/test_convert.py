@@ -139,12 +139,12 @@ def test_a_photo_that_is_gone_is_left_out_where_photos_are_wanted(original, out,
     (photos / "001.png").unlink()
     assert convert(out, "--force", kind="yolo-seg") == SOME_PHOTOS_FAILED
     assert "001.png' is not there" in capsys.readouterr().err
-    assert names(out / "convert" / "yolo-seg" / "images") == ["000.png", "003.png"]
-    assert names(out / "convert" / "yolo-seg" / "labels") == ["000.txt", "003.txt"]
+    assert names(out / "convert" / "yolo-seg" / "images" / "train") == ["000.png", "003.png"]
+    assert names(out / "convert" / "yolo-seg" / "labels" / "train") == ["000.txt", "003.txt"]
     assert convert(out, "--force", "--photos", "none", kind="yolo-seg") == OK
 
 
-@pytest.mark.parametrize("placing", ["link", "copy"])
+@pytest.mark.parametrize("placing", ["link", "hardlink", "copy", "upright"])
 def test_a_journal_cannot_bring_other_files_than_photos(placing, out, tmp_path, capsys):
     secret = tmp_path / "secret.png"
     secret.write_text("password")
@@ -158,6 +158,14 @@ def test_a_journal_cannot_bring_other_files_than_photos(placing, out, tmp_path, 
 def test_photos_are_refused_where_the_format_has_no_place_for_them(out, capsys):
     assert convert(out, "--photos", "copy") == USAGE
     assert "no place for photos" in capsys.readouterr().err
+
+
+def test_stuff_is_an_option_of_coco_panoptic_alone(out, capsys):
+    assert convert(out, "--stuff", "red", kind="coco-panoptic") == OK
+    document = json.loads((out / "convert" / "coco-panoptic" / "panoptic.json").read_bytes())
+    assert {each["name"]: each["isthing"] for each in document["categories"]} == {"red": 0, "green": 1}
+    assert convert(out, "--stuff", "red", kind="coco") == USAGE
+    assert "leave out --stuff" in capsys.readouterr().err
 
 
 def test_what_cannot_be_written_is_exit_status_4_and_leaves_nothing(out, tmp_path, capsys, monkeypatch):

@@ -8,7 +8,9 @@ import io
 import json
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -26,13 +28,12 @@ from wordmask.convert.object_map import class_map, object_map
 from wordmask.convert.panoptic import PanopticWriter
 from wordmask.convert.photo_files import PhotoFiles, plain_name
 from wordmask.convert.voc import VocWriter, label_names
-from wordmask.convert.yolo import yaml_text
+from wordmask.convert.yolo import YoloWriter, yaml_text
 from wordmask.errors import ConversionError
-from wordmask.formats.palette import voc_palette
+from wordmask.formats.palette import class_colour, voc_palette
 from wordmask.objects.masks import paint
 from wordmask.outputs.finished_run import FinishedRun, RunPhoto
 from wordmask.rle import encode_box
-from wordmask.run.find_photos import find_photos
 from wordmask.types import Instance
 
 coco_tools = pytest.importorskip("pycocotools.coco")
@@ -126,49 +127,18 @@ def test_coco_with_photos_is_the_folder_that_fiftyone_reads(kind, placing, conve
         assert image["file_name"] == plain_name(image["file_name"])
 
 
-KINDS = {  # name: Pillow's format, and what yolo-seg's and labelme's photos end with
-    "a.jfif": ("JPEG", ".jpg", ".jpg"),
-    "b.jpe": ("JPEG", ".jpg", ".jpg"),
-    "c.JPEG": ("JPEG", ".JPEG", ".JPEG"),
-    "d.insp": ("JPEG", ".jpg", ".jpg"),
-    "e.mpo": ("MPO", ".jpg", ".jpg"),
-    "f.dib": ("BMP", ".bmp", ".bmp"),
-    "g.gif": ("GIF", ".png", ".gif"),
-    "h.pgm": ("PPM", ".png", ".pgm"),
-    "i.avif": ("AVIF", ".png", ".png"),
-    "j.jpg": ("PNG", ".png", ".png"),
-    "k.TIFF": ("TIFF", ".TIFF", ".TIFF"),
-    "l": ("WEBP", ".webp", ".webp"),
-}
-ULTRALYTICS = {"bmp", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp"}  # IMG_FORMATS of all its versions
-QT = {"bmp", "gif", "jpeg", "jpg", "pbm", "pgm", "png", "ppm", "tif", "tiff", "webp"}
-
-
-@pytest.mark.parametrize("placing", ["link", "copy"])
-@pytest.mark.parametrize("kind", ["yolo-seg", "labelme"])
-def test_no_photo_is_passed_over_for_its_suffix_or_kind(tmp_path, kind, placing, caplog, monkeypatch):
-    monkeypatch.setattr("wordmask.convert.photo_files._said", set())
-    pixels = np.tile(np.arange(40, dtype=np.uint8)[None, :, None], (30, 1, 3))
-    (tmp_path / "in").mkdir()
-    for name, (file_format, *_) in KINDS.items():
-        Image.fromarray(pixels).save(tmp_path / "in" / name, file_format)
-    run(tmp_path / "in", tmp_path / "out", jobs=find_photos([tmp_path / "in" / name for name in KINDS]))
-    assert convert(tmp_path / "out", kind, tmp_path / "made", placing=placing).photos == len(KINDS)
-    folder = tmp_path / "made" / ("images" if kind == "yolo-seg" else "")
-    placed = {path.stem: path for path in folder.iterdir() if path.suffix not in (".json", "")}
-    assert {stem: path.suffix for stem, path in placed.items()} == {
-        Path(name).stem: suffixes[kind == "labelme"] for name, (_, *suffixes) in KINDS.items()
-    }
-    for path in placed.values():
-        with Image.open(path) as image:  # both look at suffix and content
-            assert path.suffix[1:].lower() in (ULTRALYTICS if kind == "yolo-seg" else QT)
-            assert image.format.lower() in (ULTRALYTICS if kind == "yolo-seg" else {*QT, "mpo"})
-            assert np.abs(np.asarray(image.convert("RGB")).astype(int) - pixels).max() <= 3
-    transcoded = ("GIF", "PPM", "AVIF") if kind == "yolo-seg" else ("AVIF",)
-    assert [f"of the kind {each} are written as PNG" in caplog.text for each in transcoded] == [True] * len(transcoded)
-    if kind == "labelme":
-        for name, path in placed.items():
-            assert json.loads((tmp_path / "made" / f"{name}.json").read_bytes())["imagePath"] == path.name
+@pytest.mark.parametrize("placing", ["none", "copy"])
+def test_coco_datumaro_names_photos_below_its_folder_for_them(placing, converted, finished):
+    folder = converted("coco-datumaro", placing=placing)
+    document = json.loads((folder / "annotations" / "instances_default.json").read_bytes())
+    names = [image["file_name"] for image in document["images"]]
+    assert sorted(names) == sorted(f"{plain_name(name)}.png" for name in scenes())
+    photos = folder / "images" / "default"
+    assert sorted(path.name for path in photos.iterdir()) == (sorted(names) if placing == "copy" else [])
+    original = json.loads((finished / "annotations.json").read_bytes())
+    assert [each["segmentation"] for each in document["annotations"]] == [
+        each["segmentation"] for each in original["annotations"]
+    ]
 
 
 def test_a_photo_that_cannot_be_read_is_left_out_and_said(tmp_path, photos, monkeypatch):
@@ -178,7 +148,7 @@ def test_a_photo_that_cannot_be_read_is_left_out_and_said(tmp_path, photos, monk
     found = convert(tmp_path / "out", "yolo-seg", tmp_path / "made", placing="copy", log=said.append)
     assert (found.photos, found.left_out) == (len(scenes()) - 1, 1)
     assert said == [f"left out: cannot read '{photos / 'noise.png'}': Permission denied: give --photos none"]
-    assert not (tmp_path / "made" / "images" / "noise.png").exists()
+    assert not (tmp_path / "made" / "images" / "train" / "noise.png").exists()
 
 
 def test_coco_panoptic_follows_panopticapis_rules(converted):
@@ -236,6 +206,29 @@ def dots(count):
     return RunPhoto(7, "dots", "dots.png", (1, count), tuple(objects))
 
 
+def test_stuff_is_one_segment_a_class_and_photo(tmp_path):
+    word = "sky"
+    writer = PanopticWriter(tmp_path, ("dot", word), PhotoFiles(), stuff=[word])
+    row = dots(4)
+    objects = [replace(found, word=("dot", word)[i % 2], class_index=i % 2) for i, found in enumerate(row.objects)]
+    writer.add(replace(row, objects=tuple(objects)))
+    writer.finish()
+    document = json.loads((tmp_path / "panoptic.json").read_bytes())
+    assert [category["isthing"] for category in document["categories"]] == [1, 0]
+    segments = [
+        (each["id"], each["category_id"], each["area"], each["bbox"])
+        for each in document["annotations"][0]["segments_info"]
+    ]
+    assert segments == [(1, 1, 1, [0, 0, 1, 1]), (2, 2, 2, [1, 0, 3, 1]), (3, 1, 1, [2, 0, 1, 1])]
+    rgb = np.asarray(Image.open(tmp_path / "panoptic" / "000000000007.png")).astype(int)
+    assert (rgb @ [1, 256, 65536]).ravel().tolist() == [1, 2, 3, 2]
+
+
+def test_stuff_that_is_no_word_of_the_run_is_refused(tmp_path):
+    with pytest.raises(ConversionError, match="'sea' is none of the run's words: 'dot', 'sky'"):
+        PanopticWriter(tmp_path, ("dot", "sky"), PhotoFiles(), stuff=["sky", "sea"])
+
+
 def test_more_objects_than_voc_has_colours_are_refused(tmp_path):
     writer = VocWriter(tmp_path, ("dot",), PhotoFiles())
     writer.add(dots(254))
@@ -245,8 +238,8 @@ def test_more_objects_than_voc_has_colours_are_refused(tmp_path):
         VocWriter(tmp_path, tuple(map(str, range(255))), PhotoFiles())
 
 
-def yolo_masks(labels: Path) -> list[tuple[int, np.ndarray]]:
-    """As ultralytics reads a label file: rows checked, scaled, cut to whole numbers, filled."""
+def yolo_masks(labels: Path, whole) -> list[tuple[int, np.ndarray]]:
+    """As ultralytics reads a label file: rows checked, scaled, made whole numbers, filled."""
     found = []
     for line in labels.read_text(encoding="utf-8").strip().splitlines():
         number, *numbers = line.split()
@@ -255,16 +248,17 @@ def yolo_masks(labels: Path) -> list[tuple[int, np.ndarray]]:
         assert points.min() >= 0
         assert points.max() <= 1
         picture = np.zeros(SIZE, np.uint8)
-        pixels = (points * np.array(SIZE[::-1], np.float32)).astype(np.int32)
-        cv2.fillPoly(picture, [pixels], 1)
+        pixels = whole(points * np.array(SIZE[::-1], np.float32))
+        cv2.fillPoly(picture, [pixels.astype(np.int32)], 1)
         found.append((int(number), picture > 0))
     return found
 
 
-def test_yolo_labels_filled_as_ultralytics_does_are_the_masks_but_for_bridges(converted):
+@pytest.mark.parametrize("whole", [np.trunc, np.round], ids=["ultralytics", "supervision"])
+def test_yolo_labels_are_the_masks_but_for_bridges_whether_a_reader_cuts_or_rounds(converted, whole):
     folder = converted("yolo-seg")
     for name, masks in scenes().items():
-        found = yolo_masks(folder / "labels" / f"{plain_name(name)}.txt")
+        found = yolo_masks(folder / "labels" / "train" / f"{plain_name(name)}.txt", whole)
         assert sorted(number for number, _ in found) == [i for i in range(2) if masks[i].any()]
         for number, mask in found:
             parts, _ = cv2.connectedComponents(masks[number].astype(np.uint8))
@@ -273,6 +267,23 @@ def test_yolo_labels_filled_as_ultralytics_does_are_the_masks_but_for_bridges(co
             else:
                 assert mask[masks[number]].all()
                 assert (mask & ~masks[number]).sum() <= 10 * (parts - 2)  # no part is farther from the others
+
+
+@pytest.mark.parametrize("whole", [np.trunc, np.round], ids=["ultralytics", "supervision"])
+def test_yolo_labels_of_wide_photos_name_the_same_pixels(tmp_path, whole):
+    size = (65536, 40000)
+    corners = np.random.default_rng(2).integers(0, 30000, (200, 2))
+    mask = np.ones((3, 4), bool)
+    none = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)  # points and labels
+    boxes = [(x, y, x + 4, y + 3) for x, y in [*corners.tolist(), (39996, 65533)]]
+    objects = tuple(Instance("a", 0, encode_box(mask, *box[:2], size), box, 12, 0.5, 1.0, 0.5, *none) for box in boxes)
+    writer = YoloWriter(tmp_path, ("a",), PhotoFiles())
+    writer.add(RunPhoto(1, "wide", "wide.png", size, objects))
+    lines = (tmp_path / "labels" / "train" / "wide.txt").read_text().splitlines()
+    for line, (x0, y0, x1, y1) in zip(lines, boxes, strict=True):
+        points = np.array(line.split()[1:], np.float32).reshape(-1, 2)
+        pixels = whole(points * np.array(size[::-1], np.float32))
+        assert sorted(map(tuple, pixels.tolist())) == [(x0, y0), (x0, y1 - 1), (x1 - 1, y0), (x1 - 1, y1 - 1)]
 
 
 def test_yolo_finds_each_photos_labels_and_the_words(converted):
@@ -371,7 +382,7 @@ def test_voc_pictures_have_the_indices_and_colours_of_voc(converted):
     names = (folder / "ImageSets" / "Segmentation" / "trainval.txt").read_text(encoding="utf-8").splitlines()
     for name in scenes():
         assert plain_name(name) in names
-        assert (folder / "JPEGImages" / f"{plain_name(name)}.png").is_file()
+        assert picture_size(folder / "JPEGImages" / f"{plain_name(name)}.jpg") == SIZE[::-1]
         classes, objects = (
             Image.open(folder / kind / f"{plain_name(name)}.png")
             for kind in ("SegmentationClass", "SegmentationObject")
@@ -381,6 +392,32 @@ def test_voc_pictures_have_the_indices_and_colours_of_voc(converted):
         np.testing.assert_array_equal(np.asarray(classes), on_top(name))
         for number in np.unique(np.asarray(objects)):  # an object lies in one class
             assert len(np.unique(np.asarray(classes)[np.asarray(objects) == number])) == 1
+
+
+def test_voc_boxes_count_pixels_from_1_and_hold_the_last_one(converted):
+    folder = converted("voc")
+    lists = [(folder / "ImageSets" / kind / "trainval.txt").read_bytes() for kind in ("Segmentation", "Main")]
+    assert lists[0] == lists[1]
+    for name, masks in scenes().items():
+        root = ElementTree.parse(folder / "Annotations" / f"{plain_name(name)}.xml").getroot()
+        assert root.findtext("filename") == f"{plain_name(name)}.jpg"
+        assert [int(root.findtext(f"size/{side}")) for side in ("height", "width", "depth")] == [*SIZE, 3]
+        found = {
+            each.findtext("name"): [int(each.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
+            for each in root.iter("object")
+        }
+        expected = {}
+        for word, mask in zip(label_names(WORDS)[1:], masks, strict=True):
+            if mask.any():
+                ys, xs = np.nonzero(mask)
+                expected[word] = [xs.min() + 1, ys.min() + 1, xs.max() + 1, ys.max() + 1]
+        assert found == expected
+
+
+def test_cvat_has_no_boxes(converted):
+    folder = converted("cvat")
+    assert not (folder / "Annotations").exists()
+    assert not (folder / "ImageSets" / "Main").exists()
 
 
 def test_labels_of_a_label_map_are_each_their_own():
@@ -414,22 +451,12 @@ def test_geojson_polygons_are_the_masks_and_follow_the_right_hand_rule(converted
                     assert (area > 0) == (place == 0)
                     code = mask_tools.merge(mask_tools.frPyObjects([np.ravel(ring[:-1]).astype(float).tolist()], *SIZE))
                     painted += mask_tools.decode(code).astype(int) * (1 if place == 0 else -1)
-            np.testing.assert_array_equal(painted, masks[WORDS.index(feature["properties"]["word"])])
-
-
-@pytest.mark.parametrize("name", ["a", "a/b-1_(2).c", "日本", "é" * 90], ids=["letter", "folder", "script", "long"])
-def test_plain_names_stay(name):
-    assert plain_name(name) == name
-
-
-def test_names_that_lists_cannot_carry_are_changed_and_stay_apart():
-    names = ["a b", "a\tb", "a\nb", 'a"b', "a#b", "a_b", "images/a", "images_/a", "caf\udce9", "x" * 250, "x" * 251]
-    plain = [plain_name(name) for name in names]
-    assert len(set(plain)) == len(names)
-    for name in plain:
-        assert not set(name) & set(" \t\n\"#'")
-        assert "images" not in name.split("/")
-        assert max(len(part.encode()) for part in name.split("/")) + len(".geojson") <= 255
+            word = WORDS.index(feature["properties"]["word"])
+            np.testing.assert_array_equal(painted, masks[word])
+            assert feature["properties"]["classification"] == {"name": WORDS[word], "color": list(class_colour(word))}
+            assert feature["properties"]["objectType"] == "annotation"
+            assert feature["properties"]["measurements"]["area"] == masks[word].sum()
+            assert feature["properties"]["measurements"]["score"] == pytest.approx(masks[word].mean(), abs=1e-6)
 
 
 def test_a_long_list_is_written_without_being_held(tmp_path):
