@@ -84,10 +84,11 @@ def test_globox_boxes(converted, mixed):
         )
 
 
+@pytest.mark.parametrize("as_format", ["coco", "coco_instances"])
 @pytest.mark.parametrize("placing", ["none", "upright"])
-def test_datumaro(converted, mixed, placing):
+def test_datumaro_and_the_fork_of_it_that_cvat_imports_with(converted, mixed, placing, as_format):
     datumaro = pytest.importorskip("datumaro")
-    read = datumaro.Dataset.import_from(str(converted("coco-datumaro", placing=placing)), "coco_instances")
+    read = datumaro.Dataset.import_from(str(converted("coco-datumaro", placing=placing)), as_format)
     labels, mask = read.categories()[datumaro.AnnotationType.label], datumaro.AnnotationType.mask
     mixed.check(
         {
