@@ -22,7 +22,13 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class ClassLine:
-    """A line of a word list: a class, commas between its synonyms; its number in its file or list, from 1."""
+    """A line of a word list.
+
+    Attributes:
+        text: a class, commas between its synonyms.
+        number: of the line in its file or list, from 1.
+        file: its name; empty for a list.
+    """
 
     text: str
     number: int

@@ -427,7 +427,7 @@ def test_a_bundle_nobody_may_write_runs_without_a_kept_engine(
     def refuse(*arguments, **settings):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("wordmask.system.files.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("wordmask.backends.onnxruntime.tensorrt_rtx.atomic_folder", refuse)
     graph = rtx(tiny, entries, tmp_path)
     np.testing.assert_array_equal(graph.run({"tokens": tokens})["embeddings"], expected)
     assert "the engine cannot be kept there" in caplog.text
