@@ -31,6 +31,8 @@ STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
 LAZY = ("clip_text", "loftup_features")  # loaded when they are first used
 UPSAMPLERS = ("loftup", "loftup_features")
 GPU_WINDOWS = 10  # a run, without a preferred batch size; on a CPU one at a time is as fast and takes least memory
+IN_FLIGHT = 2  # photos processed at the same time
+GPU_IN_FLIGHT = 4  # on a GPU: of 2, 4 and 8 the fastest on an H200 (benchmarks/NOTES.md)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,11 @@ def uses_loftup(bundle: PipelineBundle, options: Options) -> bool:
     if options.use_loftup and not has:
         raise BundleError(f"{bundle.folder}: the bundle was built without LoftUp; use --no-loftup")
     return has if options.use_loftup is None else options.use_loftup
+
+
+def photos_in_flight(*, on_cpu: bool) -> int:
+    """The default number of photos processed at the same time, on a CPU or a GPU."""
+    return IN_FLIGHT if on_cpu else GPU_IN_FLIGHT
 
 
 def upsampling(options: Options, *, on_cpu: bool) -> Literal["full", "selective"]:

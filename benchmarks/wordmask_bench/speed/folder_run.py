@@ -11,10 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from wordmask.loading import IN_FLIGHT
 from wordmask.photo.job import Job, stamp
 from wordmask.pipeline import Segmenter
 from wordmask.run.local import run_folder
-from wordmask.run.request import IN_FLIGHT, RunRequest
+from wordmask.run.request import RunRequest
 from wordmask.text.queries import Queries
 from wordmask.types import Options
 

@@ -17,10 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from wordmask.backends import Graph, Value, Values
+from wordmask.loading import IN_FLIGHT
 from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import find_photos
 from wordmask.run.local import run_folder
-from wordmask.run.request import IN_FLIGHT, RunControl, RunRequest
+from wordmask.run.request import RunControl, RunRequest
 from wordmask.text.vocabulary import ClassLine, Vocabulary
 from wordmask.text.word_lists import class_lines
 

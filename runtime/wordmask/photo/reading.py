@@ -146,6 +146,22 @@ def load_bytes(data: bytes, name: str, options: ReadOptions = DEFAULTS) -> Photo
         return _decode(data, identify(data[:HEAD_SIZE]), options)
 
 
+def load_image(image: Image.Image, name: str = "the image") -> Photo:
+    """The pixels of a Pillow image as those of a file: EXIF orientation applied, transparency over white, 8 bits.
+
+    Args:
+        image: of any mode; it stays as it is.
+        name: of the photo, for messages.
+
+    Raises:
+        PhotoError: as `load` does, but for IO.
+    """
+    with _photo_errors(repr(name)):
+        plain = image.copy()  # loads it, and leaves behind what only a file's decoder needs
+        rgb, notes = to_rgb(plain, b"")
+        return Photo(check_rgb(_turned(np.asarray(rgb), image)), notes)
+
+
 def most_bytes(max_pixels: int = MAX_PIXELS) -> int:
     """More than a file with a photo of this size can have."""
     return 8 * max_pixels + (1 << 28)

@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from wordmask.backends.device import parse_device
+from wordmask.loading import photos_in_flight
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import JOURNAL
 from wordmask.outputs.lock import run_lock
@@ -20,15 +21,14 @@ from wordmask.pipeline import Segmenter
 from wordmask.report.writing import write_report
 from wordmask.run.execution import StoppedError, execute
 from wordmask.run.photo_work import Outcome, PhotoProcessor
-from wordmask.run.request import IN_FLIGHT, RunControl, RunRequest, SegmenterInfo
+from wordmask.run.request import RunControl, RunRequest, SegmenterInfo
 
-GPU_IN_FLIGHT = 4  # photos at the same time on a GPU: of 2, 4 and 8 the fastest on an H200 (benchmarks/NOTES.md)
 HEARTBEAT = 0.05  # seconds until a stop is noticed
 
 
 def default_in_flight(device: str) -> int:
     """The default number of photos at the same time on a device; see wordmask.backends.device."""
-    return IN_FLIGHT if parse_device(device).on_cpu else GPU_IN_FLIGHT
+    return photos_in_flight(on_cpu=parse_device(device).on_cpu)
 
 
 def run_folder(segmenter: Segmenter, request: RunRequest, control: RunControl | None = None) -> RunRecord:

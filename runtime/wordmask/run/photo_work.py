@@ -9,8 +9,7 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask.backends.memory import is_out_of_memory
-from wordmask.errors import NumericError, PhotoError, WordmaskError
+from wordmask.errors import PhotoError, WordmaskError
 from wordmask.formats import pictures
 from wordmask.formats.explanation import remarks
 from wordmask.formats.overlay import draw
@@ -18,6 +17,7 @@ from wordmask.outputs.layout import SHARDS, output_paths
 from wordmask.outputs.photo_annotations import annotations_bytes
 from wordmask.outputs.rows import DoneRow, FailedRow, PhotoRow
 from wordmask.outputs.store import Store
+from wordmask.photo.failures import photo_failure
 from wordmask.photo.job import Job, Stamp
 from wordmask.photo.reading import Photo
 from wordmask.pipeline import Segmenter
@@ -108,14 +108,9 @@ class PhotoProcessor:
 
 def failure_of(error: Exception) -> PhotoError | None:
     """The PhotoError of a photo that raised this error; None if every photo would raise it."""
-    if isinstance(error, PhotoError):
-        return error
-    if isinstance(error, NumericError):
-        return PhotoError("NUMERIC", str(error))
-    if is_out_of_memory(error):
-        return PhotoError("OOM", "not enough memory for this photo")
-    if isinstance(error, WordmaskError):
-        return None
+    failure = photo_failure(error)
+    if failure is not None or isinstance(error, WordmaskError):
+        return failure
     logger.error("this should not happen, please report it", exc_info=error)
     return PhotoError("INTERNAL", f"{type(error).__name__}: {error}")
 

@@ -10,7 +10,7 @@ from typing import Any
 from wordmask.backends.device import parse_device
 from wordmask.bundle.manifest import Manifest
 from wordmask.bundle.opening import PipelineBundle
-from wordmask.loading import upsampling, uses_loftup
+from wordmask.loading import IN_FLIGHT, upsampling, uses_loftup
 from wordmask.outputs.layout import SHARDS
 from wordmask.outputs.run_record import BundleRecord
 from wordmask.photo.job import Job
@@ -19,8 +19,6 @@ from wordmask.photo.url import Place
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
 from wordmask.types import Options
-
-IN_FLIGHT = 2  # photos processed at the same time
 
 
 @dataclass(frozen=True)
