@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import wordmask
+
 yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,8 +39,9 @@ def test_the_hooks_before_a_commit_are_the_linters_of_ci() -> None:
     assert len(wanted) == 4
 
 
-def test_the_citation_is_of_this_version() -> None:
+def test_the_citation_and_the_package_are_of_this_version() -> None:
     assert str(load("CITATION.cff")["version"]) == version()
+    assert wordmask.__version__ == version()
 
 
 def test_the_papers_of_the_stages_are_cited() -> None:

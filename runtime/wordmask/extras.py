@@ -11,6 +11,7 @@ BUILD = ("torch", "torchvision", "onnx", "onnxscript", "open_clip", "timm", "sam
 ENGINES = ("tensorrt", "cuda.bindings", "onnx")
 POLYGRAPHY = ("polygraphy",)
 SUPERVISION = ("supervision",)
+PANDAS = ("pandas",)
 RAY = ("ray", "pyarrow", "fsspec")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 
@@ -134,3 +135,24 @@ _INFOS = {
     "pamr": OptionInfo("refine the class map with PAMR, by the photo's colours; seconds per photo", class_map=True),
 }
 OPTIONS: dict[str, tuple[Any, OptionInfo]] = {each.name: (each.default, _INFOS[each.name]) for each in fields(Options)}
+
+
+def with_choices(options: Options | None, choices: Mapping[str, Any]) -> Options:
+    """Options, the default ones for None, with other values for some.
+
+    Args:
+        options: to start from.
+        choices: values by the names of Options' fields.
+
+    Raises:
+        TypeError: an option has no such name; the message names the nearest.
+        ValueError: a value is not allowed.
+    """
+    for name in choices:
+        if name not in OPTIONS:
+            import difflib  # noqa: PLC0415 - the command line's --help does not need it
+
+            nearest = difflib.get_close_matches(name, OPTIONS, 1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"the options are {', '.join(OPTIONS)}"
+            raise TypeError(f"there is no option {name!r}: {hint}")
+    return replace(options or Options(), **choices)

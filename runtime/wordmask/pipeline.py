@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
@@ -28,8 +24,8 @@ from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
 from wordmask.dense.windows import clip_scale, resize_for_clip
-from wordmask.errors import BundleError, WordmaskWarning
-from wordmask.loading import LoadedGraphs, load_graphs, upsampling, uses_loftup
+from wordmask.errors import BundleError
+from wordmask.loading import LoadedGraphs, load_graphs, photos_in_flight, upsampling, uses_loftup
 from wordmask.objects.instances import make_instances
 from wordmask.objects.mask_choice import MaskChooser, choose_as_sam2, choose_by_region
 from wordmask.objects.masks import paint
@@ -37,14 +33,14 @@ from wordmask.objects.prompts import PromptSource, extract_prompts
 from wordmask.objects.regions import REGION_SIZE
 from wordmask.objects.sam2 import BATCH as PROMPTS_A_RUN
 from wordmask.objects.sam2 import MaskDecoder, MaskSource, decode_prompts, encode_photo
-from wordmask.photo import reading
+from wordmask.predictor import Predictor
+from wordmask.result import Result
 from wordmask.system.limits import processors
 from wordmask.text.embedder import WordEmbedder
 from wordmask.text.queries import Queries
 from wordmask.text.vocabulary import Vocabulary
-from wordmask.text.word_lists import default_background
 from wordmask.timing import StageTimer
-from wordmask.types import EncodedPhoto, Options, Prompt, Segmentation
+from wordmask.types import EncodedPhoto, Options, Prompt
 
 __all__ = ["Queries", "Segmenter", "StageTimer"]  # the first and the last are handed on
 Clock = StageTimer  # its former name
@@ -52,7 +48,7 @@ Clock = StageTimer  # its former name
 CLIP_REGION_SIZE = 23  # pixels of a photo as CLIP sees it: of the smallest region, where that is less than REGION_SIZE
 
 
-class Segmenter:
+class Segmenter(Predictor):
     """A loaded bundle: photos and words in, labelled masks out. Safe to call from several threads.
 
     Attributes:
@@ -135,40 +131,15 @@ class Segmenter:
         """The bundle's manifest."""
         return self.bundle.manifest
 
+    @property
+    def photos_in_flight(self) -> int:
+        """The number of photos that `stream` processes at the same time."""
+        return photos_in_flight(on_cpu=self.loaded.clip_on_cpu)
+
     def cancel(self) -> None:
         """Ends graph runs under way, and all later ones, with an error. For signal handlers."""
         for graph in (*self.graphs.values(), self._pamr):
             graph.cancel()
-
-    def __call__(
-        self,
-        image: str | Path | NDArray[np.uint8],
-        words: Sequence[str],
-        *,
-        background: Sequence[str] | None = None,
-        options: Options | None = None,
-    ) -> Segmentation:
-        """Segments one photo.
-
-        Args:
-            image: a file, or RGB u8 (H, W, 3). A file with several images brings a WordmaskWarning; the first is taken.
-            words: class lines; commas inside one separate synonyms.
-            background: words that compete for pixels and are left out of the results; None takes the default list.
-            options: thresholds and prompts.
-
-        Raises:
-            PhotoError: the file cannot be used; ValueError: the array cannot.
-            VocabularyError: no words, a word of two classes, or words that are no list of strings.
-        """
-        timer = StageTimer()
-        with timer.measure("decode"):
-            photo = reading.load(image) if isinstance(image, str | Path) else reading.Photo(reading.check_rgb(image))
-        for note in photo.notes:
-            warnings.warn(f"{image}: {note}", WordmaskWarning, stacklevel=2)
-        vocabulary = Vocabulary.parse(words, default_background() if background is None else background)
-        with timer.measure("words"):
-            queries = self.embed(vocabulary)
-        return self.segment(photo.pixels, queries, options or Options(), timer)
 
     def embed(self, vocabulary: Vocabulary) -> Queries:
         """Embeds a vocabulary; do it once for many photos.
@@ -186,7 +157,7 @@ class Segmenter:
         *,
         dense: ClassMap | None = None,
         encoded: EncodedPhoto | None = None,
-    ) -> Segmentation:
+    ) -> Result:
         """Segments a decoded photo. SAM2's encoder runs beside CLIP, LoftUp and the prompts.
 
         Args:
@@ -216,7 +187,7 @@ class Segmenter:
                 prompts, low_res, iou, names, dense.index, dense.confidence, options, mask_threshold=threshold
             )
             semantic = paint(instances, size)
-        return Segmentation(
+        return Result(
             words=names,
             semantic=semantic,
             dense=dense.labels(count),

@@ -39,6 +39,10 @@ class RLE:
     size: tuple[int, int]
     counts: str
 
+    def decode(self) -> BoolMask:
+        """The mask's pixels, bool (H, W); see wordmask.rle.decode."""
+        return decode(self)
+
 
 def encode(mask: BoolMask) -> RLE:
     """Encodes a mask.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,12 +64,12 @@ class EncodedPhoto:
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object: a mask with its word.
+    """One object: a mask with its word. Two are equal if all their values are.
 
     Attributes:
         word: first synonym of its class.
         class_index: index into the vocabulary.
-        mask: over the whole photo.
+        mask: over the whole photo; `mask.decode()` is bool (H, W).
         box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive.
         area: pixels of the mask.
         clip_confidence: mean class probability over the region that prompted it, 0 to 1.
@@ -93,10 +93,16 @@ class Instance:
     labels: NDArray[np.int32]
     agreement: float = 1.0
 
+    def __eq__(self, other: object) -> bool:
+        return _same(self, other, [field.name for field in fields(self)]) if isinstance(other, Instance) else False
+
+    def __hash__(self) -> int:
+        return hash((self.word, self.class_index, self.mask))
+
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """All that is known of one photo of height H and width W.
+    """All that is known of one photo of height H and width W. Two that differ in `seconds` alone are equal.
 
     Attributes:
         words: the class names, in the vocabulary's order.
@@ -117,6 +123,13 @@ class Segmentation:
     word_confidence: tuple[float, ...]
     prompt_count: int
     seconds: dict[str, float]
+
+    def __eq__(self, other: object) -> bool:
+        found = [field.name for field in fields(Segmentation) if field.name != "seconds"]
+        return _same(self, other, found) if isinstance(other, Segmentation) else False
+
+    def __hash__(self) -> int:
+        return hash((self.words, self.instances))
 
     def to_supervision(self) -> Detections:
         """The instances as supervision's Detections, for its annotators, trackers and metrics.
@@ -140,3 +153,9 @@ class Segmentation:
             class_id=np.array([instance.class_index for instance in found], np.int64),
             data={"class_name": np.array([instance.word for instance in found], np.str_)},
         )
+
+
+def _same(first: object, second: object, names: Iterable[str]) -> bool:
+    """Whether attributes are equal, arrays by their values."""
+    pairs = [(getattr(first, name), getattr(second, name)) for name in names]
+    return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)

@@ -23,7 +23,8 @@ Made from the source by `python -m wordmask_bench.documents.python_reference doc
 
 Arrays are numpy's: u8 is uint8, f32 float32, i64 int64; their shapes stand in brackets, H and W being a photo's height
 and width. Positions and sizes are in pixels, x and y counted from the top left corner. `Floats` is an f32 array,
-`BoolMask` a bool array, `Photo` among a `Segmenter`'s arguments u8 (H, W, 3). Every error that wordmask raises on
+`BoolMask` a bool array, `Photo` among a `Segmenter`'s arguments u8 (H, W, 3), `Source` a photo of any kind that a
+`Segmenter` is called with, `Words` one string or several. Every error that wordmask raises on
 purpose is a `WordmaskError`, and one of Python's own kinds besides. What the stages follow:
 
 | stage | source |
@@ -37,7 +38,8 @@ purpose is a `WordmaskError`, and one of Python's own kinds besides. What the st
 SECTIONS = (
     ("Top of the package", "wordmask", tuple(wordmask.__all__)),
     ("Words", "wordmask.text.vocabulary", ("Vocabulary", "ClassLine")),
-    ("What goes in and comes out", "wordmask.types", ("Prompt", "EncodedPhoto", "RLE")),
+    ("What goes in and comes out", "wordmask.types", ("Segmentation", "Prompt", "EncodedPhoto", "RLE")),
+    ("What a stream gives beside results", "wordmask.result", ("FailedPhoto",)),
     ("Between the pipeline's steps", "wordmask.pipeline", ("Queries", "StageTimer")),
     ("Class maps", "wordmask.dense.classmap", ("ClassMap",)),
     ("Masks", "wordmask.rle", ("decode", "decode_box", "encode", "area")),
@@ -76,7 +78,7 @@ def public(module: str, names: tuple[str, ...] | None) -> Iterator[tuple[str, Na
 def _entry(name: str, thing: Named) -> str:
     lines = [f"### {name}\n", f"`{title(name, thing)}`\n", prose(thing)]
     if inspect.isclass(thing):
-        own = vars(thing)
+        own = members(thing)
         if getattr(own.get("__init__"), "__doc__", None) and not is_dataclass(thing):
             lines.append(prose(own["__init__"]))
         for member, what in own.items():
@@ -90,6 +92,14 @@ def _entry(name: str, thing: Named) -> str:
     source = thing.__module__.replace(".", "/")
     lines.append(f"Source: [{thing.__module__}](../runtime/{source}.py).\n")
     return "\n".join(lines)
+
+
+def members(thing: type) -> dict[str, object]:
+    """What a class has from its bases in wordmask, and of its own."""
+    found: dict[str, object] = {}
+    for base in reversed(thing.__mro__):
+        found |= vars(base) if base.__module__.partition(".")[0] == "wordmask" else {}
+    return found
 
 
 def title(name: str, thing: Named) -> str:
@@ -113,7 +123,8 @@ def signature(thing: Named) -> str:
             continue
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
             shown.append("*")
-        text = f"{parameter.name}: {parameter.annotation}"
+        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        text = f"{stars}{parameter.name}: {parameter.annotation}"
         if parameter.default is not parameter.empty:
             default = defaults.get(parameter.name, parameter.default)
             text += f" = {default.__name__ if inspect.isfunction(default) else repr(default)}"
