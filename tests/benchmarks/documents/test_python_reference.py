@@ -9,7 +9,7 @@ from typing import is_typeddict
 
 import pytest
 
-from wordmask_bench.documents.python_reference import SECTIONS, prose, public, reference, signature
+from wordmask_bench.documents.python_reference import SECTIONS, members, prose, public, reference, signature
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "python.md"
 NAMES = [
@@ -35,7 +35,7 @@ def parts(thing):
         yield thing, []
         if getattr(vars(thing).get("__init__"), "__doc__", None):
             yield thing.__init__, list(inspect.signature(thing).parameters)
-    for name, member in vars(thing).items() if inspect.isclass(thing) else ():
+    for name, member in members(thing).items() if inspect.isclass(thing) else ():
         if not name.startswith("_") and (callable(member) or isinstance(member, property | classmethod)):
             yield member, []
 
@@ -47,6 +47,24 @@ def test_every_public_name_is_documented_with_all_its_arguments(thing):
         assert text, what
         if len(named) > 1 and "arguments and errors are those of" not in text:
             assert [name for name in named if name not in text] == []
+
+
+def test_a_class_has_what_its_bases_give_it():
+    class Base:
+        def first(self): ...
+
+        def second(self): ...
+
+    class Child(Base):
+        def second(self): ...
+
+        def third(self, **choices: int): ...
+
+    Base.__module__ = Child.__module__ = "wordmask.made_up"
+    found = members(Child)
+    assert [name for name in found if not name.startswith("_")] == ["first", "second", "third"]
+    assert found["second"] is Child.second
+    assert signature(Child.third) == "(**choices: int)"
 
 
 def test_docstrings_become_lists():
