@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from glob import has_magic
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from wordmask.bundle.search import writable_cache
 from wordmask.errors import OutputError
-from wordmask.photo.url import Url, open_url
+from wordmask.photo.url import Url, error_code, files_in, open_url, reason_of
 
 AT_ONCE = 256  # files read in one request
 
@@ -58,8 +59,15 @@ class RemoteFolder:
         while some := list(islice(rest, AT_ONCE)):
             paths = [self._path(name) for name in some]
             with self._output_errors("read", some[0]):
-                contents = open_url(self.url)[0].cat(paths)
+                contents = self._contents(paths)
             yield from (contents[path] for path in paths)
+
+    def _contents(self, paths: list[str]) -> Mapping[str, bytes]:
+        """Files at once where that is safe: fsspec takes lists for patterns, and [1] in a photo's name for one."""
+        files = open_url(self.url)[0]
+        plain = [path for path in paths if not has_magic(path)]
+        odd = {path: files.cat_file(path) for path in paths if has_magic(path)}
+        return {**(files.cat(plain) if plain else {}), **odd}
 
     def inventory(self, folders: Iterable[str]) -> Callable[[str], bool]:
         """See wordmask.outputs.store. Lists each folder once."""
@@ -67,19 +75,27 @@ class RemoteFolder:
         return lambda name: self._path(name) in found
 
     def _listed(self, folder: str) -> list[str]:
-        with self._output_errors("list", folder), contextlib.suppress(FileNotFoundError):
-            listed: list[str] = open_url(self.url)[0].find(self._path(folder), maxdepth=None if folder else 1)
-            return listed
-        return []
+        files = open_url(self.url)[0]
+        with self._output_errors("list", folder):
+            try:
+                return list(files.find(self._path(folder)) if folder else files_in(files, self._path(folder)))
+            except FileNotFoundError as error:
+                if error_code(error) == "NoSuchBucket":
+                    raise
+                return []
 
     def remove(self, names: Iterable[str]) -> None:
         """See wordmask.outputs.store. There are no folders that could be left empty."""
         wanted = list(names)
         there = self.inventory({str(PurePosixPath(name).parts[0]) if "/" in name else "" for name in wanted})
         paths = [self._path(name) for name in wanted if there(name)]
-        if paths:
-            with self._output_errors("remove", "outputs of an earlier run"):
-                open_url(self.url)[0].rm(paths)
+        files = open_url(self.url)[0]
+        plain = [path for path in paths if not has_magic(path)]
+        with self._output_errors("remove", "outputs of an earlier run"):
+            if plain:
+                files.rm(plain)
+            for path in filter(has_magic, paths):  # as a pattern it could remove other files
+                files.rm_file(path)
 
     def tidy(self, folders: Sequence[str]) -> None:
         """Does nothing: an upload leaves no temporary files."""
@@ -88,9 +104,6 @@ class RemoteFolder:
     def _output_errors(self, verb: str, name: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            if verb == "list":
-                raise
-            raise OutputError(f"cannot {verb} {self.url}/{name}: it is not there") from None
         except Exception as error:  # each file system has its own
-            raise OutputError(f"cannot {verb} {self.url}/{name}: {error}") from error
+            where = f"{self.url}/{name}" if name else str(self.url)
+            raise OutputError(f"cannot {verb} {where}: {reason_of(error)}") from error

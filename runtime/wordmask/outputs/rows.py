@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.names import LONGEST
@@ -51,6 +51,7 @@ class PhotoRow:
         photo: path or URL as the run was given it.
         name: of its outputs (see wordmask.photo.job).
         bytes: size of the file; None if unknown. modified_ns: likewise, time of its last change in nanoseconds.
+        etag: of an object in a store that gives one; modified_ns is None then.
         status: "ok", or the code of a PhotoError.
     """
 
@@ -58,12 +59,14 @@ class PhotoRow:
     name: str
     bytes: int | None = None
     modified_ns: int | None = None
+    etag: str | None = None
     status: str
 
     @property
     def stamp(self) -> Stamp | None:
-        """Size and time of change when the photo was processed; None if unknown."""
-        return None if self.bytes is None or self.modified_ns is None else (self.bytes, self.modified_ns)
+        """See wordmask.photo.job, when the photo was processed; None if unknown."""
+        seen = self.modified_ns if self.etag is None else self.etag
+        return None if self.bytes is None or seen is None else (self.bytes, seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +88,10 @@ class DoneRow(PhotoRow):
     @classmethod
     def of(cls, photo: str, name: str, stamp: Stamp | None, result: Segmentation, notes: Sequence[str]) -> DoneRow:
         """The row of a result."""
-        size, modified = stamp or (None, None)
         return cls(
             photo=photo,
             name=name,
-            bytes=size,
-            modified_ns=modified,
+            **stamp_fields(stamp),
             notes=notes,
             height=result.semantic.shape[0],
             width=result.semantic.shape[1],
@@ -108,6 +109,22 @@ class FailedRow(PhotoRow):
     """A photo that has no results, with the error's message."""
 
     error: str
+
+
+class StampFields(TypedDict, total=False):
+    """The fields of a row that hold a stamp."""
+
+    bytes: int
+    modified_ns: int
+    etag: str
+
+
+def stamp_fields(stamp: Stamp | None) -> StampFields:
+    """A stamp as fields of a PhotoRow."""
+    if stamp is None:
+        return {}
+    size, seen = stamp
+    return {"bytes": size, "etag": seen} if isinstance(seen, str) else {"bytes": size, "modified_ns": seen}
 
 
 Row = StartedRow | UnfinishedRow | DiedRow | PhotoRow
@@ -156,7 +173,7 @@ def _are_texts(value: Any) -> bool:
 
 _KINDS: dict[str, type[Row]] = {"started": StartedRow, "unfinished": UnfinishedRow, "died": DiedRow, "ok": DoneRow}
 _VALID: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("photo", "status", "error", "signal"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("photo", "etag", "status", "error", "signal"), lambda value: isinstance(value, str)),
     **dict.fromkeys(("process", "deaths", "height", "width", "instances", "prompts"), _is_count),
     **dict.fromkeys(("bytes", "modified_ns"), _is_int),
     **dict.fromkeys(("word_confidence", "seconds"), _are_numbers),

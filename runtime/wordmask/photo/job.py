@@ -7,7 +7,8 @@ from pathlib import Path
 
 from wordmask.photo.url import Place, Url
 
-Stamp = tuple[int, int]  # size in bytes and time of the last change in nanoseconds, which rsync compares too
+# size in bytes, and time of the last change in nanoseconds, which rsync compares too, or the ETag of an object
+Stamp = tuple[int, int | str]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,3 +44,40 @@ def open_url(url: Url) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise ValueError(f"{url} cannot be used: {error}") from error
     return files, path
+
+
+def files_in(files: Any, folder: str) -> dict[str, Mapping[str, Any]]:
+    """The files of a folder of a file system, without those of its folders: facts by path.
+
+    Its `find` with a depth takes a store that refuses for an empty one.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        Exception: the file system's own, where it refuses.
+    """
+    return {entry["name"]: entry for entry in files.ls(folder, detail=True) if entry["type"] == "file"}
+
+
+def error_code(error: Exception) -> str | None:
+    """What S3's protocol calls an error, such as NoSuchBucket or SignatureDoesNotMatch; None of other stores."""
+    code: str | None = _answer(error).get("Code")
+    return code
+
+
+def reason_of(error: Exception) -> str:
+    """Why a store refuses: the kind of the error in words, and what the store says."""
+    code, message = error_code(error), _answer(error).get("Message")
+    if code == "NoSuchBucket":
+        return f"there is no such bucket ({code})"
+    if isinstance(error, PermissionError):
+        return f"access is denied ({': '.join(filter(None, (code, message))) or error})"
+    if isinstance(error, FileNotFoundError):
+        return "it is not there"
+    return f"{code}: {message or error}" if code else str(error) or type(error).__name__
+
+
+def _answer(error: Exception) -> dict[str, Any]:
+    """The error in an answer by S3's protocol, which botocore keeps beside the exception."""
+    answer = getattr(error.__cause__ or error, "response", None)
+    told = answer.get("Error") if isinstance(answer, dict) else None
+    return told if isinstance(told, dict) else {}

@@ -15,7 +15,7 @@ from wordmask.formats.explanation import remarks
 from wordmask.formats.overlay import draw
 from wordmask.outputs.layout import SHARDS, output_paths
 from wordmask.outputs.photo_annotations import annotations_bytes
-from wordmask.outputs.rows import DoneRow, FailedRow, PhotoRow
+from wordmask.outputs.rows import DoneRow, FailedRow, PhotoRow, stamp_fields
 from wordmask.outputs.store import Store
 from wordmask.photo.failures import photo_failure
 from wordmask.photo.job import Job, Stamp
@@ -122,6 +122,5 @@ def quarantined(job: Job) -> Outcome:
 
 
 def _failed(job: Job, status: str, error: str, *, stamp: Stamp | None) -> Outcome:
-    size, modified = stamp or (None, None)
-    row = FailedRow(photo=str(job.path), name=job.name, bytes=size, modified_ns=modified, status=status, error=error)
+    row = FailedRow(photo=str(job.path), name=job.name, **stamp_fields(stamp), status=status, error=error)
     return Outcome(row, (f"{status}: {error}",))

@@ -12,7 +12,7 @@ from wordmask.photo.job import Job, Stamp
 from wordmask.photo.options import ReadOptions
 from wordmask.photo.reading import Photo, load_bytes, most_bytes
 from wordmask.photo.suffixes import is_hidden, is_photo_name
-from wordmask.photo.url import Place, Url, open_url
+from wordmask.photo.url import Place, Url, error_code, files_in, open_url, reason_of
 from wordmask.run.photo_folders import RESULT_FOLDERS, LeftOut, result_folders
 
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")  # what file systems call the last change
@@ -31,14 +31,7 @@ def list_photos(
         ValueError: it cannot be listed.
     """
     files, root = open_url(url)
-    try:
-        found = files.find(root, maxdepth=None if recursive else 1, detail=True)
-    except FileNotFoundError:
-        found = {}
-    except Exception as error:  # each file system raises its own kinds
-        raise ValueError(f"{url} cannot be listed ({error}): check its name and your credentials") from error
-    if not found:
-        raise FileNotFoundError(f"{url} does not exist, or is empty")
+    found = _listed(url, recursive=recursive)
     if list(found) == [root]:
         return [(url, Path(PurePosixPath(root).name), _stamp(found[root]))]
     results = result_folders(found)
@@ -73,13 +66,36 @@ def _note(paths: list[str], path: str) -> bool:
     return False
 
 
+def _listed(url: Url, *, recursive: bool) -> Mapping[str, Mapping[str, Any]]:
+    files, root = open_url(url)
+    try:
+        found = files.find(root, detail=True) if recursive else {}
+        found = found or files_in(files, root)
+    except FileNotFoundError as error:
+        if error_code(error) == "NoSuchBucket":
+            raise FileNotFoundError(f"{url} cannot be listed: {reason_of(error)}") from error
+        found = {}
+    except Exception as error:  # each file system raises its own kinds
+        raise ValueError(f"{url} cannot be listed: {reason_of(error)}: check its name and your credentials") from error
+    if not found:
+        raise FileNotFoundError(f"{url} does not exist, or holds no files{'' if recursive else ' outside its folders'}")
+    return found
+
+
 def _stamp(entry: Mapping[str, Any]) -> Stamp:
-    """Identifies an object's content by its size and time of change, which some stores know to the second."""
+    """Identifies an object's content by its size and ETag; where a store has none, by its size and second of change.
+
+    S3 lists objects with milliseconds and gives one object's time in whole seconds. Some stores quote ETags only in one
+    of the two.
+    """
+    size, etag = int(entry["size"] or 0), entry.get("ETag") or entry.get("etag")
+    if etag:
+        return size, str(etag).strip('"')
     moment = next((entry[name] for name in TIMES if entry.get(name) is not None), 0.0)
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
     seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)
-    return int(entry["size"] or 0), int(seconds * 1e9)
+    return size, int(seconds) * 10**9
 
 
 def load_photo(job: Job, options: ReadOptions) -> Photo:
@@ -98,8 +114,8 @@ def load_photo(job: Job, options: ReadOptions) -> Photo:
         data = files.cat_file(path)
         after = _stamp(files.info(path))
     except Exception as error:  # each file system raises its own kinds
-        found = "it is not there any more" if isinstance(error, FileNotFoundError) else str(error)
-        raise PhotoError("IO", f"{str(url)!r}: it cannot be read ({found})") from error
+        found = "it is not there any more" if isinstance(error, FileNotFoundError) else reason_of(error)
+        raise PhotoError("IO", f"{str(url)!r}: it cannot be read: {found}") from error
     if after != job.stamp:
         raise PhotoError("IO", f"{str(url)!r}: it changed since the run began: run again when it is complete")
     return load_bytes(data, str(url), options)

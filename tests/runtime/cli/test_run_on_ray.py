@@ -17,34 +17,21 @@ pytest.importorskip("ray.data", reason="the extra ray is not installed")
 pytest.importorskip("s3fs", reason="the extra ray is not installed")
 pytest.importorskip("moto.server", reason="no S3 to test with")
 
-import fsspec
-from moto.server import ThreadedMotoServer
+from s3 import s3_server
 
 pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "examples" / "scenes"
-NAMES = ("01.png", "02.png", "03.png", "04.png")
+# as keys; some would be patterns, queries or fragments elsewhere
+NAMES = {"01.png": "01.png", "02.png": "0 2+#?&%41.png", "03.png": "03[1].png", "04.png": "汉 04*.png"}
 
 
 @pytest.fixture
 def s3(tmp_path, monkeypatch):
-    """An S3 server of our own, found through the environment as a real one is; gives its file system."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    variables = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "WORDMASK_CACHE": str(tmp_path / "cache"),
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    files = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-    files.mkdir("bucket")
-    yield files
-    server.stop()
+    monkeypatch.setenv("WORDMASK_CACHE", str(tmp_path / "cache"))
+    with s3_server() as files:
+        yield files
 
 
 def command(photos: str, out: str, *arguments: str) -> list[str]:
@@ -75,17 +62,17 @@ def without_file_name(content: bytes) -> dict[str, object]:
 def test_a_run_from_and_to_s3_can_be_interrupted_and_continued_from_another_machine(s3, tmp_path):
     photos = tmp_path / "in"
     photos.mkdir()
-    for name in NAMES:
-        shutil.copy(SCENES / name, photos)
-        s3.put_file(str(SCENES / name), f"bucket/photos/{name}")
+    for scene, name in NAMES.items():
+        shutil.copy(SCENES / scene, photos / name)
+        s3.put_file(str(SCENES / scene), f"bucket/photos/{name}")
     arguments = command("s3://bucket/photos", "s3://bucket/out", "--ray", "--in-flight", "1")
     status, said, seconds = interrupted(arguments)
     assert status == 130, said
     assert "interrupted by SIGINT" in said
     assert "Traceback" not in said
     assert seconds < 12  # 5 s on a free machine
-    assert json.loads(s3.cat("bucket/out/run.json"))["finished"] is False
-    assert b'"ok"' in s3.cat("bucket/out/journal.jsonl")
+    assert json.loads(s3.cat_file("bucket/out/run.json"))["finished"] is False
+    assert b'"ok"' in s3.cat_file("bucket/out/journal.jsonl")
 
     shutil.rmtree(Path(os.environ["WORDMASK_CACHE"]) / "runs")
     again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
@@ -96,17 +83,23 @@ def test_a_run_from_and_to_s3_can_be_interrupted_and_continued_from_another_mach
     plain = tmp_path / "plain"
     subprocess.run(command(str(photos), str(plain)), capture_output=True, check=True, timeout=120)
     for file in sorted(plain.glob("*/*")):
-        ours = s3.cat(f"bucket/out/{file.relative_to(plain)}")
+        ours = s3.cat_file(f"bucket/out/{file.relative_to(plain)}")
         if file.suffix == ".json":
             assert without_file_name(ours) == without_file_name(file.read_bytes())
         else:
             assert ours == file.read_bytes()
     ours, theirs = (
-        json.loads(s3.cat("bucket/out/annotations.json")),
+        json.loads(s3.cat_file("bucket/out/annotations.json")),
         json.loads((plain / "annotations.json").read_text()),
     )
     assert ours["annotations"] == theirs["annotations"]
-    assert [image["file_name"] for image in ours["images"]] == [f"s3://bucket/photos/{name}" for name in NAMES]
-    rows = [json.loads(line) for line in s3.cat("bucket/out/journal.jsonl").splitlines()]
-    assert [row["name"] for row in rows] == [Path(name).stem for name in NAMES]
-    assert json.loads(s3.cat("bucket/out/run.json"))["finished"] is True
+    ordered = sorted(NAMES.values())
+    assert [image["file_name"] for image in ours["images"]] == [f"s3://bucket/photos/{name}" for name in ordered]
+    rows = [json.loads(line) for line in s3.cat_file("bucket/out/journal.jsonl").splitlines()]
+    assert [row["name"] for row in rows] == [Path(name).stem for name in ordered]
+    assert json.loads(s3.cat_file("bucket/out/run.json"))["finished"] is True
+
+    s3.put_file(str(SCENES / "05.png"), f"bucket/photos/{NAMES['03.png']}")
+    changed = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
+    assert changed.returncode == 2
+    assert "'s3://bucket/photos/03[1].png' has changed since" in changed.stderr

@@ -21,3 +21,14 @@ def test_a_remote_folder_keeps_finds_and_removes_what_was_written(memory):
     assert memory.find("/out") == ["/out/run/semantic/mine.png"]
     with pytest.raises(OutputError, match=r"cannot read memory://out/run/run\.json: it is not there"):
         list(out.read(["run.json"]))
+
+
+def test_names_that_would_be_patterns_are_names(memory):
+    out = RemoteFolder(Url("memory://out/run [1]"))
+    names = [f"semantic/{name}.png" for name in ("a", "b1", "b[1]", "c?", "cx", "d*", "dd", "**", "[", "e#f%20")]
+    out.write({name: [name.encode()] for name in names})
+    assert list(out.read(names)) == [name.encode() for name in names]
+    odd = ["semantic/b[1].png", "semantic/c?.png", "semantic/d*.png", "semantic/**.png"]
+    out.remove(odd)
+    stands = out.inventory(["semantic"])
+    assert [name for name in names if not stands(name)] == odd

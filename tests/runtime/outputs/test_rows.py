@@ -27,6 +27,7 @@ ROWS = {
     "died": DiedRow(process=12, signal="SIGKILL"),
     "ok": DONE,
     "DECODE": FailedRow(photo="in/a.jpg", name="a", bytes=7, modified_ns=8, status="DECODE", error="cut"),
+    "IO": FailedRow(photo="s3://b/a.jpg", name="a", bytes=7, etag="0f", status="IO", error="changed"),
     "QUARANTINED": FailedRow(photo="s3://b/caf\udce9.jpg", name="caf\udce9", status="QUARANTINED", error="died"),
 }
 
@@ -42,9 +43,22 @@ def test_a_row_is_read_back_as_it_was_written(status):
 
 def test_the_fields_of_a_photos_row_stand_in_a_fixed_order():
     common = ["photo", "name", "bytes", "modified_ns", "status"]
+    in_store = ["photo", "name", "bytes", "etag", "status"]
     results = ["notes", "height", "width", "instances", "prompts", "word_confidence", "seconds"]
     assert list(json.loads(row_bytes(DONE))) == [*common, *results]
     assert list(json.loads(row_bytes(ROWS["DECODE"]))) == [*common, "error"]
+    assert list(json.loads(row_bytes(ROWS["IO"]))) == [*in_store, "error"]
+
+
+@pytest.mark.parametrize("value", [3, None, ["0f"]], ids=repr)
+def test_a_row_with_an_etag_that_is_no_text_is_passed_over(value):
+    assert parse_row(json.dumps({**json.loads(row_bytes(ROWS["IO"])), "etag": value}).encode()) is None
+
+
+@pytest.mark.parametrize(("status", "stamp"), [("ok", (7, -5)), ("IO", (7, "0f")), ("QUARANTINED", None)])
+def test_a_photos_row_gives_the_stamp_that_it_was_made_of(status, stamp):
+    assert ROWS[status].stamp == stamp
+    assert parse_row(row_bytes(ROWS[status])).stamp == stamp
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import timedelta
 
 import pytest
 
@@ -44,13 +44,14 @@ def test_a_remote_photo_is_read_only_while_it_is_the_one_that_was_listed(memory,
     content = (write_photos(tmp_path, 1) / "000.png").read_bytes()
     memory.pipe_file("/photos/a.png", content)
     memory.pipe_file("/photos/bad.png", b"nonsense")
+    moment = memory.store["/photos/a.png"].created
     good, bad = find_photos([Url("memory://photos")])
     assert load_unchanged(good).pixels.shape == (50, 40, 3)
     with pytest.raises(PhotoError, match=r"'memory:///photos/bad\.png'.*which no known image does") as refusal:
         load_unchanged(bad)
     assert refusal.value.code == "FORMAT"
-    time.sleep(0.01)
     memory.pipe_file("/photos/a.png", content)
+    memory.store["/photos/a.png"].modified = memory.store["/photos/a.png"].created = moment + timedelta(seconds=1)
     with pytest.raises(PhotoError, match="it changed since the run began") as refusal:
         load_unchanged(good)
     assert refusal.value.code == "IO"
