@@ -17,21 +17,12 @@ pytest.importorskip("ray.data", reason="the extra ray is not installed")
 pytest.importorskip("s3fs", reason="the extra ray is not installed")
 pytest.importorskip("moto.server", reason="no S3 to test with")
 
-from s3 import s3_server
-
 pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "examples" / "scenes"
 # as keys; some would be patterns, queries or fragments elsewhere
 NAMES = {"01.png": "01.png", "02.png": "0 2+#?&%41.png", "03.png": "03[1].png", "04.png": "汉 04*.png"}
-
-
-@pytest.fixture
-def s3(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORDMASK_CACHE", str(tmp_path / "cache"))
-    with s3_server() as files:
-        yield files
 
 
 def command(photos: str, out: str, *arguments: str) -> list[str]:

@@ -9,7 +9,6 @@ pytest.importorskip("moto.server", reason="no S3 to test with")
 
 from moto import settings
 
-from s3 import s3_server
 from stub_segmenter import write_photos
 from wordmask.errors import OutputError, PhotoError
 from wordmask.outputs.remote_store import RemoteFolder
@@ -17,12 +16,6 @@ from wordmask.photo.url import Url
 from wordmask.run.find_photos import find_photos, load_unchanged
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture
-def s3():
-    with s3_server() as files:
-        yield files
 
 
 @pytest.fixture
