@@ -7,6 +7,7 @@ a request is answered, by their inputs' names, types and shapes, with no more ro
 # ruff: noqa: N802 (names are Triton's)
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import re
@@ -81,10 +82,31 @@ class Request:
         return self._cancelled
 
 
+def metric_family(server):
+    """The class MetricFamily of a server, which counts in `server.counts` by name and labels."""
+
+    class MetricFamily:
+        COUNTER = 0
+
+        def __init__(self, *, name, description, kind):
+            assert description
+            assert kind == self.COUNTER
+            self._name = name
+
+        def Metric(self, *, labels):
+            def increment(value):
+                server.counts[(self._name, *labels.values())] += value
+
+            return SimpleNamespace(increment=increment)
+
+    return MetricFamily
+
+
 class FakeTriton(types.ModuleType):
     """The module triton_python_backend_utils of a server.
 
     `calls` records the models called; `faults` maps a model to an error's message, or to a function on its outputs.
+    `counts` are the counters of its metrics.
     """
 
     TRITONSERVER_MEMORY_CPU = 0
@@ -94,6 +116,7 @@ class FakeTriton(types.ModuleType):
         super().__init__("triton_python_backend_utils")
         self.repository, self.calls, self.faults = repository, [], {}
         self._sessions, self._answering = {}, False
+        self.counts, self.MetricFamily = collections.Counter(), metric_family(self)
 
     def PreferredMemory(self, kind, device):
         assert kind == self.TRITONSERVER_MEMORY_CPU

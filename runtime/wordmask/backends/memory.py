@@ -8,7 +8,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-SIGNS = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation")  # in ONNX Runtime's messages
+# in messages of ONNX Runtime, and of Triton, whose processes share memory
+SIGNS = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "shared memory pool")
 logger = logging.getLogger(__name__)
 
 

@@ -22,6 +22,8 @@ from PIL import (
 from wordmask.errors import PhotoError
 from wordmask.photo.tiff import open_tiff
 
+TOO_LARGE_ADVICE = "shrink it, or allow more: --max-pixels N on the command line, max_pixels=N in Python"
+
 
 def open_header(file: IO[bytes], kind: str, max_pixels: int) -> ImageFile.ImageFile:
     """Opens an image lazily: its header is read and its size checked, no pixel is decoded or allocated.
@@ -63,8 +65,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise PhotoError("DECODE", f"the header says {width}x{height} pixels: the file is damaged, copy it again")
     if width * height > max_pixels:
         found = f"the header says {width}x{height} pixels ({width * height / 1e6:.0f} megapixels)"
-        advice = "shrink it, or allow more: --max-pixels N on the command line, max_pixels=N in Python"
-        raise PhotoError("TOO_LARGE", f"{found}, at most {max_pixels / 1e6:g} are allowed: {advice}")
+        raise PhotoError("TOO_LARGE", f"{found}, at most {max_pixels / 1e6:g} are allowed: {TOO_LARGE_ADVICE}")
 
 
 def _open_avif(file: IO[bytes]) -> ImageFile.ImageFile:

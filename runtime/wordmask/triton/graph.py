@@ -17,7 +17,12 @@ from wordmask.backends.tensorrt.buckets import Buckets
 from wordmask.bundle.manifest import GraphEntry
 from wordmask.errors import DeviceError
 
+SHARED_MEMORY_IS_FULL = "shared memory pool"  # in messages of Triton's Python backend
 Arrays = Mapping[str, NDArray[Any]]
+
+
+class SharedMemoryError(DeviceError):
+    """The shared memory between the server and its Python processes is full."""
 
 
 class TritonGraph:
@@ -53,6 +58,7 @@ class TritonGraph:
 
         Raises:
             DeviceError: the server refuses the request, or the graph was cancelled.
+            SharedMemoryError: the tensors do not fit into shared memory.
             EngineError: the model is an engine that was not built for these sizes.
         """
         arrays = {tensor.name: np.ascontiguousarray(to_host(inputs[tensor.name])) for tensor in self._entry.inputs}
@@ -84,13 +90,22 @@ class TritonGraph:
         if self._cancelled:
             raise DeviceError(f"{self._model}: cancelled")
         backend = self._backend
-        response = backend.InferenceRequest(
-            model_name=self._model,
-            requested_output_names=self._outputs,
-            inputs=[backend.Tensor(name, array) for name, array in arrays.items()],
-            preferred_memory=backend.PreferredMemory(backend.TRITONSERVER_MEMORY_CPU, 0),
-        ).exec()
+        try:
+            response = backend.InferenceRequest(
+                model_name=self._model,
+                requested_output_names=self._outputs,
+                inputs=[backend.Tensor(name, array) for name, array in arrays.items()],
+                preferred_memory=backend.PreferredMemory(backend.TRITONSERVER_MEMORY_CPU, 0),
+            ).exec()
+        except Exception as error:  # the backend's own
+            raise self._error(str(error)) from error
         if response.has_error():
-            raise DeviceError(f"{self._model}: Triton could not run it: {response.error().message()}")
+            raise self._error(response.error().message())
         found = {name: backend.get_output_tensor_by_name(response, name) for name in self._outputs}
         return {name: np.asarray(tensor.as_numpy()) for name, tensor in found.items()}
+
+    def _error(self, message: str) -> DeviceError:
+        found = f"{self._model}: Triton could not run it: {message}"
+        if SHARED_MEMORY_IS_FULL not in message:
+            return DeviceError(found)
+        return SharedMemoryError(f"{found}: start the server with more shared memory, docker with a larger --shm-size")

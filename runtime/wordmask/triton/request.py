@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask.bundle.strict_json import load_json, parse_as
-from wordmask.errors import BundleError, ManifestError, WordmaskError
+from wordmask.errors import BundleError, ManifestError, PhotoError, WordmaskError
 from wordmask.formats import pictures
 from wordmask.formats.coco import coco_photo_document
 from wordmask.formats.explanation import remarks
 from wordmask.formats.json import json_bytes
 from wordmask.outputs.rows import DoneRow, PhotoRow
+from wordmask.photo.header import TOO_LARGE_ADVICE
 from wordmask.photo.options import ColorProfile, ReadOptions
-from wordmask.photo.reading import load_bytes
+from wordmask.photo.reading import Photo, load_bytes
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
 from wordmask.text.vocabulary import ClassLine, Vocabulary
@@ -129,7 +130,7 @@ def answer(
         raise RequestError(str(error)) from error
     timer = StageTimer()
     with timer.measure("decode"):
-        photo = load_bytes(question.photo, question.name, question.reading)
+        photo = _decoded(question)
     with timer.measure("words"):
         queries = embed(question.vocabulary)
     result = segmenter.segment(photo.pixels, queries, question.options, timer)
@@ -139,6 +140,13 @@ def answer(
         yield SEMANTIC, pictures.label_png(result.semantic, len(result.words))
     if REPORT in wanted:
         yield REPORT, json_bytes(_report(question.name, result, photo.notes, question.options))
+
+
+def _decoded(question: Question) -> Photo:
+    try:
+        return load_bytes(question.photo, question.name, question.reading)
+    except PhotoError as error:
+        raise PhotoError(error.code, str(error).replace(TOO_LARGE_ADVICE, "shrink it")) from error
 
 
 def _report(name: str, result: Segmentation, notes: tuple[str, ...], options: Options) -> Mapping[str, Any]:

@@ -76,10 +76,12 @@ def test_the_model_starts_without_onnx_runtime(repository):
     code = (
         "import sys, types\n"
         "sys.modules['onnxruntime'] = None\n"
-        "sys.modules['triton_python_backend_utils'] = types.ModuleType('triton_python_backend_utils')\n"
+        "utils = sys.modules['triton_python_backend_utils'] = types.ModuleType('triton_python_backend_utils')\n"
+        "utils.MetricFamily = type('MetricFamily', (), {'COUNTER': 0, '__init__': lambda self, **settings: None})\n"
         "from wordmask.triton.python_model import TritonPythonModel\n"
         "model = TritonPythonModel()\n"
-        f"model.initialize({{'model_repository': {str(repository / 'wordmask')!r}, 'model_version': '1'}})\n"
+        f"folder = {str(repository / 'wordmask')!r}\n"
+        "model.initialize({'model_repository': folder, 'model_version': '1', 'model_name': 'wordmask'})\n"
         "model.finalize()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fake_triton import FakeTriton, Request, TritonError
+from photos import png
 from wordmask.bundle.opening import open_bundle
 from wordmask.cli.main import main
 from wordmask.errors import BundleError
@@ -174,6 +175,41 @@ def test_a_graph_that_fails_is_the_servers_fault(server, model, scene, words, fa
     (response,) = server.execute(model, asked(scene, words, options={"use_loftup": False}))
     assert response.error().code() == INTERNAL
     assert response.error().message().startswith(f"{code}: ")
+
+
+SHARED_MEMORY = (  # what Triton 2.51 says
+    "Failed to increase the shared memory pool size for key 'triton_python_backend_shm_region_1' to 5242880 bytes. If "
+    "you are running Triton inside docker, use '--shm-size' flag to control the shared memory region size. Error: No "
+    "space left on device"
+)
+
+
+def raised(outputs):
+    raise RuntimeError(SHARED_MEMORY)
+
+
+@pytest.mark.parametrize("fault", [SHARED_MEMORY, raised], ids=["in the answer", "raised"])
+def test_full_shared_memory_is_oom_and_says_how_to_get_more(server, model, scene, words, fault):
+    server.faults["wordmask_clip_image"] = fault
+    (response,) = server.execute(model, asked(scene, words, options={"use_loftup": False}))
+    assert response.error().code() == INTERNAL
+    assert response.error().message().startswith("OOM: wordmask_clip_image: ")
+    assert "docker with a larger --shm-size" in response.error().message()
+
+
+def test_a_photo_of_too_many_pixels_comes_with_advice_that_a_request_can_follow(server, model, words):
+    (response,) = server.execute(model, asked(png(40_000, 40_000, 8, 2, b"\0" * 100), words))
+    told = "the header says 40000x40000 pixels (1600 megapixels), at most 178 are allowed: shrink it"
+    assert response.error().message() == f"TOO_LARGE: 'photo': {told}"
+
+
+def test_answers_are_counted_by_code(server, model, scene, words):
+    server.counts.clear()
+    options = {"use_loftup": False, "min_confidence": 1.0}
+    server.execute(model, *(asked(photo, words, options=options) for photo in (scene, b"", scene[:1000])))
+    server.execute(model, asked(scene, b""), asked(b"", words))
+    name = ("wordmask_answers_total", "wordmask")
+    assert server.counts == {(*name, "ok"): 1, (*name, "EMPTY"): 2, (*name, "DECODE"): 1, (*name, "REQUEST"): 1}
 
 
 def test_a_damaged_repository_does_not_start(server, repository):
