@@ -19,7 +19,7 @@ from wordmask.bundle.opening import open_bundle
 from wordmask.triton.repository import Layout, write_repository
 
 DOCS = Path(__file__).parents[3] / "docs" / "serving.md"
-CLIENT, LOAD = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+CLIENT, PROBE, LOAD = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,34 @@ def test_the_clients_example_gets_annotations(repository, examples, tmp_path, mo
     document = scope["document"]
     assert [category["name"] for category in document["categories"]] == ["person", "cup"]
     assert document["images"] == [{"id": 1, "file_name": "photo.jpg", "height": 320, "width": 448}]
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["sound", "a process is dead"])
+def test_the_probe_asks_each_process_and_fails_where_one_is_dead(repository, monkeypatch, dead):
+    triton = pytest.importorskip("tritonclient.grpc", reason="of the extra `test`")
+    from tritonclient.utils import InferenceServerException, deserialize_bytes_tensor
+
+    server = FakeTriton(repository)
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", server)
+    model = server.load()
+    requests = []
+
+    def infer(name, inputs, *, client_timeout):
+        requests.append({put.name(): deserialize_bytes_tensor(put._get_content()).item() for put in inputs})
+        if dead and len(requests) == 2:
+            raise InferenceServerException("Stub process 'wordmask_0_1' is not healthy.")
+        (response,) = server.execute(model, Request(requests[-1]))
+        assert not response.has_error()
+
+    monkeypatch.setattr(triton, "InferenceServerClient", lambda address: SimpleNamespace(infer=infer))
+    monkeypatch.setattr(sys, "argv", ["probe.py", "2"])
+    if dead:
+        with pytest.raises(SystemExit, match="restart the server: Stub process 'wordmask_0_1' is not healthy"):
+            exec(PROBE, {})
+    else:
+        exec(PROBE, {})
+    model.finalize()
+    assert len(requests) == 2
 
 
 def test_the_load_tests_file_has_what_the_model_takes(examples, tmp_path, monkeypatch):
