@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
 from wordmask.formats.terminal import printable
+from wordmask.photo.url import Url, parse_place
 
 if TYPE_CHECKING:
     from wordmask.convert.photo_files import Placing
@@ -19,9 +19,9 @@ FORMATS = ("coco", "coco-datumaro", "coco-panoptic", "yolo-seg", "labelme", "cva
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask convert`."""
     add = parser.add_argument
-    add("out", type=Path, metavar="OUT", help="the output folder of a finished run")
+    add("out", type=parse_place, metavar="OUT", help="the output folder of a finished run")
     add("--format", required=True, choices=FORMATS, help="what to write")
-    add("--output", type=Path, metavar="DIR", help="the folder to make (default: OUT/convert/FORMAT)")
+    add("--output", type=parse_place, metavar="DIR", help="the folder to make (default: OUT/convert/FORMAT)")
     add(
         "--photos",
         choices=("none", "link", "hardlink", "copy", "upright"),
@@ -40,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs `wordmask convert`; gives the exit status."""
+    for place in (args.out, args.output):
+        if isinstance(place, Url):
+            advice = "copy the run here first (`aws s3 sync` and the like) and copy the result back"
+            raise ValueError(f"{place} is a URL, and convert reads and writes folders of this machine: {advice}")
     from tqdm import tqdm
 
     from wordmask.convert.conversion import convert

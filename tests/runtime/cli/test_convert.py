@@ -71,6 +71,15 @@ def test_a_run_that_is_not_finished_is_refused(out, capsys):
     assert not (out / "convert").exists()
 
 
+@pytest.mark.parametrize("places", [("s3://bucket/out",), ("out", "--output", "s3://bucket/made")], ids=["from", "to"])
+def test_a_url_is_refused_with_what_to_do_instead(places, out, capsys, monkeypatch):
+    monkeypatch.chdir(out.parent)
+    assert convert(*places) == USAGE
+    told = f"{places[-1]} is a URL, and convert reads and writes folders of this machine: copy the run here first"
+    assert told in capsys.readouterr().err
+    assert names(out.parent) == ["out"]
+
+
 @pytest.mark.parametrize("lost", ["run.json", "annotations.json", "journal.jsonl"])
 def test_a_folder_without_a_whole_run_is_refused(lost, out, capsys):
     (out / lost).write_text('{"finished": true}\n')
