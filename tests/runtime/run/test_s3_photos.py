@@ -40,6 +40,13 @@ def test_a_photo_is_known_again_where_a_list_gives_milliseconds_and_the_object_w
     assert [load_unchanged(job).pixels.shape for job in jobs] == [(50, 40, 3)] * 2
 
 
+@pytest.mark.parametrize("recursive", [False, True], ids=["a folder", "recursive"])
+def test_a_single_object_is_a_photo_too(s3, photos, recursive):
+    (job,) = find_photos([Url("s3://bucket/photos/001.png")], recursive=recursive)
+    assert (str(job.path), job.name) == ("s3://bucket/photos/001.png", "001")
+    assert load_unchanged(job).pixels.shape == (50, 40, 3)
+
+
 def test_other_content_of_one_size_within_a_second_is_a_change(s3, photos):
     s3.pipe_file("bucket/photos/000.png", photos)
     first, second = find_photos([Url("s3://bucket/photos")])
