@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from wordmask.cli.exit_status import CANNOT_WRITE, USAGE
+from wordmask.cli.parser import Parser, command_of, did_you_mean
 from wordmask.cli.run_one_picture import one_picture
 from wordmask.errors import OutputError, WordmaskError, WordmaskWarning
 from wordmask.formats.terminal import printable
@@ -48,8 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
-    parser = make_parser(sys.argv[1:] if arguments is None else arguments)
-    args = parser.parse_args(arguments)
+    args = parse(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     catch_signals()
     with warnings.catch_warnings():
@@ -104,23 +104,64 @@ def _log(text: str) -> None:
     print(f"wordmask: {text}", file=sys.stderr, flush=True)
 
 
-def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentParser:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads a command line; ends the process where it is mistyped or only asks for help or the version."""
+    parser, words = make_parser(arguments), _as_options(arguments)
+    command = command_of(words)
+    at = words.index(command) if command else len(words)
+    parser.check(words[:at])
+    if command and command not in parser.commands:
+        parser.error(f"there is no command {command!r}{did_you_mean(command, parser.commands)}")
+    if command:
+        parser.commands[command].check(words[at + 1 :])
+    return parser.parse_args(words)
+
+
+def _as_options(arguments: Sequence[str]) -> list[str]:
+    """`help COMMAND` as `COMMAND --help`; nothing at all as `--help`."""
+    words = list(arguments)
+    if words[:1] == ["help"]:
+        return [*words[1:2], "--help"]
+    return words or ["--help"]
+
+
+def make_parser(arguments: Sequence[str] | None = None) -> Parser:
     """The parser of all commands.
 
     Args:
         arguments: of a command line: only the command that is named there gets its options, for the sake of a quick
             start. None gives all commands theirs.
     """
-    parser = argparse.ArgumentParser(prog="wordmask", description="Words in, masks out.")
+    parser = Parser(
+        prog="wordmask", description="Words in, masks out.", epilog="`wordmask help COMMAND` shows a command's options."
+    )
+    parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    named = None if arguments is None else next((word for word in arguments if not word.startswith("-")), "")
+    named = None if arguments is None else command_of(_as_options(arguments))
     for name, text, module in COMMANDS:
-        command = commands.add_parser(name, help=text)
+        command = parser.commands[name] = commands.add_parser(name, help=text)
         if named in (None, name):
             imported = importlib.import_module(module)
             imported.add_arguments(command)
             command.set_defaults(run=imported.run)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes 20 ms."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("wordmask")
+        except PackageNotFoundError:
+            found = "of unknown version: it is not installed, but run from its source"
+        print(f"wordmask {found}")
+        parser.exit()
 
 
 if __name__ == "__main__":
