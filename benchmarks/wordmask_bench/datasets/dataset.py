@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wordmask.photo.suffixes import is_hidden, is_photo_name
-from wordmask.text.word_lists import first_gap, read_class_lines
+from wordmask.text.word_files import read_word_file
 from wordmask_bench.datasets import DatasetError
 from wordmask_bench.datasets.labels import Coding
 from wordmask_bench.datasets.layouts import missing
@@ -150,11 +150,12 @@ def _folder(root: Path, classes: Path | None, first_label: int) -> Dataset:
 
 
 def _numbered_classes(words: Path) -> tuple[Synonyms, ...]:
-    """The classes of a file whose lines number the labels."""
-    lines = read_class_lines(words)
-    if gap := first_gap(lines):
-        raise DatasetError(f"line {gap} of {words} is empty, and lines number the labels: remove it, or give it a word")
-    return parse_classes([line.text for line in lines])
+    """The classes of a file whose lines number the labels; comments do not count."""
+    read = read_word_file(words)
+    if read.empty:
+        found = f"line {read.empty} of {words} is empty, and lines number the labels"
+        raise DatasetError(f"{found}: remove it, or give it a word")
+    return parse_classes([line.text for line in read.lines])
 
 
 _VOC = _voc("VOC2012", "ImageSets/Segmentation/val.txt", "SegmentationClass")

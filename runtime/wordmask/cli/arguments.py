@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from argparse import _ArgumentGroup as Group
+from collections.abc import Sequence
+from typing import Any
 
 from wordmask.options import OPTIONS
 from wordmask.photo.options import COLOR_PROFILES, MAX_PIXELS, ReadOptions
@@ -18,6 +21,23 @@ UPSAMPLER = "for LoftUp alone, if memory is short (default: --device)"
 def add_bundle(group: Group, text: str = BUNDLE) -> None:
     """--bundle."""
     group.add_argument("--bundle", metavar="NAME_OR_PATH", help=text)
+
+
+class AddWords(argparse.Action):
+    """Adds to the words of an earlier --vocabulary; the first replaces the default ones."""
+
+    def __call__(  # noqa: D102
+        self, parser: argparse.ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        earlier = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, list(values) if earlier is self.default else [*earlier, *values])
+
+
+def add_vocabulary(group: Group, text: str, *, default: Sequence[str] | None = None) -> None:
+    """--vocabulary, which is required where there are no default words; a second one adds words."""
+    group.add_argument(
+        "--vocabulary", action=AddWords, nargs="+", required=default is None, default=default, metavar="WORD", help=text
+    )
 
 
 def add_background(group: Group) -> None:

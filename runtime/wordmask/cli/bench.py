@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from wordmask.cli.arguments import UPSAMPLER, add_background, add_bundle, add_tensorrt_precision
+from wordmask.cli.arguments import UPSAMPLER, add_background, add_bundle, add_tensorrt_precision, add_vocabulary
 from wordmask.cli.device import named_device
 
 BASELINES = ("eager", "batched", "autocast", "compile")
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = (given := parser.add_argument_group("input")).add_argument
     add("--images", required=True, type=Path, nargs="+", metavar="PHOTO_OR_FOLDER", help="photos, and folders")
     text = "words to find, as `wordmask run` takes them (default: some everyday words)"
-    add("--vocabulary", nargs="+", default=list(PHOTO_WORDS), metavar="WORD", help=text)
+    add_vocabulary(given, text, default=PHOTO_WORDS)
     add_background(given)
     add("--limit", type=int, default=1, metavar="N", help="photos timed one by one; throughput takes all (%(default)s)")
     models = parser.add_argument_group("models, which PyTorch loads from the files that the bundle was built from")

@@ -7,7 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-from wordmask.cli.arguments import add_background, add_bundle, add_device, add_options, add_reading, read_options
+from wordmask.cli.arguments import (
+    add_background,
+    add_bundle,
+    add_device,
+    add_options,
+    add_reading,
+    add_vocabulary,
+    read_options,
+)
 from wordmask.cli.device import open_for_device
 from wordmask.formats.terminal import printable
 
@@ -18,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask compare`."""
     add = (given := parser.add_argument_group("input")).add_argument
     add("--image", required=True, type=Path, metavar="PHOTO", help="the photo")
-    add("--vocabulary", nargs="+", required=True, metavar="WORD", help="words to find, as `wordmask run` takes them")
+    add_vocabulary(given, "words to find, as `wordmask run` takes them")
     add_background(given)
     add_reading(given)
     models = parser.add_argument_group("models and masks")

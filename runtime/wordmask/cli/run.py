@@ -19,6 +19,7 @@ from wordmask.cli.arguments import (
     add_options,
     add_reading,
     add_tensorrt_precision,
+    add_vocabulary,
     read_options,
 )
 from wordmask.cli.device import open_for_device
@@ -66,8 +67,8 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("photos", nargs="*", type=parse_place, metavar="PHOTO_OR_FOLDER", help="photos, and folders of photos")
     add("--image", action="append", type=parse_place, default=[], metavar="PHOTO", help="the same, as an option")
-    text = "words to find, or @FILE with one class per line; commas separate synonyms of a class"
-    add("--vocabulary", nargs="+", required=True, metavar="WORD", help=text)
+    text = "words to find, or @FILE with one class per line (@F.json, @F.csv:COLUMN); commas separate synonyms"
+    add_vocabulary(group, text)
     add_background(group)
     add("--recursive", action="store_true", help="search folders recursively")
     add_reading(group)

@@ -4,30 +4,72 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from wordmask.errors import VocabularyError
+from wordmask.photo.suffixes import is_photo_name
 from wordmask.system.package_data import data_path
 from wordmask.text.vocabulary import ClassLine
+from wordmask.text.word_files import read_word_file, read_words
 
 logger = logging.getLogger(__name__)
+_FULL_STOP = re.compile(r"\s*\.(?:\s+|$)")
 
 
 def class_lines(arguments: Sequence[str]) -> list[ClassLine]:
-    """Class lines of --vocabulary: words as given, @FILE replaced by its lines."""
+    """Class lines of --vocabulary: words as given, @FILE replaced by its lines, "cat. dog. cup." by its words.
+
+    Raises:
+        VocabularyError: a file cannot be read, or a word is surely a mistake: a file's name without @, or a photo's.
+    """
     lines: list[ClassLine] = []
     for number, argument in enumerate(map(_as_utf8, arguments), start=1):
         if not argument.startswith("@"):
-            lines.append(ClassLine(argument, number))
+            _refuse_files(argument)
+            lines += (ClassLine(word, number) for word in _sentence(argument))
             continue
-        read = read_class_lines(Path(argument[1:]))
-        if skipped := first_gap(read):
+        read = read_words(argument[1:])
+        if read.empty:
+            name = read.lines[0].file
             logger.warning(
-                "line %d of %s is empty: later classes have lower numbers than their lines", skipped, read[0].file
+                "line %d of %s is empty: later classes have lower numbers than their lines", read.empty, name
             )
-        lines += read
+        lines += read.lines
     return lines
+
+
+def _refuse_files(word: str) -> None:
+    """Raises VocabularyError for the name of a photo or of a file that is there; warns if the name could be a word."""
+    if is_photo_name(word):
+        raise VocabularyError(f"the word {word!r} is a photo's name: photos come before --vocabulary, or by --image")
+    try:
+        found, folder = Path(word).is_file(), Path(word).is_dir()
+    except (OSError, ValueError):  # too long for a file's name, or with a NUL byte
+        return
+    is_path = os.sep in word
+    if folder and is_path:
+        raise VocabularyError(f"the word {word!r} is a folder: photos and folders come before --vocabulary")
+    if found and (is_path or Path(word).suffix):
+        raise VocabularyError(f"the word {word!r} is a file: give @{word} to read the words in it")
+    if found:
+        logger.warning("the word %r is a file's name, too: @%s would read the words in it", word, word)
+
+
+def _sentence(argument: str) -> list[str]:
+    """The words of a list as Grounded-SAM takes it, with a full stop after each; else the argument as it is.
+
+    "St. Bernard" is a word: a list ends with a full stop, or has two or more.
+    """
+    words = [word for word in _FULL_STOP.split(argument.strip()) if word]
+    ended = argument.rstrip().endswith(".")
+    if len(words) > 2 or (ended and len(words) > 1):
+        logger.warning("%r is read as %d words: %s", argument, len(words), "; ".join(words))
+        return words
+    if len(words) > 1:
+        logger.warning("%r is read as one word: give several one by one, or with a full stop after each", argument)
+    return [argument]
 
 
 def _as_utf8(argument: str) -> str:
@@ -38,12 +80,6 @@ def _as_utf8(argument: str) -> str:
         return argument
 
 
-def first_gap(lines: Sequence[ClassLine]) -> int:
-    """The number of the first line that is missing between lines of a file; 0 if none is."""
-    numbers = {line.number for line in lines}
-    return next((number for number in range(1, lines[-1].number) if number not in numbers), 0)
-
-
 def background_words(choice: str) -> list[str]:
     """The words of --background."""
     if choice == "default":
@@ -51,7 +87,7 @@ def background_words(choice: str) -> list[str]:
     if choice == "none":
         return []
     if choice.startswith("@"):
-        return [word for line in read_class_lines(Path(choice[1:])) for word in line.words]
+        return [word for line in read_words(choice[1:]).lines for word in line.words]
     raise VocabularyError(f"--background is {choice!r}, expected default, none or @FILE")
 
 
@@ -61,20 +97,9 @@ def default_background() -> tuple[str, ...]:
 
 
 def read_class_lines(path: Path) -> list[ClassLine]:
-    """The lines of a word list: one class a line, commas between synonyms; empty lines are skipped.
+    """The lines of a word list: one class a line, commas between synonyms; see wordmask.text.word_files.
 
     Raises:
         VocabularyError: the file cannot be read or holds no word.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise VocabularyError(f"{path}: cannot be read as a list of words ({error}); one class a line") from error
-    lines = [
-        ClassLine(line.strip(), number, path.name)
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip("\ufeff \t\r")
-    ]
-    if not lines:
-        raise VocabularyError(f"{path}: holds no words: one class a line")
-    return lines
+    return list(read_word_file(path).lines)

@@ -102,6 +102,17 @@ def test_a_class_list_whose_lines_are_not_the_labels_is_refused(tmp_path):
             open_dataset("folder", root)
 
 
+def test_comments_in_a_class_list_do_not_shift_the_numbers_of_its_classes(tmp_path):
+    root = miniature_datasets.write(tmp_path, "folder", 5)
+    plain = open_dataset("folder", root)
+    words = (root / "words.txt").read_text(encoding="utf-8").splitlines()
+    lines = ["# from 2024", words[0], "# the rest", *words[1:], r"\#1 sign"]
+    (root / "words.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = open_dataset("folder", root)
+    assert found.classes == (*plain.classes, ("#1 sign",))
+    assert found.coding == plain.coding
+
+
 def test_cityscapes_label_ids_are_mapped_to_the_19_classes(tmp_path):
     root = miniature_datasets.write(tmp_path, "cityscapes", 19)
     expected = all_labels(open_dataset("cityscapes", root))

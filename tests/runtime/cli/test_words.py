@@ -6,7 +6,10 @@ import json
 
 import pytest
 
-from wordmask.cli.main import main
+from wordmask.cli.bench import PHOTO_WORDS
+from wordmask.cli.main import main, make_parser
+
+COLUMN = "reads a column by the name in the first row, which has id, name"
 
 
 @pytest.fixture
@@ -82,3 +85,43 @@ def test_words_of_arguments_are_compared_too(segment):
     status, _, said = segment("cup", "mug, Cup")
     assert status == 2
     assert "'Cup' of line 2 ('mug, Cup') as a word of line 1 ('cup')" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["words.txt"], "the word 'words.txt' is a file: give @words.txt to read the words in it"),
+        (["cat", "a.jpg"], "the word 'a.jpg' is a photo's name: photos come before --vocabulary, or by --image"),
+        (["./photos"], "the word './photos' is a folder: photos and folders come before --vocabulary"),
+        (["@t.csv"], f"t.csv: is a table: @t.csv:COLUMN {COLUMN}"),
+        (["@o.json"], 'o.json: is no list; a JSON file of words is a list such as ["cat", "cup, mug"]'),
+    ],
+)  # fmt: skip
+def test_words_that_are_surely_a_mistake_are_answered_with_one_line(tmp_path, monkeypatch, capsys, words, answer):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name, text in (("words.txt", "cat\n"), ("t.csv", "id,name\n1,cat\n"), ("o.json", '{"words": ["cat"]}')):
+        (tmp_path / name).write_text(text)
+    assert main(["run", "photos", "--output", "out", "--bundle", "tiny", "--vocabulary", *words]) == 2
+    assert capsys.readouterr().err == f"wordmask: {answer}\n"
+
+
+def test_a_second_vocabulary_adds_words_and_the_first_replaces_the_default_ones():
+    given = ["--vocabulary", "cat", "--overlay", "--vocabulary", "cup", "@words.txt"]
+    assert make_parser(["run"]).parse_args(["run", "p", *given, "--output", "o"]).vocabulary == [
+        "cat",
+        "cup",
+        "@words.txt",
+    ]
+    bench = make_parser(["bench"])
+    given.remove("--overlay")
+    assert bench.parse_args(["bench", "--images", "p", *given]).vocabulary == ["cat", "cup", "@words.txt"]
+    assert bench.parse_args(["bench", "--images", "p"]).vocabulary == PHOTO_WORDS
+
+
+def test_comments_in_a_file_of_words_move_no_numbers_and_are_not_said(segment, word_file):
+    status, expected, _ = segment("blue plain", "green checkered")
+    assert status == 0
+    status, masks, said = segment(word_file("# colours\nblue plain\n# and patterns\ngreen checkered\n"))
+    assert (status, masks) == (0, expected)
+    assert "words.txt" not in said
