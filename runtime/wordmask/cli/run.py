@@ -76,7 +76,7 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
 
 def _add_outputs(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    text = "folder for the results; or a name ending in .png, for one photo with its masks drawn on it"
+    text = "folder for the results; or a name ending in .png or .jpg, for one photo with its masks drawn on it"
     add("--output", required=True, type=parse_place, metavar="OUT", help=text)
     add("--overlay", action="store_true", help="also write each photo with its masks drawn on it")
     add("--save-dense", action="store_true", help="also write the class map before SAM2, and its probabilities")
@@ -156,11 +156,12 @@ def _segmenter(args: argparse.Namespace, bundle: PipelineBundle) -> Segmenter:
 
 def _jobs(args: argparse.Namespace) -> list[Job]:
     """The photos of the command line."""
-    from wordmask.run.find_photos import find_photos
+    from wordmask.run.find_photos import find_photos, refuse_folders_of_photos
 
     paths = [*args.photos, *args.image]
     if not paths:
         raise ValueError("no photo is named: give photos or folders, before --vocabulary, or --image PHOTO")
+    refuse_folders_of_photos(args.output, paths)
     jobs = find_photos(paths, recursive=args.recursive, apart_from=args.output)
     if one_picture(args):
         check_one_picture(args, len(jobs))

@@ -1,4 +1,4 @@
-"""`wordmask run --output F.png`: one photo with its masks drawn on it, and nothing else."""
+"""`wordmask run --output F.png` or `F.jpg`: one photo with its masks drawn on it, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,19 +20,32 @@ if TYPE_CHECKING:
     from wordmask.types import Options
 
 
+PICTURES = (".png", ".jpg", ".jpeg")
+OTHER_FILES = frozenset(
+    f".{name}"
+    for name in (
+        *("json", "jsonl", "txt", "csv", "tsv", "xml", "yaml", "yml", "html", "htm", "pdf", "npz", "npy", "parquet"),
+        *("zip", "tar", "gz", "tgz", "7z", "mp4", "avi", "mov", "mkv", "webm", "pt", "pth", "onnx", "md", "log"),
+    )
+)
+
+
 def one_picture(args: argparse.Namespace) -> bool:
     """Whether --output names one picture, not a folder.
 
     Raises:
-        ValueError: it names a picture of another kind.
+        ValueError: it names a file of another kind.
     """
     output: Place = args.output
     if isinstance(output, Path) and output.is_dir():
         return False
     suffix = output.suffix.lower()
-    if suffix != ".png" and suffix in IMAGE_SUFFIXES:
-        raise ValueError(f"--output is {str(output)!r}: one picture is a .png; name a folder for all other results")
-    return suffix == ".png"
+    if suffix in PICTURES:
+        return True
+    if suffix in IMAGE_SUFFIXES or suffix in OTHER_FILES:
+        way = "name a folder for the results, or a .png or .jpg for one photo with its masks drawn on it"
+        raise ValueError(f"--output is {str(output)!r}, which looks like a file: {way}")
+    return False
 
 
 def check_one_picture(args: argparse.Namespace, photos: int) -> None:
@@ -48,7 +61,7 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     from wordmask.errors import PhotoError
     from wordmask.formats.explanation import remarks
     from wordmask.formats.overlay import draw
-    from wordmask.formats.pictures import png
+    from wordmask.formats.pictures import jpeg, png
     from wordmask.run.find_photos import load_unchanged
     from wordmask.system.files import write_bytes
 
@@ -58,7 +71,8 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
         print(printable(f"{error.code}: {error}"), file=sys.stderr)
         return SOME_PHOTOS_FAILED
     result = segmenter.segment(photo.pixels, queries, options)
-    write_bytes(args.output, png(draw(photo.pixels, result)))
+    encode = png if args.output.suffix.lower() == ".png" else jpeg
+    write_bytes(args.output, encode(draw(photo.pixels, result)))
     for text in remarks(photo.notes, result, options):
         print(printable(f"{job.path}: {text}"), file=sys.stderr)
     print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)

@@ -81,6 +81,25 @@ def refuse_replacing(photos: Iterable[str], places: Collection[str]) -> None:
             raise ValueError(f"{photo} is a photo, and this command would write there: give another --output")
 
 
+def refuse_folders_of_photos(output: Place, photos: Iterable[Place]) -> None:
+    """Raises ValueError if the output is a folder of photos that is named, or holds one."""
+    real = _real(output).rstrip("/")
+    for place in photos:
+        if isinstance(place, Path) and not os.path.isdir(place):  # noqa: PTH112 - no error where it cannot be read
+            continue
+        if _real(place) == real:
+            found = "is the folder of the photos, and its results would lie among them"
+        elif _real(place).startswith(f"{real}/"):
+            found = f"holds the folder of the photos, {place}, and its results would lie around that"
+        else:
+            continue
+        raise ValueError(f"--output {output} {found}: name a folder of its own, such as {str(output).rstrip('/')}/out")
+
+
+def _real(place: Place) -> str:
+    return str(place) if isinstance(place, Url) else os.path.realpath(place)
+
+
 def load_unchanged(job: Job, options: ReadOptions = DEFAULTS) -> Photo:
     """Decodes the photo that was listed.
 

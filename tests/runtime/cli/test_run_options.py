@@ -11,6 +11,7 @@ from PIL import Image
 from wordmask import Options, Segmenter
 from wordmask.cli.main import main, make_parser
 from wordmask.formats.overlay import draw
+from wordmask.formats.pictures import jpeg
 from wordmask.photo.reading import decode
 
 WORDS = ["red dotted", "green striped"]
@@ -52,6 +53,16 @@ def test_an_output_that_ends_in_png_is_the_photo_with_its_masks(scene, tmp_path,
     np.testing.assert_array_equal(np.asarray(Image.open(out)), draw(decode(scene), result))
     assert [path.name for path in out.parent.iterdir()] == ["result.PNG"]
     assert f"{len(result.instances)} masks: {out}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
+def test_an_output_that_ends_in_jpg_is_drawn_like_one_that_ends_in_png(scene, tmp_path, suffix):
+    out = tmp_path / f"result{suffix}"
+    command = ["run", str(scene), "--vocabulary", *WORDS, "--background", "none", "--no-loftup", "--bundle", "tiny"]
+    assert main([*command, "--output", str(out)]) == 0
+    result = Segmenter("tiny")(scene, WORDS, background=(), options=Options(use_loftup=False))
+    assert out.read_bytes() == jpeg(draw(decode(scene), result))
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
 def test_a_photo_that_cannot_be_read_gives_no_picture(tmp_path, capsys):

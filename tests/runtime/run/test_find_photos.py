@@ -11,7 +11,7 @@ from stub_segmenter import write_photos
 from wordmask.cli.main import main
 from wordmask.photo.reading import load
 from wordmask.photo.url import Url
-from wordmask.run.find_photos import find_photos
+from wordmask.run.find_photos import find_photos, refuse_folders_of_photos
 
 
 def put(folder: Path, *names: str) -> Path:
@@ -167,11 +167,45 @@ def test_no_command_writes_over_a_photo(tmp_path, examples, capsys, command):
     assert photo.read_bytes() == content
 
 
-def test_one_picture_of_another_kind_is_refused(tmp_path, capsys):
-    photo, out = put(tmp_path, "a.png") / "a.png", tmp_path / "out.JPG"
+@pytest.mark.parametrize("name", ["out.WEBP", "out.json", "out.html", "out.csv", "out.mp4", "out.npz"])
+def test_an_output_that_looks_like_a_file_of_another_kind_is_refused(tmp_path, capsys, name):
+    photo, out = put(tmp_path, "a.png") / "a.png", tmp_path / name
     assert main(["run", str(photo), "--vocabulary", "cat", "--output", str(out), "--bundle", "tiny"]) == 2
-    assert "one picture is a .png; name a folder for all other results" in capsys.readouterr().err
+    way = "name a folder for the results, or a .png or .jpg for one photo with its masks drawn on it"
+    assert capsys.readouterr().err == f"wordmask: --output is {str(out)!r}, which looks like a file: {way}\n"
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("photos", "output", "found"),
+    [
+        ("in", "in", "is the folder of the photos, and its results would lie among them"),
+        ("link", "in/../in/", "is the folder of the photos, and its results would lie among them"),
+        ("in/sub", "in", "holds the folder of the photos, in/sub, and its results would lie around that"),
+        ("in", ".", "holds the folder of the photos, in, and its results would lie around that"),
+    ],
+)
+def test_run_refuses_an_output_that_is_or_holds_the_folder_of_photos(
+    tmp_path, monkeypatch, capsys, photos, output, found
+):
+    put(tmp_path, "in/a.png", "in/sub/b.png")
+    (tmp_path / "link").symlink_to("in")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", photos, "--vocabulary", "cat", "--output", output, "--bundle", "tiny"]) == 2
+    shown = str(Path(output))
+    way = f"name a folder of its own, such as {shown}/out"
+    assert capsys.readouterr().err == f"wordmask: --output {shown} {found}: {way}\n"
+    assert not list(tmp_path.rglob("journal.jsonl"))
+
+
+def test_an_output_beside_or_inside_the_photos_or_of_a_photo_that_is_named_is_not_refused(tmp_path):
+    put(tmp_path, "in/a.png", "in-2/b.png")
+    places = [tmp_path / "in", Url("s3://bucket/in")]
+    for output in (tmp_path / "in" / "out", tmp_path / "out", tmp_path / "in-", Url("s3://bucket/i")):
+        refuse_folders_of_photos(output, places)
+    refuse_folders_of_photos(tmp_path / "in", [tmp_path / "in" / "a.png"])
+    with pytest.raises(ValueError, match="holds the folder"):
+        refuse_folders_of_photos(Url("s3://bucket"), places)
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, *(suffix.swapcase() for suffix in SUFFIXES)])
