@@ -24,6 +24,7 @@ from wordmask.cli.arguments import (
 )
 from wordmask.cli.device import open_for_device
 from wordmask.cli.exit_status import FAILED, OK, SOME_PHOTOS_FAILED
+from wordmask.cli.progress import Progress, summary
 from wordmask.cli.run_on_ray import RAY_SHUTDOWN_TIMEOUT, add_ray_arguments, check_ray_arguments, prepare_on_ray
 from wordmask.cli.run_one_picture import check_one_picture, one_picture, run_picture
 from wordmask.formats.terminal import printable
@@ -130,16 +131,15 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
     if args.in_flight is None:
         args.in_flight = default_in_flight(args.device)
     try:
-        totals = _with_progress(segment, _request(args, jobs, queries, options), stop).totals
+        record = _with_progress(segment, _request(args, jobs, queries, options), stop)
     except StoppedError:
         return FAILED  # the supervisor sets the exit status
-    done = totals.done
-    print(printable(f"{done} of {len(jobs)} photos, {totals.instances} masks: {args.output}"), flush=True)
+    print(summary(record, len(jobs), str(args.output)), flush=True)
     if args.report:
         print(printable(f"to look at: {args.output / REPORT}"), flush=True)
-    if "INTERNAL" in totals.statuses:
+    if "INTERNAL" in record.totals.statuses:
         return FAILED
-    return OK if done == len(jobs) else SOME_PHOTOS_FAILED
+    return OK if record.totals.done == len(jobs) else SOME_PHOTOS_FAILED
 
 
 def _segmenter(args: argparse.Namespace, bundle: PipelineBundle) -> Segmenter:
@@ -200,23 +200,10 @@ def _request(args: argparse.Namespace, jobs: list[Job], queries: Queries, option
 def _with_progress(
     segment: Callable[[RunRequest, RunControl], RunRecord], request: RunRequest, stop: threading.Event
 ) -> RunRecord:
-    from tqdm import tqdm
-
     from wordmask.run.request import RunControl
 
-    count = len(request.jobs)
-    bar = tqdm(total=count, unit="photo", disable=not sys.stderr.isatty())
-
-    def progress(done: int) -> None:
-        bar.update(done - bar.n)
-        if bar.disable:
-            print(f"{done}/{count}", file=sys.stderr, flush=True)
-
-    def log(text: str) -> None:
-        tqdm.write(printable(text), file=sys.stderr)
-
-    with bar:
-        return segment(request, RunControl(stop, log, progress))
+    with Progress(len(request.jobs)) as progress:
+        return segment(request, RunControl(stop, progress.log, progress.update))
 
 
 def run_settings(args: argparse.Namespace, queries: Queries) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wordmask.bundle.strict_json import load_json, parse_as
@@ -13,6 +13,7 @@ from wordmask.formats.json import json_bytes
 from wordmask.outputs.rows import DoneRow, PhotoRow
 
 SAM_GRIDS = (32 * 32, 64 * 64)  # points of SAM's automatic mask generator: its default, and the dense one
+MOST_NAMED = 3  # photos of a code
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class TotalsRecord:
         instances: number of their masks.
         seconds: wall time of the last run into this folder.
         images_per_second: photos that this last run processed, by `seconds`.
+        objects: number of masks by word, as annotations.json has them; empty while that is not written.
+        failed: the first photos without results, by code.
     """
 
     photos: int
@@ -43,6 +46,8 @@ class TotalsRecord:
     instances: int
     seconds: float
     images_per_second: float
+    objects: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -95,6 +100,7 @@ class RunRecord:
         finished: bool,
         done_before: int,
         seconds: float,
+        objects: Mapping[str, int] | None = None,
     ) -> RunRecord:
         """Adds up the rows of a journal.
 
@@ -105,10 +111,12 @@ class RunRecord:
             finished: whether every photo has its row.
             done_before: the number of rows that an earlier run wrote.
             seconds: that this run took for the others.
+            objects: number of masks by word; None if unknown.
         """
         statuses: Counter[str] = Counter()
         prompts: list[int] = []
         instances, stages = 0, defaultdict[str, list[float]](list)
+        failed = defaultdict[str, list[str]](list)
         for row in rows:  # not kept: a run may have millions
             statuses[row.status] += 1
             if isinstance(row, DoneRow):
@@ -116,13 +124,23 @@ class RunRecord:
                 prompts.append(row.prompts)
                 for stage, value in row.seconds.items():
                     stages[stage].append(value)
+            elif len(failed[row.status]) < MOST_NAMED:
+                failed[row.status].append(row.photo)
         rate = round((statuses.total() - done_before) / seconds, 4)
         each = statistics.mean(prompts) if prompts else 0.0
         return cls(
             finished,
             settings,
             bundle,
-            TotalsRecord(statuses.total(), dict(sorted(statuses.items())), instances, round(seconds, 3), rate),
+            TotalsRecord(
+                statuses.total(),
+                dict(sorted(statuses.items())),
+                instances,
+                round(seconds, 3),
+                rate,
+                dict(objects or {}),
+                {code: tuple(names) for code, names in sorted(failed.items())},
+            ),
             {stage: StageSeconds.of(values) for stage, values in sorted(stages.items())},
             round(each, 2),
             {f"against_{grid}_points": round(reduction(each, grid), 4) for grid in SAM_GRIDS},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Protocol
 
 from wordmask.errors import OutputError
@@ -79,6 +79,7 @@ class _Record:
         self, request: RunRequest, info: SegmenterInfo, out: Store, control: RunControl, journal: Journal
     ) -> None:
         self.request, self.info, self.out, self.control, self.journal = request, info, out, control, journal
+        self.objects: Mapping[str, int] = {}
         self.begin, self.done_before = time.perf_counter(), len(journal.finished)
 
     def record_outcomes(self, plan: Plan, workers: PhotoWorkers) -> None:
@@ -102,7 +103,7 @@ class _Record:
         """Writes annotations.json, unless that takes longer than `until`."""
         words = self.request.queries.vocabulary.names
         try:
-            write_annotations(self.out, words, self.journal, self.request.jobs, until=until)
+            self.objects = write_annotations(self.out, words, self.journal, self.request.jobs, until=until)
         except OutOfTimeError:
             self.control.log("annotations.json is not complete: the next run writes it")
 
@@ -115,6 +116,7 @@ class _Record:
             finished=finished,
             done_before=self.done_before,
             seconds=time.perf_counter() - self.begin,
+            objects=self.objects,
         )
         self.out.write({RUN: [record.to_bytes()]})
         return record

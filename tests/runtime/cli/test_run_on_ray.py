@@ -38,7 +38,7 @@ def interrupted(arguments: list[str]) -> tuple[int, str, float]:
         said = []
         for line in process.stderr:
             said.append(line)
-            if line == "1/4\n":
+            if line == "1 of 4 photos\n":
                 break
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
