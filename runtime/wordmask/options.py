@@ -51,6 +51,8 @@ class Options:
             (on all where it is undecided in a third of the pixels).
             None is selective on a processor, and full on a GPU.
         upsample_scope: LoftUp works on every `window`, or once on the whole `image`.
+        stride: step between the windows that CLIP sees, in pixels, from an eighth of their side to all of it. A smaller
+            one takes more windows, and time by its square. None takes the bundle's.
         min_confidence: a pixel belongs to a region if the probability of its class is above this (0 to 1).
         min_region_size: smallest region that gets a prompt, in pixels of the photo. None takes 100, or on a small photo
             as many as 23 pixels at the size at which CLIP sees it.
@@ -71,6 +73,7 @@ class Options:
     use_loftup: bool | None = None
     upsample: Literal["full", "selective"] | None = None
     upsample_scope: Literal["window", "image"] = "window"
+    stride: int | None = None
     min_confidence: float = 0.7
     min_region_size: int | None = None
     iou_threshold: float = 0.8
@@ -103,6 +106,11 @@ _INFOS = {
     ),
     "upsample_scope": OptionInfo(
         "apply LoftUp to each sliding window, or once to the whole photo", class_map=True, choices=("window", "image")
+    ),
+    "stride": OptionInfo(
+        "step between windows in pixels; a smaller one takes more windows, and time (default: the bundle's)",
+        class_map=True,
+        least=1,
     ),
     "min_confidence": OptionInfo("a region holds the pixels whose class probability is above this", least=0, most=1),
     "min_region_size": OptionInfo(

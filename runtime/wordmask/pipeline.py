@@ -23,7 +23,7 @@ from wordmask.dense.device_classmap import can_classify, classify_on_device
 from wordmask.dense.pamr import load_pamr, refined_bands
 from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
-from wordmask.dense.windows import clip_scale, resize_for_clip
+from wordmask.dense.windows import clip_scale, resize_for_clip, with_stride
 from wordmask.errors import BundleError
 from wordmask.loading import LoadedGraphs, load_graphs, photos_in_flight, upsampling, uses_loftup
 from wordmask.objects.instances import make_instances
@@ -247,7 +247,7 @@ class Segmenter(Predictor):
         assert self.loaded.class_map is not None
         resized, scale = resize_for_clip(photo, self.manifest.clip), self.manifest.clip.logit_scale
         upsampler = self.loaded.upsampler("loftup", self.manifest.loftup, windows)
-        found = self._branch(windows, timer).upsample_on_device(resized, words, upsampler)
+        found = self._branch(windows, timer, options).upsample_on_device(resized, words, upsampler)
         if found is None:
             return self._host_class_map(photo, words, options, timer, windows)
         small, size = (resized.shape[0], resized.shape[1]), (photo.shape[0], photo.shape[1])
@@ -304,7 +304,7 @@ class Segmenter(Predictor):
         resized = resize_for_clip(photo, constants)
 
         def run(windows: int) -> Floats:
-            branch = self._branch(windows, timer)
+            branch = self._branch(windows, timer, options)
             if not self.uses_loftup(options):
                 return branch.bilinear(resized, words)
             upsampler = self.loaded.upsampler("loftup", self.manifest.loftup, windows)
@@ -315,9 +315,9 @@ class Segmenter(Predictor):
 
         return halve_batch_on_oom(run, windows_a_run)
 
-    def _branch(self, windows_a_run: int, timer: StageTimer) -> DenseBranch:
-        clip = self.graphs["clip_image"]
-        return DenseBranch(clip, self.manifest.clip, windows_a_run, self.threads, self.loaded.kept, timer)
+    def _branch(self, windows_a_run: int, timer: StageTimer, options: Options) -> DenseBranch:
+        clip, constants = self.graphs["clip_image"], with_stride(self.manifest.clip, options.stride)
+        return DenseBranch(clip, constants, windows_a_run, self.threads, self.loaded.kept, timer)
 
     def upsample(self, options: Options) -> Literal["full", "selective"]:
         """Where LoftUp is evaluated with these options, if it is."""

@@ -53,7 +53,7 @@ class StubSegmenter:
     ) -> None:
         time.sleep(float(os.environ.get("STUB_LOADING", "0")))
         self.delay = float(os.environ.get("STUB_DELAY", delay))
-        self.manifest = SimpleNamespace(bundle_id=bundle_id, domain="photos", precision="fp32", models={})
+        self.manifest = SimpleNamespace(bundle_id=bundle_id, domain="photos", precision="fp32", models={}, clip=None)
         self.calls: list[threading.Thread] = []
         self.most_at_once = self._at_once = 0
         self._lock, self._cancelled = threading.Lock(), threading.Event()

@@ -142,12 +142,18 @@ def measure(
     )
 
 
-def default_workers(segmenter: Segmenter, dataset: Dataset) -> int:
-    """Number of workers: one per core, fewer if their similarities would fill half of the memory."""
+def default_workers(segmenter: Segmenter, dataset: Dataset, stride: int | None = None) -> int:
+    """Number of workers: one per core, fewer if their similarities would fill half of the memory.
+
+    Args:
+        segmenter: makes the maps.
+        dataset: gives the number of words and the size of photos.
+        stride: step between windows; None takes the bundle's.
+    """
     clip = segmenter.manifest.clip
     short = dataset.protocol.short_side or clip.short_side
     sides = (short, 2 * short)  # aspect ratios above 2 are rare
-    windows = math.prod(len(window_starts(side, clip.window, clip.stride)) for side in sides)
+    windows = math.prod(len(window_starts(side, clip.window, stride or clip.stride)) for side in sides)
     words = sum(map(len, dataset.classes))
     need = 2 * 4 * words * (windows * clip.window**2 + math.prod(sides))  # twice: joining the windows copies them
     return max(1, min(processors(), memory() // 2 // need))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask.dense.classmap import ClassMap
+from wordmask.dense.windows import with_stride
 from wordmask.pipeline import Segmenter
 from wordmask.text.queries import Queries
 from wordmask.types import Options
@@ -25,7 +26,7 @@ class Settings:
 
     Attributes:
         logit_scale, short_side, min_probability, min_area: see wordmask_bench.datasets.protocol.Protocol.
-        window, stride: of the bundle; SCLIP's are 224 and 112.
+        window, stride: the bundle's, or the stride of the options; SCLIP's are 224 and 112.
         upsample: where LoftUp was evaluated, full or selective; None without LoftUp.
     """
 
@@ -76,7 +77,7 @@ class Maps:
             min_probability=asked.min_probability,
             min_area=asked.min_area,
             window=clip.window,
-            stride=clip.stride,
+            stride=with_stride(clip, options.stride).stride,
             upsample=segmenter.upsample(options) if "loftup" in dense else None,
         )
         queries = segmenter.embed(vocabulary(dataset.classes, asked))

@@ -74,6 +74,10 @@ def make_plan(args: argparse.Namespace, bundle: PipelineBundle) -> Plan:
         raise ValueError(f"--batch is {args.batch}: give numbers of windows, at least 1")
     photos = tuple(job.file.resolve() for job in find_photos(args.images))
     options = parse_options([*(f"{name}={value}" for name, value in UNCHECKED.items()), *args.options])
+    if options.stride is not None:
+        raise ValueError(
+            "--options stride: all sides cut photos as the bundle says; `wordmask eval --stride` takes others"
+        )
     stages: tuple[Stage, ...] = get_args(Stage)
     loftup = bundle.manifest.loftup is not None and options.use_loftup is not False
     sides = make_sides(args, bundle, options)

@@ -13,6 +13,7 @@ from wordmask.cli.arguments import add_bundle, add_device, add_options
 from wordmask.cli.device import open_for_device
 
 if TYPE_CHECKING:
+    from wordmask.options import Options
     from wordmask.pipeline import Segmenter
 
 HELD_OUT_SCENES = 500
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--loftup", action=argparse.BooleanOptionalAction, help=text)
     text = "also SAM2's masks, prompted from the class map"
     models.add_argument("--masks", action="store_true", default=None, help=text)
-    add_options(models, "upsample")
+    add_options(models, "upsample", "stride")
     text = "of wordmask.Options, such as min_score=0"
     models.add_argument("--options", nargs="+", default=[], metavar="NAME=VALUE", help=text)
     devices = parser.add_argument_group("devices")
@@ -73,7 +74,6 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 
     from wordmask.system.limits import processors
     from wordmask_bench.quality.scenes import FIRST_SEED, evaluate, table, to_dict
-    from wordmask_bench.speed.plan import parse_options
 
     given = [name for name in NOT_OF_SCENES if getattr(args, name) is not None]
     if given:
@@ -87,7 +87,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         report = evaluate(
             segmenter,
             seeds,
-            options=parse_options(args.options),
+            options=_options(args),
             all_words=args.all_words,
             workers=workers,
             progress=bar.update,
@@ -97,7 +97,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         "bundle": segmenter.manifest.bundle_id,
         "first_seed": seeds[0],
         "all_words": args.all_words,
-        "options": args.options,
+        "options": [*args.options, *([] if args.stride is None else [f"stride={args.stride}"])],
     }
     return table(report), {**facts, **to_dict(report)}
 
@@ -109,7 +109,6 @@ def _measure_dataset(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     from wordmask_bench.datasets.dataset import open_dataset
     from wordmask_bench.quality import report as eval_report
     from wordmask_bench.quality.dataset import default_workers, measure
-    from wordmask_bench.speed.plan import parse_options
 
     if args.root is None:
         raise ValueError(f"--dataset {args.dataset} needs --root: the dataset's folder")
@@ -123,11 +122,18 @@ def _measure_dataset(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
             dataset,
             loftup=args.loftup,
             masks=bool(args.masks),
-            workers=args.workers or default_workers(segmenter, dataset),
-            options=replace(parse_options(args.options), upsample=args.upsample),
+            workers=args.workers or default_workers(segmenter, dataset, args.stride),
+            options=replace(_options(args), upsample=args.upsample),
             progress=bar.update,
         )
     return eval_report.table(report), eval_report.to_dict(report)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from wordmask_bench.speed.plan import parse_options
+
+    options = parse_options(args.options)
+    return options if args.stride is None else replace(options, stride=args.stride)
 
 
 def _segmenter(args: argparse.Namespace) -> Segmenter:

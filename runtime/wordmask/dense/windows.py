@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import cv2
@@ -9,6 +10,9 @@ import numpy as np
 
 from wordmask.arrays import Photo
 from wordmask.bundle.manifest import Clip
+from wordmask.errors import BundleError
+
+MOST_OVERLAPS = 8  # windows that a pixel may lie in along a side: a photo's windows are all in memory
 
 
 class Windowing(Protocol):
@@ -19,6 +23,21 @@ class Windowing(Protocol):
 
     @property
     def stride(self) -> int: ...  # noqa: D102
+
+
+def with_stride(constants: Clip, stride: int | None) -> Clip:
+    """The bundle's constants with another step between windows; None keeps theirs.
+
+    Raises:
+        BundleError: the step is longer than a window's side, which would leave gaps, or under 1/MOST_OVERLAPS of it.
+    """
+    if stride is None:
+        return constants
+    least = -(-constants.window // MOST_OVERLAPS)
+    if not least <= stride <= constants.window:
+        expected = f"must lie between {least} and {constants.window}, the side of the bundle's windows"
+        raise BundleError(f"stride is {stride}: it {expected}")
+    return replace(constants, stride=stride)
 
 
 def clip_scale(size: tuple[int, int], constants: Clip) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from wordmask.backends.device import parse_device
 from wordmask.bundle.manifest import Manifest
 from wordmask.bundle.opening import PipelineBundle
+from wordmask.dense.windows import with_stride
 from wordmask.loading import IN_FLIGHT, upsampling, uses_loftup
 from wordmask.outputs.layout import SHARDS
 from wordmask.outputs.run_record import BundleRecord
@@ -101,13 +102,15 @@ class SegmenterInfo:
         """Describes a loaded segmenter.
 
         Raises:
-            BundleError: the options ask for LoftUp, and the bundle has none.
+            BundleError: the options ask for LoftUp, and the bundle has none; or its windows cannot have the stride.
         """
+        with_stride(segmenter.manifest.clip, options.stride)
         return cls(segmenter.manifest, segmenter.uses_loftup(options), segmenter.upsample(options))
 
     @classmethod
     def of_bundle(cls, bundle: PipelineBundle, options: Options, upsampler_device: str) -> SegmenterInfo:
         """Describes segmenters that other processes load; raises DeviceError, too, for an unknown device name."""
+        with_stride(bundle.manifest.clip, options.stride)
         on_cpu = parse_device(upsampler_device).on_cpu and "loftup" in bundle.manifest.graphs
         return cls(bundle.manifest, uses_loftup(bundle, options), upsampling(options, on_cpu=on_cpu))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask.bundle.strict_json import load_json, parse_as
+from wordmask.dense.windows import with_stride
 from wordmask.errors import BundleError, ManifestError, PhotoError, WordmaskError
 from wordmask.formats import pictures
 from wordmask.formats.coco import coco_photo_document
@@ -126,6 +127,7 @@ def answer(
     """
     try:
         segmenter.uses_loftup(question.options)
+        with_stride(segmenter.manifest.clip, question.options.stride)
     except BundleError as error:
         raise RequestError(str(error)) from error
     timer = StageTimer()

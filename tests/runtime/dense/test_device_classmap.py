@@ -174,6 +174,16 @@ def test_what_the_graph_cannot_do_the_host_does(on_device, on_host, photo, optio
     assert (found.index == expected.index).mean() > 0.999
 
 
+def test_windows_that_overlap_by_a_chosen_step_are_joined_on_the_device_too(on_device, on_host, photo, monkeypatch):
+    monkeypatch.setattr("wordmask.loading.GPU_WINDOWS", 16)
+    close = replace(FULL, stride=96)
+    found, expected = class_map(on_device, photo, close), class_map(on_host, photo, close)
+    assert on_device.graphs["loftup"].kept == 1
+    assert (found.index == expected.index).mean() > 0.999
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=2e-4)
+    assert np.abs(found.confidence - class_map(on_host, photo, FULL).confidence).max() > 0.1
+
+
 def test_a_photo_of_more_windows_than_a_run_takes_goes_the_hosts_way(on_device, on_host, photo):
     wide = np.concatenate([photo, photo[:, :60]], axis=1)
     constants = on_host.manifest.clip

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from wordmask.dense.windows import cut_windows, resize_for_clip, window_starts
+from wordmask.dense.windows import cut_windows, resize_for_clip, window_starts, with_stride
+from wordmask.errors import BundleError
 from wordmask.objects.sam2 import resize_for_sam2
 
 SCLIP = SimpleNamespace(window=224, stride=112, short_side=336, long_side=2048)
@@ -89,3 +91,20 @@ def test_sam2_transforms_of_the_installed_package_agree():
 def test_long_photos_keep_the_long_side_within_its_limit():
     tight = SimpleNamespace(**{**vars(SCLIP), "long_side": 500})
     assert resize_for_clip(photo(100, 1000), tight).shape[:2] == (50, 500)
+
+
+@dataclass(frozen=True)
+class Steps:
+    window: int = 224
+    stride: int = 112
+
+
+def test_the_step_between_windows_can_be_chosen_from_an_eighth_of_their_side_to_all_of_it():
+    assert with_stride(Steps(), None) == Steps()
+    for stride in (28, 64, 224):
+        assert with_stride(Steps(), stride) == Steps(stride=stride)
+    for stride in (1, 27, 225):
+        with pytest.raises(BundleError, match=f"stride is {stride}: it must lie between 28 and 224, the side of the"):
+            with_stride(Steps(), stride)
+    with pytest.raises(BundleError, match="between 13 and 100"):
+        with_stride(Steps(100, 50), 12)
