@@ -9,6 +9,7 @@ from typing import Any
 
 from wordmask.errors import OutputError, ResumeError
 from wordmask.formats.terminal import printable
+from wordmask.options import OPTIONS
 from wordmask.outputs.journal import Entry, Journal
 from wordmask.outputs.layout import FILES, JOURNAL, RUN, TOTALS, output_paths
 from wordmask.outputs.run_record import RunRecord
@@ -17,6 +18,8 @@ from wordmask.photo.job import Job
 
 # Settings that change no finished photo's result. With more pixels allowed, photos that were too large are done.
 RESUME_MAY_DIFFER = {"photos", "threads", "in_flight", "report", "max_pixels"}
+# Settings whose values can be given as options; words, for instance, are too many to repeat.
+_ON_COMMAND_LINE = {*OPTIONS, "overlay", "save_dense", "lenient", "color_profile", "device", "upsampler_device"}
 QUARANTINE = 2  # number of processes that died while they worked on a photo
 ADVICE = "run with the same, give another --output, or start afresh with --restart"
 
@@ -112,7 +115,21 @@ def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
         differences = "; ".join(
             f"{name} was {_short(before.get(name))} and is now {_short(settings[name])}" for name in changed
         )
-        raise ResumeError(f"{out} holds another run: {differences}: {ADVICE}")
+        same = ", ".join(_same(name, before.get(name)) for name in changed)
+        way = f"to continue it run {same}; else give another --output, or start afresh with --restart"
+        raise ResumeError(f"{out} holds another run: {differences}: {way}")
+
+
+def _same(name: str, value: Any) -> str:
+    """How the command line is told to take this value of a setting."""
+    option = f"--{name.replace('_', '-')}"
+    if name == "use_loftup" and value is False:
+        return "with --no-loftup"
+    if name not in _ON_COMMAND_LINE:
+        return f"with the same {name}"
+    if value is None or value is False:
+        return f"without {option}"
+    return f"with {option}" if value is True else f"with {option} {value}"
 
 
 def _short(value: Any) -> str:

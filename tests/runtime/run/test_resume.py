@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from dataclasses import dataclass
 
 import pytest
 from PIL import Image
@@ -218,3 +219,62 @@ def test_a_second_run_into_the_same_folder_is_refused(photos, tmp_path, monkeypa
         run(photos, out)
     run(photos, out)
     assert len(rows(out)) == 6
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "difference", "same"),
+    [
+        ({}, {"min_confidence": 0.5}, "min_confidence was 0.7 and is now 0.5", "with --min-confidence 0.7"),
+        ({"iou_threshold": 0.9}, {}, "iou_threshold was 0.9 and is now 0.8", "with --iou-threshold 0.9"),
+        ({}, {"min_score": 0.0}, "min_score was 0.26 and is now 0.0", "with --min-score 0.26"),
+        ({}, {"overlay": True}, "overlay was false and is now true", "without --overlay"),
+        ({"overlay": True}, {}, "overlay was true and is now false", "with --overlay"),
+        ({}, {"stride": 64}, "stride was null and is now 64", "without --stride"),
+        ({"use_loftup": False}, {}, "use_loftup was false and is now null", "with --no-loftup"),
+        (
+            {"min_score": 0.1, "overlay": True},
+            {"words": ("red",)},
+            'vocabulary was ["red", "green"] and is now ["red"]; min_score was 0.1 and is now 0.26; '
+            "overlay was true and is now false",
+            "with the same vocabulary, with --min-score 0.1, with --overlay",
+        ),
+    ],
+)
+def test_a_run_with_other_choices_is_told_how_to_continue_the_earlier_one(
+    photos, tmp_path, first, then, difference, same
+):
+    def go(choices):
+        fields = {name: value for name, value in choices.items() if name not in ("overlay", "words")}
+        outputs = OutputOptions(overlay=choices.get("overlay", False))
+        words = choices.get("words", ("red", "green"))
+        run(photos, tmp_path / "out", segmenter=Chosen(), options=Options(**fields), outputs=outputs, words=words)
+
+    go(first)
+    before = results(tmp_path / "out")
+    with pytest.raises(ResumeError) as caught:
+        go(then)
+    way = f"to continue it run {same}; else give another --output, or start afresh with --restart"
+    assert str(caught.value) == f"{tmp_path / 'out'} holds another run: {difference}: {way}"
+    assert results(tmp_path / "out") == before
+
+
+class Chosen(StubSegmenter):
+    """Windows of 224 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.manifest.clip = Windows(224, 112)
+
+
+@dataclass(frozen=True)
+class Windows:
+    window: int
+    stride: int
+
+
+def test_a_report_asked_for_later_is_made_of_what_is_there(photos, tmp_path):
+    run(photos, tmp_path / "out")
+    segmenter = StubSegmenter()
+    run(photos, tmp_path / "out", segmenter=segmenter, outputs=OutputOptions(report=True))
+    assert not segmenter.calls
+    assert (tmp_path / "out" / "report.html").is_file()
