@@ -19,6 +19,7 @@ from wordmask_bench.machine.facts import gpu_megabytes_used
 from wordmask_bench.machine.timing import Times, alternate
 from wordmask_bench.speed.agreement import equal_pixels, mask_ious, read_answers
 from wordmask_bench.speed.plan import Plan, precision_of
+from wordmask_bench.speed.progress import Progress, busy
 from wordmask_bench.speed.report import Agreement, Measurement, SideFacts, Throughput, ratios
 from wordmask_bench.speed.side import Windows, one_window
 from wordmask_bench.speed.side_process import SideProcess, closing_all
@@ -46,7 +47,10 @@ def run(plan: Plan, log: Callable[[str], None]) -> Findings:
         BenchError: a side failed.
     """
     with tempfile.TemporaryDirectory(prefix="wordmask-bench-") as work, closing_all() as processes:
+        if warning := busy():
+            log(warning)
         bench = Bench(plan, Path(work), log)
+        bench.check_baseline()
         bench.embed_words()
         sides = [bench.start(name, processes) for name in plan.sides]
         measured: list[Measurement] = []
@@ -71,15 +75,24 @@ class Bench:
 
     def __init__(self, plan: Plan, work: Path, log: Callable[[str], None]) -> None:
         """Args: work is an empty folder for the results of the sides."""
-        self.plan, self.work, self.log = plan, work, log
+        self.plan, self.work, self.progress = plan, work, Progress(plan, log)
         self.sides: dict[str, SideProcess] = {}
         self.current: Windows = plan.windows[0]
         self._known: dict[tuple[Path, Windows], Prompts] = {}
 
+    def check_baseline(self) -> None:
+        """Loads a baseline's models once: those that are not there are an error before anything is measured."""
+        name = self.plan.baselines[0]
+        self.progress.begin(f"{name}: whether PyTorch finds the bundle's models")
+        setup = self.plan.sides[name]
+        with closing_all() as processes:
+            processes.append(SideProcess(name, setup.threads, self.work / "cache"))
+            processes[0].ask("open", setup=asdict(setup))
+
     def embed_words(self) -> None:
         """Embeds the vocabulary in a separate process, so that it adds no time or memory to a side."""
         name = self.plan.engines[0]
-        self.log("embedding words")
+        self.progress.begin("embedding words")
         setup = self.plan.sides[name]
         with closing_all() as processes:
             processes.append(SideProcess(name, setup.threads, self.work / "cache"))
@@ -88,7 +101,7 @@ class Bench:
 
     def start(self, name: str, processes: list[SideProcess]) -> SideFacts:
         """Starts a side and measures it up to its first photo; the peak of memory is measured later."""
-        self.log(f"{name}: cold start")
+        self.progress.begin(f"{name}: cold start")
         setup, photo = self.plan.sides[name], self.plan.photos[0]
         prompts = self.prompts(photo) if self.sides else []  # wordmask's first side extracts its own
         on_gpu = any(kind in setup.device for kind in ("cuda", "tensorrt"))
@@ -111,6 +124,7 @@ class Bench:
             "first_photo": end - at_words,
             "total": end - begin - (at_words - at_open),
         }
+        self.progress.first_photo[name] = seconds["first_photo"]
         after = gpu_megabytes_used() if used is not None else None
         gpu_mb = after - used if after is not None and used is not None else None
         precision = precision_of(setup, self.plan.bundle.manifest.precision)
@@ -139,7 +153,7 @@ class Bench:
     def photo(self, photo: Path) -> Measurement:
         """Times a photo from its file to written masks, the sides in alternation."""
         windows, prompts = self.count_windows(photo), self.prompts(photo)
-        self.log(f"{photo.name}: {windows} windows, {len(prompts)} prompts")
+        self.progress.begin(f"{photo.name}: {windows} windows, {len(prompts)} prompts")
         inside: dict[str, list[dict[str, float]]] = {name: [] for name in self.sides}
 
         def once(name: str) -> float:
@@ -159,7 +173,7 @@ class Bench:
         prompts = [self.prompts(photo) for photo in photos]
         rates = {}
         for name in self.sides:
-            self.log(f"{name}: {len(photos)} photos")
+            self.progress.begin(f"{name}: {len(photos)} photos")
             out = str(self.work / "folder" / name)
             answer = self._ask(name, "folder", photos=[str(photo) for photo in photos], prompts=prompts, out=out)
             rates[name] = len(photos) / (answer["ms"] / 1000)
@@ -173,7 +187,7 @@ class Bench:
         for stage in self.plan.stages:
             batches = self.plan.batches if stage in ("clip", "loftup") else (1,)
             for rows in batches:
-                self.log(f"{stage}{f', {rows} windows' if len(batches) > 1 else ''}")
+                self.progress.begin(f"{stage}{f', {rows} windows' if len(batches) > 1 else ''}")
                 windows = rows if stage in ("clip", "loftup") else 0
                 if stage == "class_map":
                     windows = self.count_windows(photo)
@@ -189,7 +203,7 @@ class Bench:
 
     def agreement(self, photo: Path) -> Iterator[Agreement]:
         """Compares every wordmask side with every baseline."""
-        self.log(f"{photo.name}: agreement")
+        self.progress.begin(f"{photo.name}: agreement")
         windows, prompts = self.count_windows(photo), self.prompts(photo)
         answers = {}
         for name, side in self.sides.items():
@@ -216,7 +230,7 @@ class Bench:
     def rates(self) -> dict[str, float]:
         """GFLOP/s of matrix products by precision, measured with PyTorch."""
         name = self.plan.baselines[0]
-        self.log("matrix products")
+        self.progress.begin("matrix products")
         found = {}
         for precision in self.plan.precisions:
             arguments = {"precision": precision, "device": self.plan.sides[name].device, "seconds": RATE_SECONDS}

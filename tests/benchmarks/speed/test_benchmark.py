@@ -188,7 +188,12 @@ def test_the_command_runs_from_end_to_end(small_bundle, data, photo, tmp_path, c
     text = (tmp_path / "bench.json").read_text()
     assert str(tmp_path) not in text
     assert str(small_bundle) not in text
-    assert "photo: a.png" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "photo: a.png" in said.out
+    numbered = [line for line in said.err.splitlines() if line.startswith("[")]
+    assert [line.partition("]")[0] for line in numbered] == [f"[{n}/{len(numbered)}" for n in range(1, 18)]
+    assert numbered[0] == "[1/17] eager: whether PyTorch finds the bundle's models"
+    assert all(line.endswith(" left") for line in numbered[4:])
     assert "<h1>wordmask bench</h1>" in (tmp_path / "bench.html").read_text()
 
 
