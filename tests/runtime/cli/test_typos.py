@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from importlib.metadata import version
-
 import pytest
 
+import wordmask
 from wordmask.cli.main import COMMANDS, main, make_parser
 
 RUN_USAGE = "usage: wordmask run [PHOTO_OR_FOLDER ...] --vocabulary WORD [WORD ...] --output OUT [OPTION ...]"
@@ -81,6 +78,5 @@ def test_help_of_a_command_is_that_of_its_option(capsys):
     assert ended(["help", "convert"], capsys) == ended(["convert", "--help"], capsys)
 
 
-def test_the_version_is_that_of_the_package():
-    done = subprocess.run([sys.executable, "-m", "wordmask", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"wordmask {version('wordmask')}\n"
+def test_the_version_is_that_of_the_package(capsys):
+    assert ended(["--version"], capsys) == (0, f"wordmask {wordmask.__version__}\n", "")
