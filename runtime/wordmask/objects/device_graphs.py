@@ -6,8 +6,6 @@ serve every bundle; wordmask_export.graphs.sam2_device makes the files beside th
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from wordmask.arrays import Photo
@@ -16,9 +14,10 @@ from wordmask.backends.device import Device
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.manifest import GraphEntry, Tensor
 from wordmask.resize import antialiased_taps
+from wordmask.system.package_data import data_path
 
-SQUARE = Path(__file__).parent / "data" / "sam2_square.onnx"
-PICK = Path(__file__).parent / "data" / "pick_masks.onnx"
+SQUARE = data_path("wordmask.objects", "data/sam2_square.onnx")
+PICK = data_path("wordmask.objects", "data/pick_masks.onnx")
 # A photo of H by W; a row of the square of side S is a mean of A rows of the photo, a column of E columns.
 SQUARE_INPUTS = (
     Tensor("photo", "uint8", ("H", "W", 3)),

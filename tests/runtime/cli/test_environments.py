@@ -126,11 +126,15 @@ def test_words_are_utf_8_whatever_the_terminal_is_taken_for(scene, tmp_path, mon
 
 def test_a_package_in_an_archive_works_with_all_that_is_shipped(scene, tmp_path, examples):
     tiny = examples.parents[1] / "models_cache" / "tiny"
+    files = {  # an installed package has tiny below it already
+        f"{inside}/{path.relative_to(top).as_posix()}": path
+        for top, inside in ((SOURCE, "wordmask"), (tiny, "wordmask/models/tiny"))
+        for path in top.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     with zipfile.ZipFile(tmp_path / "wordmask.zip", "w") as archive:
-        for top, inside in ((SOURCE, "wordmask"), (tiny, "wordmask/models/tiny")):
-            for path in top.rglob("*"):
-                if path.is_file() and path.suffix != ".pyc":
-                    archive.write(path, f"{inside}/{path.relative_to(top).as_posix()}")
+        for name, path in files.items():
+            archive.write(path, name)
     (tmp_path / "tmp").mkdir()
     (tmp_path / "here").mkdir()
     settings = {"PYTHONPATH": str(tmp_path / "wordmask.zip"), "TMPDIR": str(tmp_path / "tmp")}
@@ -140,7 +144,8 @@ def test_a_package_in_an_archive_works_with_all_that_is_shipped(scene, tmp_path,
     assert run(scene, tmp_path / "plain").returncode == 0
     for name in ("annotations.json", "semantic/01.png"):
         assert (tmp_path / "zipped" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
-    code = "from wordmask.dense import pamr, device_classmap\npamr.load_pamr(1)\nprint(device_classmap.FILE.is_file())"
+    code = "from wordmask.dense import pamr, device_classmap as c\nfrom wordmask.objects import device_graphs as d\n"
+    code += "pamr.load_pamr(1)\nprint(all(file.is_file() for file in (c.FILE, d.SQUARE, d.PICK)))"
     kept = {"PATH": os.environ["PATH"], **settings}
     done = subprocess.run([sys.executable, "-P", "-c", code], env=kept, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
