@@ -17,6 +17,8 @@ from wordmask_bench.gpu_check import __main__ as gpu_check
 from wordmask_bench.gpu_check import step_process
 from wordmask_bench.gpu_check.cases import compare, load_cases, make_cases, save_cases
 from wordmask_bench.gpu_check.chain import agreement
+from wordmask_bench.gpu_check.full_bundles import make_full
+from wordmask_bench.gpu_check.photo import photo_device
 from wordmask_bench.gpu_check.plan import VARIANTS, may_refuse, plan, unavailable
 from wordmask_bench.gpu_check.report import CheckReport, Outcome, errors_in, markdown, read_outcomes, write_report
 from wordmask_bench.gpu_check.skeleton import pack
@@ -127,9 +129,10 @@ def test_a_skeletons_bundle_is_filled_and_not_compared_with_pytorch(
 ) -> None:
     pack(small_bundle, tmp_path / "skeleton")
     arguments = ["--out", str(tmp_path / "check"), *options, "--full", str(tmp_path / "skeleton")]
-    assert gpu_check.main([*arguments, "--only", "full-reference", "photo-cpu"]) == 0
-    result = {outcome.name: outcome.result for outcome in read_outcomes(tmp_path / "check")}["photo-cpu"]
-    assert "times" in result
+    settings = gpu_check.settings_of(gpu_check.parse_args(arguments))
+    make_full(settings)
+    result = dict(photo_device(settings, VARIANTS["cpu"]))
+    assert set(result["times"]["median_ms"]) == {"fp32", "eager", "autocast"}
     assert not any(name.startswith("agreement") for name in result)
 
 
