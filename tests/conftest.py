@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import hub_server
 from wordmask.bundle.domains import warn_of_weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,15 @@ def shared_photos() -> Path:
     if not SHARED_PHOTOS.is_dir():
         pytest.skip(f"{SHARED_PHOTOS} is not there")
     return SHARED_PHOTOS
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
+    """An empty Hugging Face hub on this machine, which huggingface_hub asks in this process; see hub_server."""
+    pytest.importorskip("huggingface_hub")
+    with hub_server.running() as running:
+        running.use(monkeypatch, tmp_path / "hf_home")
+        yield running
 
 
 @pytest.fixture(scope="session")
