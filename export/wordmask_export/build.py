@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from wordmask.system.files import atomic_folder
 from wordmask_export.graphs import specs as graphs
 from wordmask_export.graphs.onnx_export import Spec, describe, export
 from wordmask_export.models import pipeline
+from wordmask_export.models.messages import log
 from wordmask_export.parity.pipeline import Figure, Parity
 from wordmask_export.precision.half_weights import round_weights, shrink
 from wordmask_export.precision.policy import convert
@@ -46,11 +46,6 @@ class SummaryRow:
     size: int
     figures: tuple[Figure, ...]
     seconds: float
-
-
-def log(text: str) -> None:
-    """Writes a message about the progress to stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def build(

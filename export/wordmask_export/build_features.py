@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wordmask.bundle.manifest import SCHEMA, Backbone, FeaturesManifest
-from wordmask_export.build import Precision, SummaryRow, compare_all, export_all, log, write_bundle
+from wordmask_export.build import Precision, SummaryRow, compare_all, export_all, write_bundle
 from wordmask_export.graphs import specs as graphs
 from wordmask_export.models import backbones
+from wordmask_export.models.messages import log
 from wordmask_export.models.pipeline import tool_versions
 from wordmask_export.parity.features import FeatureParity
 from wordmask_export.precision.half_weights import round_weights

@@ -43,6 +43,23 @@ class MissingExtraError(WordmaskError, ImportError):
         )
 
 
+class HubError(WordmaskError, OSError):
+    """A file cannot be had from the Hugging Face hub. `code` is a short name of the reason.
+
+    Codes: OFFLINE, UNREACHABLE, CERTIFICATE, NOT_A_HUB, TOKEN, LICENCE, REFUSED, NOT_FOUND, LIMITED, UNAVAILABLE,
+    BROKEN, CHECKSUM, DISK_FULL, NOT_WRITABLE.
+
+    Attributes:
+        code: one of the codes.
+        transient: whether asking again may succeed.
+        wait: seconds that the hub asks to wait first; None if it says nothing.
+    """
+
+    def __init__(self, code: str, message: str, *, transient: bool = False, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.code, self.transient, self.wait = code, transient, wait
+
+
 class OutputError(WordmaskError, OSError):
     """Results could not be written."""
 

@@ -48,13 +48,15 @@ def test_what_may_not_be_had_or_is_not_there_is_refused_in_the_hubs_own_words(hu
     hub.add("owner/open", {"w.bin": b"w"})
     hub.add("owner/private", {"w.bin": b"w"}, token="hf_right")
     hub.add("owner/gated", {"w.bin": b"w"}, token="hf_right", gated=True)
+    hub.tokens.add("hf_other")
     cases = [
         (None, ("owner/missing", "w.bin"), RepositoryNotFoundError, 401),
         (None, ("owner/private", "w.bin"), RepositoryNotFoundError, 401),
         (None, ("owner/gated", "w.bin"), GatedRepoError, 401),
-        ("hf_wrong", ("owner/missing", "w.bin"), RepositoryNotFoundError, 404),
-        ("hf_wrong", ("owner/private", "w.bin"), HfHubHTTPError, 401),
-        ("hf_wrong", ("owner/gated", "w.bin"), GatedRepoError, 403),
+        ("hf_wrong", ("owner/open", "w.bin"), HfHubHTTPError, 401),
+        ("hf_other", ("owner/missing", "w.bin"), RepositoryNotFoundError, 404),
+        ("hf_other", ("owner/private", "w.bin"), RepositoryNotFoundError, 404),
+        ("hf_other", ("owner/gated", "w.bin"), GatedRepoError, 403),
         (None, ("owner/open", "x.bin"), RemoteEntryNotFoundError, 404),
     ]
     for token, place, kind, status in cases:

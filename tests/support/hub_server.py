@@ -156,6 +156,7 @@ class Hub:
         self.faults: list[Fault] = []
         self.asked: list[Asked] = []
         self.endpoint = self.storage = ""
+        self.tokens: set[str] = set()  # of accounts; another token is refused, even where none is needed
         self._lock = threading.Lock()
 
     def add(
@@ -168,6 +169,7 @@ class Hub:
         gated: bool = False,
     ) -> str:
         """Adds a commit to the repository `owner/name`, which takes the names; gives its forty digits."""
+        self.tokens |= {token} if token else set()
         held = {
             path: content if isinstance(content, HubFile) else HubFile(content, path.endswith(LARGE))
             for path, content in files.items()
@@ -258,15 +260,16 @@ class _Answers(BaseHTTPRequestHandler):
         """The commit that is meant, if it is there and may be read; else the answer says why not."""
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         commits = self.hub.repositories.get(repo)
-        if not commits or (commits[0].token and not token and not commits[0].gated):
+        if token and token not in self.hub.tokens:
+            self._refuse(401, "", "Invalid credentials in Authorization header")
+        elif not commits or (commits[0].token and not token and not commits[0].gated):
             message = "Repository not found" if token else "Invalid username or password."
             self._refuse(404 if token else 401, "RepoNotFound", message)
+        elif commits[0].token and token != commits[0].token and not commits[0].gated:
+            self._refuse(404, "RepoNotFound", "Repository not found")
         elif commits[0].token and token != commits[0].token:
-            if not commits[0].gated:
-                self._refuse(401, "", "Invalid credentials in Authorization header")
-            else:
-                message = f"Access to model {repo} is restricted and you are not in the authorized list."
-                self._refuse(403 if token else 401, "GatedRepo", message)
+            message = f"Access to model {repo} is restricted and you are not in the authorized list."
+            self._refuse(403 if token else 401, "GatedRepo", message)
         else:
             for commit in commits:
                 if revision == commit.commit or revision in commit.names:

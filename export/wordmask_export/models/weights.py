@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub import constants
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from wordmask.bundle.downloads import Place, download
 from wordmask.bundle.failed_downloads import what_is
 from wordmask.bundle.manifest import Model
+from wordmask_export.models.messages import log
 
 RANDOM = "random:"
 _UNSUPPORTED = re.compile(r"Unsupported (global: GLOBAL \S+|class \S+|operand \d+)")
@@ -90,7 +91,7 @@ def find(wanted: Sequence[Wanted]) -> list[Checkpoint]:
     for item in wanted:
         try:
             found.append(_local(item, item.path) if item.path else _from_hub(item))
-        except Exception as error:  # the errors of a failed download depend on the hub client's HTTP library
+        except OSError as error:  # among them HubError
             missing.append(_explain(item, error))
     if missing:
         raise WeightsError(
@@ -107,24 +108,17 @@ def _local(item: Wanted, path: Path) -> Checkpoint:
 
 
 def _from_hub(item: Wanted) -> Checkpoint:
-    try:
-        path = hf_hub_download(item.repository, item.file, local_files_only=True)
-    except LocalEntryNotFoundError:
-        # a plain request first, because without a network the download itself would retry for half a minute
-        get_hf_file_metadata(hf_hub_url(item.repository, item.file), timeout=10)
-        path = hf_hub_download(item.repository, item.file)
-    found = Path(path)
+    path = download(Place(item.repository, item.file), log)
     source = f"huggingface.co/{item.repository}/{item.file}"
-    return Checkpoint(found, source, found.parent.name, _sha256(found), item.licence)
+    return Checkpoint(path, source, path.parent.name, _sha256(path), item.licence)
 
 
 def _explain(item: Wanted, error: Exception) -> str:
     if item.path:
         return f"  {item.model}: {error}"
-    reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else str(error).splitlines()[0]
     return (
-        f"  {item.model}: {item.file} from https://huggingface.co/{item.repository} ({reason})\n"
-        f"    download it elsewhere and pass it as {item.option} PATH/{item.file}, or copy a filled HF_HOME"
+        f"  {item.model}: {item.file} from {constants.ENDPOINT}/{item.repository}: {error}\n"
+        f"    or download it elsewhere and pass it as {item.option} PATH/{item.file}"
     )
 
 

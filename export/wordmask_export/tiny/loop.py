@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from wordmask_export.build import log
+from wordmask_export.models.messages import log
 
 Optimisers = list[torch.optim.Optimizer]
 REPORT_EVERY, SAVE_EVERY = 20, 60.0  # steps; seconds

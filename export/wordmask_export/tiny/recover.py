@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wordmask.bundle.manifest import Manifest
 from wordmask.bundle.opening import open_bundle
-from wordmask_export.build import log
+from wordmask_export.models.messages import log
 from wordmask_export.models.weights import WeightsError
 from wordmask_export.tiny import clip_stage
 from wordmask_export.tiny.graph_weights import GraphWeights
