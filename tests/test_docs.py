@@ -1,12 +1,15 @@
 """What README.md, CONTRIBUTING.md and docs/ show works.
 
-Python blocks run, command lines are those of the parser, and cheap ones run too.
+Python blocks run, command lines are those of the parser, and cheap ones run too. Links lead to files that are there
+(Sphinx checks their anchors, see test_site.py), and messages that a page quotes are the code's.
 
 Nothing is skipped in silence: a block or a command of a kind that is not named here fails.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,18 +17,23 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from wordmask import Segmenter
 from wordmask.bundle.opening import Bundle
 from wordmask.bundle.search import find_bundle
 from wordmask.cli.main import main, make_parser
+from wordmask.rle import encode
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:(?<=\n\n)|(?<=\A))(?: {4}[^\n]*\n)+")
 INLINE = re.compile(r"`wordmask ([^`]+)`")
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]+)[^)]*\)")
+PRINTED = re.compile(r"^print\(.*\)  # (.*)$", re.MULTILINE)
+MESSAGE = re.compile(r"^\| ([^|]*`[^|]*) \|", re.MULTILINE)
 
 RUN, COMPILED, SHOWN = "run", "compiled", "shown"
 FENCES = {
@@ -33,7 +41,14 @@ FENCES = {
     "python before": COMPILED,
     "dockerfile": SHOWN,
 }  # before: of the PyTorch pipeline, which is not here
-ELSEWHERE = ("serving.md",)  # run by tests/runtime/triton/test_docs.py, over what stands in for a server
+TROUBLES = ROOT / "docs" / "troubleshooting.md"
+OF_OTHERS = (  # messages of pip and OpenCV, and names of options, on that page
+    "No matching distribution found for wordmask",
+    "requires a different Python",
+    "libGL.so.1: cannot open shared object file",
+    "--shm-size",
+)
+ELSEWHERE = ("docs/serving.md",)  # run by tests/runtime/triton/test_docs.py, over what stands in for a server
 NOT_INSTALLED = ("fiftyone", "supervision")  # blocks that import these are compiled
 COMMANDS = {
     "run": RUN,  # but for devices and clusters that are not here
@@ -51,6 +66,8 @@ COMMANDS = {
 }
 OTHERS = {
     "pip": "installs",
+    "git": "fetches the checkout",
+    "sphinx": "run by tests/test_site.py",
     "python3": "makes the virtual environment",
     "cd": "the shell's",
     "source": "the shell's",
@@ -87,7 +104,7 @@ def read_blocks() -> Iterator[Block]:
         found = [(match["kind"], match["text"]) for match in FENCE.finditer(text)]
         found += [("indented", match[0]) for match in INDENTED.finditer(FENCE.sub("", text))]
         for number, (kind, content) in enumerate(found):
-            yield Block(path.name, number, kind, content)
+            yield Block(path.relative_to(ROOT).as_posix(), number, kind, content)
 
 
 def command_lines(text: str) -> list[list[str]]:
@@ -145,10 +162,12 @@ def shared():
 @pytest.fixture
 def place(tmp_path, monkeypatch, shared):
     """A folder with what the pages speak of: photos, words, a bundle named default; models are loaded once for all."""
-    for photo in ("photo.jpg", "photos/a.png", "PHOTO_OR_FOLDER...", "examples/photos/b.png", "examples/scenes/c.png"):
+    for photo in ("photo.jpg", "photos/a.png", "PHOTO_OR_FOLDER...", "examples/photos/b.png"):
         path = tmp_path / photo
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((ROOT / "examples" / "scenes" / "04.png").read_bytes())
+    (tmp_path / "examples" / "scenes").mkdir()
+    (tmp_path / "examples" / "scenes" / "01.png").symlink_to(ROOT / "examples" / "scenes" / "01.png")
     for words in ("words.txt", "examples/photos/words.txt", "examples/scenes/words.txt"):
         (tmp_path / words).write_text("red dotted\ngreen striped\n")
     (tmp_path / "models_cache").mkdir()
@@ -179,13 +198,26 @@ def test_folders_and_files_that_pytest_is_given_exist():
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def write_annotations(folder):
+    """A run's annotations of one mask of two pixels."""
+    code = encode(np.eye(2, dtype=bool))
+    mask = {"size": code.size, "counts": code.counts}
+    document = {"annotations": [{"category_id": 1, "score": 0.5, "segmentation": mask}]}
+    folder.mkdir()
+    (folder / "annotations.json").write_text(json.dumps(document | {"categories": [{"id": 1, "name": "cup"}]}))
+
+
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_python_blocks_run(block, place, capsys):
     code = compile(block.text, str(block), "exec")
     if block.page in ELSEWHERE:
         return
     if FENCES[block.kind] == RUN and not block.text.startswith(tuple(f"import {name}" for name in NOT_INSTALLED)):
+        if "out/annotations.json" in block.text:
+            write_annotations(place / "out")
         exec(code, {"__name__": str(block)})
+    if block.page == "README.md":
+        assert capsys.readouterr().out.splitlines() == PRINTED.findall(block.text)
 
 
 @pytest.mark.parametrize("words", [pytest.param(words, id=name) for name, words in EXAMPLES])
@@ -213,3 +245,34 @@ def test_commands_inside_sentences_have_only_options_that_exist():
 def options_of(command: str) -> set[str]:
     (commands,) = (action.choices for action in make_parser()._actions if action.choices)
     return set(commands[command]._option_string_actions)
+
+
+def test_the_readme_can_be_read_in_ten_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in PAGES])
+def test_links_lead_to_what_is_there(path):
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    assert [link for link in LINK.findall(text) if not (path.parent / link).exists()] == []
+
+
+def test_messages_that_troubleshooting_quotes_are_the_codes():
+    quoted = re.findall(r"`([^`]+)`", "\n".join(MESSAGE.findall(TROUBLES.read_text(encoding="utf-8"))))
+    ours = [text for text in quoted if text not in OF_OTHERS]
+    parts = [part.strip() for text in ours for part in text.split("\u2026") if len(part.strip()) > 3]
+    assert len(parts) > 30
+    texts = messages()
+    assert [part for part in parts if part not in texts] == []
+
+
+def messages() -> str:
+    """All texts in the code; what an f-string fills in is left out."""
+    found = []
+    for path in [*(ROOT / "runtime").rglob("*.py"), *(ROOT / "export").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.append("\0".join(part.value for part in node.values if isinstance(part, ast.Constant)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)

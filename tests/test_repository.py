@@ -46,7 +46,7 @@ def test_the_citation_and_the_package_are_of_this_version() -> None:
 
 def test_the_papers_of_the_stages_are_cited() -> None:
     cited = {reference["url"] for reference in load("CITATION.cff")["references"]}
-    pages = (ROOT / "README.md", ROOT / "docs" / "python.md")
+    pages = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("licences.md", "thresholds.md", "build.md")))
     assert set(ARXIV.findall("".join(page.read_text(encoding="utf-8") for page in pages))) <= cited
     for reference in load("CITATION.cff")["references"]:
         assert reference.keys() >= {"type", "title", "authors", "year", "url"}

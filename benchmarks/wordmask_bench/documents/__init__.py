@@ -1,1 +1,1 @@
-"""Parts of the README and of docs that are generated from code."""
+"""Pictures of the README that are made from code."""

@@ -28,7 +28,7 @@ from wordmask_bench.scale.model import (
     read_facts,
 )
 from wordmask_bench.scale.table import BEGIN, END, amount, counted, size, table
-from wordmask_bench.speed.readme_table import renewed
+from wordmask_bench.speed.results_table import renewed
 
 
 def sections(facts: Facts) -> Iterator[str]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wordmask_bench.scale.bytes import Bytes, read_bytes
-from wordmask_bench.speed.readme_table import RESULTS
 from wordmask_bench.speed.report import BenchReport, Measurement, read_report
+from wordmask_bench.speed.results_table import RESULTS
 
 DAY, HOUR = 86400.0, 3600.0
 WINDOW, MASK = 224, 256  # sides in pixels of the models in the results: CLIP's windows, SAM2's low-resolution masks

@@ -2,7 +2,7 @@
 
 TensorRT where the bundle has engines that fit, else CUDA, else OpenVINO, else ONNX Runtime on the CPU. OpenVINO
 computes in bf16 where the processor has units for it: nearly twice as fast, at the price of a few digits, as with half
-precision on a GPU (the README's table of speed has both).
+precision on a GPU (docs/bench.md has both).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def default_in_flight(device: str) -> int:
 
 
 def run_folder(segmenter: Segmenter, request: RunRequest, control: RunControl | None = None) -> RunRecord:
-    """Segments every photo and writes the outputs (see the README).
+    """Segments every photo and writes the outputs (see docs/outputs.md).
 
     A photo that cannot be used becomes a row of the journal with its code; the run goes on. An earlier run into the
     same folder with the same settings that ended early is continued.

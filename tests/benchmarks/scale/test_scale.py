@@ -11,7 +11,7 @@ from wordmask_bench.scale.__main__ import main, sections
 from wordmask_bench.scale.bytes import Bytes, listed_bytes, measure
 from wordmask_bench.scale.model import ASSUMPTIONS, GOALS, GPU_RUNS, SUSTAINED, Device, ceilings, devices, read_facts
 from wordmask_bench.scale.table import BEGIN, END, amount, counted, size, table
-from wordmask_bench.speed.readme_table import RESULTS, renewed
+from wordmask_bench.speed.results_table import RESULTS, renewed
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "scale.md"

@@ -24,7 +24,6 @@ from wordmask_bench.speed.agreement import Answers, equal_pixels, mask_ious
 from wordmask_bench.speed.compute_bound import with_share
 from wordmask_bench.speed.page import page
 from wordmask_bench.speed.plan import baseline_device, parse_options
-from wordmask_bench.speed.readme_table import BEGIN, END, committed, renewed, speed_table
 from wordmask_bench.speed.report import (
     KIND,
     SCHEMA,
@@ -37,6 +36,8 @@ from wordmask_bench.speed.report import (
     ratios,
     read_report,
 )
+from wordmask_bench.speed.results_table import BEGIN, END, committed, renewed, speed_table
+from wordmask_bench.speed.results_table import main as renew
 from wordmask_bench.speed.side import grid_prompts, prompts_from_json, prompts_to_json
 from wordmask_bench.speed.table import table
 
@@ -278,20 +279,29 @@ def test_bars_are_as_long_as_their_times():
     assert widths == ["40.00%", "100.00%", "80.00%"]
 
 
-def test_the_readmes_table_has_eager_and_the_fastest_other_form():
+def test_the_table_has_eager_and_the_fastest_other_form():
     row = next(line for line in speed_table([report()]).splitlines() if "alert" in line)
     assert row.endswith("| 1, 4 | cpu | 0.10 | 0.25 (2.50x) | compile: 0.20 (2.00x) | 99.87% | 0.9995, 0.9876 |")
     assert "with random weights" in speed_table([report()])
 
 
-def test_a_readme_is_renewed_between_its_markers_alone():
+def test_a_page_is_renewed_between_its_markers_alone():
     assert renewed(f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\nnew\n{END}\nb\n"
     with pytest.raises(ValueError, match="once each"):
         renewed(f"a {END} {BEGIN}", "new")
 
 
-def test_the_readme_is_up_to_date_with_the_committed_figures():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert renewed(readme, speed_table(committed(ROOT))) == readme, (
-        "run: python -m wordmask_bench.speed.readme_table README.md"
+def test_the_page_is_up_to_date_with_the_committed_figures():
+    page = (ROOT / "docs" / "bench.md").read_text(encoding="utf-8")
+    assert renewed(page, speed_table(committed(ROOT))) == page, (
+        "run: python -m wordmask_bench.speed.results_table docs/bench.md"
     )
+
+
+def test_the_command_renews_the_page_and_nothing_else(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    found = tmp_path / "docs" / "bench.md"
+    found.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    renew([str(found)])
+    assert found.read_text() == f"before\n{BEGIN}\n{speed_table(committed(ROOT))}\n{END}\nafter\n"

@@ -1,6 +1,6 @@
-"""The README's table of speed, made from the benchmarks' JSON files, so that no figure is typed by hand.
+"""The table of speed in docs/bench.md, made from the benchmarks' JSON files, so that no figure is typed by hand.
 
-python -m wordmask_bench.speed.readme_table README.md
+python -m wordmask_bench.speed.results_table docs/bench.md
 """
 
 from __future__ import annotations
@@ -97,12 +97,12 @@ def committed(root: Path) -> list[BenchReport]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(
-        prog="wordmask_bench.speed.readme_table", description="Renew the README's speed table."
+        prog="wordmask_bench.speed.results_table", description="Renew the table of speed in docs/bench.md."
     )
-    parser.add_argument("readme", type=Path, help="of a checkout; its benchmarks/results are read")
-    readme: Path = parser.parse_args(arguments).readme
-    table = speed_table(committed(readme.resolve().parent))
-    readme.write_text(renewed(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
+    parser.add_argument("page", type=Path, help="in docs of a checkout, whose benchmarks/results are read")
+    page: Path = parser.parse_args(arguments).page
+    table = speed_table(committed(page.resolve().parents[1]))
+    page.write_text(renewed(page.read_text(encoding="utf-8"), table), encoding="utf-8")
 
 
 if __name__ == "__main__":
