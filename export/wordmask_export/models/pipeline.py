@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib.metadata
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from wordmask.bundle.manifest import Model
 from wordmask_export.models import loftup
+from wordmask_export.models.clip_config import ClipConfig, read_clip_config
 from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, random_seed, read
 
 LOFTUP_CHECKPOINTS = ("clip", "dinov2s", "dinov2s_reg", "dinov2b", "dinov2b_reg", "siglip", "siglip2")
@@ -78,9 +77,9 @@ def load(choice: Choice) -> Models:
     Raises:
         WeightsError: unknown model, or weights that are missing or do not fit it.
     """
-    config = _clip_config(choice.clip)
-    sam_config, sam_wanted = _sam2_config(choice)
     seed = choice.seed
+    config = read_clip_config(choice.clip, choice.clip_weights if seed is None else None)
+    sam_config, sam_wanted = _sam2_config(choice)
     if seed is not None and (choice.clip_weights, choice.loftup_weights, choice.sam2_weights) != (
         "openai",
         "hub",
@@ -89,11 +88,9 @@ def load(choice: Choice) -> Models:
         raise WeightsError("--weights random:SEED makes all weights: leave out --clip-, --loftup- and --sam2-weights")
     with torch.random.fork_rng():
         torch.manual_seed(seed or 0)
-        settings = {key: copy.deepcopy(value) for key, value in config.items() if not key.startswith("custom")}
-        clip = open_clip.CLIP(**settings)
+        clip = config.new_model()
         sam = new_sam2(sam_config)
-    dim = int(config["embed_dim"])
-    upsampler = None if choice.loftup == "none" else loftup.random(dim, seed or 0)
+    upsampler = None if choice.loftup == "none" else loftup.random(config.dim, seed or 0)
     names = {"clip": choice.clip, "sam2": choice.sam2}
     if upsampler is not None:
         names["loftup"] = choice.loftup
@@ -105,7 +102,7 @@ def load(choice: Choice) -> Models:
         fill(clip, found[0].path)
         fill(sam, found[1].path)
         if upsampler is not None:
-            upsampler = read_loftup(found[2], dim)
+            upsampler = read_loftup(found[2], config.dim)
     else:
         found = [Checkpoint(Path(), str(choice.weights))] * len(names)
     entries = {kind: checkpoint.entry(names[kind]) for kind, checkpoint in zip(names, found, strict=True)}
@@ -113,52 +110,31 @@ def load(choice: Choice) -> Models:
 
 
 def _assemble(
-    config: Mapping[str, Any], clip: Any, upsampler: loftup.LoftUp | None, sam: Any, entries: dict[str, Model]
+    config: ClipConfig, clip: Any, upsampler: loftup.LoftUp | None, sam: Any, entries: dict[str, Model]
 ) -> Models:
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    width, head_width = vision["width"], vision.get("head_width", 64)
-    preprocess = getattr(clip.visual, "preprocess_cfg", {})
     return Models(
         clip=clip.eval().requires_grad_(False),
-        clip_heads=(width // head_width, text.get("heads", 8)),
-        quick_gelu=bool(config.get("quick_gelu", False)),
-        mean=tuple(preprocess.get("mean", open_clip.OPENAI_DATASET_MEAN)),
-        std=tuple(preprocess.get("std", open_clip.OPENAI_DATASET_STD)),
+        clip_heads=config.heads,
+        quick_gelu=config.quick_gelu,
+        mean=config.mean,
+        std=config.std,
         loftup=upsampler,
         sam2=sam.eval().requires_grad_(False),
         entries=entries,
     )
 
 
-def _clip_config(name: str) -> dict[str, Any]:
-    """open_clip's configuration of a model, by its name or from a JSON file of the same layout."""
-    if name.endswith(".json"):
-        config: dict[str, Any] | None = json.loads(Path(name).read_text(encoding="utf-8"))
-    else:
-        config = open_clip.get_model_config(name)
-        quick = (open_clip.get_pretrained_cfg(name, "openai") or {}).get("quick_gelu", False)
-        if config and quick:
-            config["quick_gelu"] = True
-    if config is None:
-        raise WeightsError(f"open_clip has no model {name!r}; a common choice is ViT-B-16-quickgelu")
-    vision = config["vision_cfg"]
-    if "timm_model_name" in vision or isinstance(vision.get("layers"), list) or "hf_model_name" in config["text_cfg"]:
-        raise WeightsError(
-            f"{name} is not an OpenAI-style vision transformer: only those have an attention to correlate"
-        )
-    return config
-
-
 def _clip_wanted(choice: Choice) -> Wanted:
     tag = choice.clip_weights
     known = None if choice.clip.endswith(".json") else open_clip.get_pretrained_cfg(choice.clip, tag)
     if not known:
-        return Wanted(choice.clip, "", "", "--clip-weights", Path(tag), "MIT (OpenAI)")
+        return Wanted(choice.clip, "", "", "--clip-weights", Path(tag))
     repository = known.get("hf_hub", "").rstrip("/")
     if not repository:
         raise WeightsError(f"open_clip's {tag} weights are not on the hub: pass a local file as --clip-weights PATH")
     file = "open_clip_model.safetensors"
-    return Wanted(choice.clip, repository, file, "--clip-weights", licence="MIT (OpenAI)")
+    licence = "MIT (OpenAI)" if tag == "openai" else f"see huggingface.co/{repository}"
+    return Wanted(choice.clip, repository, file, "--clip-weights", licence=licence)
 
 
 def loftup_wanted(model: str, weights: str) -> Wanted:
