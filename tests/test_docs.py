@@ -54,6 +54,7 @@ COMMANDS = {
     "run": RUN,  # but for devices and clusters that are not here
     "inspect": RUN,
     "doctor": RUN,
+    "check": "parsed: has tests of its own",
     "build": "parsed: takes minutes and weights",
     "engines": "parsed: takes a GPU",
     "bench": "parsed: takes minutes and torch",

@@ -1,9 +1,9 @@
-"""Builds every published SAM2, LoftUp and OpenAI-style CLIP at full size with random weights: parity, time, memory, size.
+"""Builds each published SAM2, LoftUp and OpenAI-style CLIP at full size with random weights: parity, time, memory.
 
     python -m wordmask_bench.studies.published_models rows.jsonl --page docs/published-models.md
 
-Each model is built in a process of its own beside narrow models for the other parts, and its bundle is removed. A row is
-appended to the file as soon as it is measured; models that have a row are not built again. This takes hours.
+Each model is built in a process of its own beside narrow models for the other parts, and its bundle is removed. A row
+is appended to the file as soon as it is measured; models that have a row are not built again. This takes hours.
 """
 
 from __future__ import annotations
@@ -123,9 +123,9 @@ def page(rows: list[Row]) -> Iterator[str]:
     yield "# The published models, built once"
     yield ""
     yield (
-        "**Random weights.** No model on this page was built from its published weights: each was built once at full size "
-        "with seeded random weights, and its graphs were compared with PyTorch. The sizes, the memory and the way through the "
-        "exporters do not depend on the weights; the errors do a little."
+        "**Random weights.** No model on this page was built from its published weights: each was built once at full "
+        "size with seeded random weights, and its graphs were compared with PyTorch. Sizes and memory do not depend on "
+        "the weights; the errors do a little."
     )
     yield ""
     yield "    python -m wordmask_bench.studies.published_models rows.jsonl --page docs/published-models.md"
@@ -135,8 +135,8 @@ def page(rows: list[Row]) -> Iterator[str]:
     yield (
         "Peak memory is the most that the process held; seconds are on two busy cores. The other parts of each bundle "
         "were narrow, so a whole bundle takes the sum of the seconds and sizes, and more memory. Error: the largest "
-        "relative error of the model's graphs against PyTorch; agreement: the least share of pixels, or IoU of masks, on "
-        "which both agree."
+        "relative error of the model's graphs against PyTorch; agreement: the least share of pixels, or IoU of masks, "
+        "on which both agree."
     )
     refused = [row for row in rows if row.refused]
     if refused:

@@ -1,12 +1,13 @@
-"""open_clip's configuration of a CLIP model, checked: which models the graphs can compute, and what its weights expect.
+"""open_clip's configuration of a CLIP model: whether the graphs can compute it, and what its weights expect.
 
-Two things depend on the weights and not on the model: the activation, and the mean and standard deviation of the photos.
+The activation, and the mean and standard deviation of photos depend on the weights and not on the model.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import open_clip
 import torch
 
+from wordmask.errors import WordmaskWarning
 from wordmask_export.models.weights import WeightsError
 
 # what an OpenAI-style model has; any other setting changes what it computes
@@ -62,7 +64,8 @@ def read_clip_config(name: str, weights: str | None) -> ClipConfig:
     Args:
         name: open_clip's name of the model, or a JSON file of the same layout.
         weights: open_clip's tag, which decides activation, mean and std where it is known; for a file, or None, the
-            model's name decides the activation, and mean and std are OpenAI's.
+            model's name decides the activation, and mean and std are OpenAI's. A file for a model that has a QuickGELU
+            twin brings a WordmaskWarning, because a file does not tell its activation.
 
     Raises:
         WeightsError: the model is unknown, or the graphs cannot compute it.
@@ -73,6 +76,9 @@ def read_clip_config(name: str, weights: str | None) -> ClipConfig:
         raise WeightsError(f"open_clip has no model {name!r}; a common choice is ViT-B-16-quickgelu")
     refuse_others(name, config)
     tag = (None if local or weights is None else open_clip.get_pretrained_cfg(name, weights)) or {}
+    if not local and not tag and weights is not None and f"{name}-quickgelu" in open_clip.list_models():
+        text = f"{weights} is run with GELU, as {name} has it: OpenAI's own weights and DFN's need {name}-quickgelu"
+        warnings.warn(text, WordmaskWarning, stacklevel=2)
     quick_gelu = bool(tag.get("quick_gelu", False) if tag else config.get("quick_gelu", False))
     mean, std = tag.get("mean", open_clip.OPENAI_DATASET_MEAN), tag.get("std", open_clip.OPENAI_DATASET_STD)
     made = ClipConfig({**config, "quick_gelu": quick_gelu}, quick_gelu, tuple(mean), tuple(std))
@@ -113,6 +119,6 @@ def _refuse_too_large(name: str, config: ClipConfig) -> None:
     size = sum(parameter.numel() for parameter in tower.parameters()) * 4
     if size > LARGEST:
         raise WeightsError(
-            f"{name} is too large: its image tower takes {size / 1e9:.1f} GB, and an ONNX file holds {LARGEST / 1e9:.1f} GB. "
-            "The largest that can be built is ViT-L-14"
+            f"{name} is too large: its image tower takes {size / 1e9:.1f} GB, and an ONNX file holds "
+            f"{LARGEST / 1e9:.1f} GB. The largest that can be built is ViT-L-14"
         )

@@ -34,6 +34,7 @@ COMMANDS = (  # name, help, module: imported when the command is named
     ("convert", "put a run's results into a format that other tools read", "wordmask.cli.convert"),
     ("features", "features of photos, upsampled by LoftUp", "wordmask.cli.features"),
     ("triton", "write a bundle as a model repository for NVIDIA Triton", "wordmask.cli.triton"),
+    ("check", "see whether a bundle's weights behave, on pictures whose answer is known", "wordmask.cli.check"),
     ("doctor", "check that what a run needs is installed and works", "wordmask.cli.doctor"),
 )
 
