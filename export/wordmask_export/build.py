@@ -6,7 +6,7 @@ import dataclasses
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -15,7 +15,6 @@ import open_clip
 
 from wordmask.bundle.manifest import SCHEMA, FeaturesManifest, GraphEntry, Manifest
 from wordmask.bundle.manifest_reading import FILE_NAME
-from wordmask.system.files import atomic_folder
 from wordmask_export.graphs import specs as graphs
 from wordmask_export.graphs.onnx_export import Spec, describe, export
 from wordmask_export.models import pipeline
@@ -23,6 +22,8 @@ from wordmask_export.models.messages import log
 from wordmask_export.parity.pipeline import Figure, Parity
 from wordmask_export.precision.half_weights import round_weights, shrink
 from wordmask_export.precision.policy import convert
+from wordmask_export.progress import COMPARE, EXPORT, Progress
+from wordmask_export.unfinished import Done, TargetError, Unfinished, fingerprint, unfinished
 
 Precision = Literal["fp32", "fp16"]
 Domain = Literal["photos", "synthetic", "random"]
@@ -32,10 +33,6 @@ MERGES = "bpe_simple_vocab_16e6.txt.gz"
 
 class BuildError(RuntimeError):
     """The outputs of a graph differ too much from its model's."""
-
-
-class TargetError(ValueError):
-    """The bundle's folder cannot be replaced."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,8 @@ def build(
 ) -> Manifest:
     """Builds a bundle in the folder `out`.
 
-    Files are written to a temporary folder beside it, which is renamed at the end, so an interrupted or failed build
-    leaves nothing under the final name.
+    Files are written to the folder OUT.unfinished, which is renamed at the end, so an interrupted or failed build
+    leaves nothing under the final name. The same build, started again, goes on with the graphs that are finished.
 
     Args:
         out: must not exist unless force is given.
@@ -80,26 +77,33 @@ def build(
         WeightsError: weights are missing or do not fit.
     """
 
-    def make(work: Path) -> tuple[Manifest, list[SummaryRow]]:
+    def make(work: Unfinished) -> tuple[Manifest, list[SummaryRow]]:
         report("loading the models")
         loaded = pipeline.load(choice)
+        configurations = [describe(Path(name)) for name in (choice.clip, choice.sam2) if Path(name).is_file()]
+        settings = (choice, configurations, protocol, precision, half_weights, loaded.entries, pipeline.tool_versions())
         if half_weights:
             for module in (loaded.clip, loaded.loftup, loaded.sam2):
                 if module is not None:
                     round_weights(module)
-        specs = graphs.specs(loaded, protocol)
-        entries, seconds = export_all(work, specs, precision, half_weights, report)
+        progress = begin(work, fingerprint(*settings), graphs.parameters(loaded), report)
+        entries = export_all(work, graphs.specs(loaded, protocol), precision, half_weights, progress)
         trained_on = "random" if choice.seed is not None else domain
-        manifest = _manifest(work, loaded, protocol, entries, precision, trained_on)
-        return manifest, compare_all(Parity(work, manifest, loaded, protocol).figures, entries, seconds, report)
+        manifest = _manifest(work.folder, loaded, protocol, entries, precision, trained_on)
+        parity = Parity(work.folder, manifest, loaded, protocol)
+        return manifest, compare_all(work, parity.figures, entries, progress)
 
     return write_bundle(out, make, force=force, report=report)
 
 
 def write_bundle(
-    out: Path, make: Callable[[Path], tuple[Made, list[SummaryRow]]], *, force: bool, report: Callable[[str], None]
+    out: Path,
+    make: Callable[[Unfinished], tuple[Made, list[SummaryRow]]],
+    *,
+    force: bool,
+    report: Callable[[str], None],
 ) -> Made:
-    """Writes a bundle through a temporary folder beside it; see build.
+    """Writes a bundle by way of the folder OUT.unfinished; see build.
 
     Args:
         out: the bundle's folder.
@@ -113,16 +117,22 @@ def write_bundle(
     _check_target(out, force)
     started = time.perf_counter()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(out, durable=True, replace=True) as work:
-        manifest, lines = make(work)
+    with unfinished(out) as work:
+        try:
+            manifest, lines = make(work)
+        except BaseException:
+            if work.done:
+                report(f"{work.folder} keeps {len(work.done)} finished graphs: the same command goes on with them")
+            raise
         parity = {figure.name: figure.value for line in lines for figure in line.figures}
         manifest = dataclasses.replace(manifest, parity=parity)
         report(summary(lines, time.perf_counter() - started))
         missed = [figure for line in lines for figure in line.figures if not figure.ok]
         if missed:
+            work.done.clear()
             named = "; ".join(f"{f.name} is {f.value:.3g}, the limit is {f.limit:g}" for f in missed)
             raise BuildError(f"the graphs do not compute what the models compute: {named}. Nothing was written")
-        (work / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        (work.folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
     report(f"{out}: bundle {manifest.bundle_id}")
     return manifest
 
@@ -136,27 +146,43 @@ def _check_target(out: Path, force: bool) -> None:
         raise TargetError(f"{out} exists: --force replaces it")
 
 
+def begin(work: Unfinished, build: str, parameters: Mapping[str, int], report: Callable[[str], None]) -> Progress:
+    """Takes up what an earlier start of this build finished; gives the progress of the rest.
+
+    Args:
+        work: the build's folder.
+        build: a fingerprint.
+        parameters: numbers of parameters by the graphs' names.
+        report: takes the messages about the progress.
+    """
+    progress = Progress(parameters, report)
+    if names := work.begin(build):
+        report(f"an earlier start of this build finished {', '.join(names)}: going on with that")
+    for name, item in work.done.items():
+        progress.skip(EXPORT, name)
+        if item.figures is not None:
+            progress.skip(COMPARE, name)
+    return progress
+
+
 def export_all(
-    work: Path,
-    specs: Iterator[Spec],
-    precision: Precision,
-    half_weights: bool,
-    report: Callable[[str], None],
-) -> tuple[dict[str, GraphEntry], dict[str, float]]:
-    """Writes the graphs; returns the manifest's entry and the seconds of each."""
-    entries, seconds = dict[str, GraphEntry](), dict[str, float]()
+    work: Unfinished, specs: Iterator[Spec], precision: Precision, half_weights: bool, progress: Progress
+) -> dict[str, GraphEntry]:
+    """Writes the graphs that are not there yet; returns the manifest's entries of all."""
+    entries = dict[str, GraphEntry]()
     for spec in specs:
-        start = time.perf_counter()
-        report(f"exporting {spec.name}")
-        entry = export(spec, work)
-        path = work / entry.file
-        if precision == "fp16":
-            convert(path, spec.name, precision)
-        if half_weights:
-            shrink(path)
-        entries[spec.name] = dataclasses.replace(entry, **dataclasses.asdict(describe(path)))
-        seconds[spec.name] = time.perf_counter() - start
-    return entries, seconds
+        if spec.name not in work.done:
+            start = time.perf_counter()
+            with progress.step(EXPORT, spec.name):
+                path = work.folder / export(spec, work.folder).file
+                if precision == "fp16":
+                    convert(path, spec.name, precision)
+                if half_weights:
+                    shrink(path)
+            work.add(spec.name, Done(describe(path), time.perf_counter() - start))
+        file = work.done[spec.name].file
+        entries[spec.name] = GraphEntry(**dataclasses.asdict(file), inputs=spec.inputs, outputs=spec.outputs)
+    return entries
 
 
 def _manifest(
@@ -184,18 +210,19 @@ def _manifest(
 
 
 def compare_all(
-    measure: Callable[[str], list[Figure]],
-    entries: dict[str, GraphEntry],
-    seconds: dict[str, float],
-    report: Callable[[str], None],
+    work: Unfinished, measure: Callable[[str], list[Figure]], entries: Mapping[str, GraphEntry], progress: Progress
 ) -> list[SummaryRow]:
-    """Measures each graph; returns the rows of the summary."""
+    """Measures each graph that is not measured yet; returns the rows of the summary."""
     lines = []
     for name, entry in entries.items():
-        start = time.perf_counter()
-        report(f"comparing {name} with PyTorch")
-        figures = tuple(measure(name))
-        lines.append(SummaryRow(name, entry.size, figures, seconds[name] + time.perf_counter() - start))
+        item = work.done[name]
+        if item.figures is None:
+            start = time.perf_counter()
+            with progress.step(COMPARE, name):
+                figures = tuple(measure(name))
+            item = Done(item.file, item.seconds + time.perf_counter() - start, figures)
+            work.add(name, item)
+        lines.append(SummaryRow(name, entry.size, item.figures or (), item.seconds))
     return lines
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wordmask.bundle.manifest import SCHEMA, Backbone, FeaturesManifest
-from wordmask_export.build import Precision, SummaryRow, compare_all, export_all, write_bundle
+from wordmask_export.build import Precision, SummaryRow, begin, compare_all, export_all, write_bundle
 from wordmask_export.graphs import specs as graphs
 from wordmask_export.models import backbones
 from wordmask_export.models.messages import log
 from wordmask_export.models.pipeline import tool_versions
 from wordmask_export.parity.features import FeatureParity
 from wordmask_export.precision.half_weights import round_weights
+from wordmask_export.unfinished import Unfinished, fingerprint
 
 
 def build_features(
@@ -43,14 +44,15 @@ def build_features(
         ValueError: the window is not a multiple of the patch.
     """
 
-    def make(work: Path) -> tuple[FeaturesManifest, list[SummaryRow]]:
+    def make(work: Unfinished) -> tuple[FeaturesManifest, list[SummaryRow]]:
         report("loading the models")
         loaded = backbones.load(choice, window)
         if half_weights:
             round_weights(loaded.trunk)
             round_weights(loaded.loftup)
-        specs = graphs.backbone_specs(loaded, window)
-        entries, seconds = export_all(work, specs, precision, half_weights, report)
+        settings = (choice, window, precision, half_weights, loaded.entries, tool_versions())
+        progress = begin(work, fingerprint(*settings), graphs.backbone_parameters(loaded), report)
+        entries = export_all(work, graphs.backbone_specs(loaded, window), precision, half_weights, progress)
         manifest = FeaturesManifest(
             schema=SCHEMA,
             kind="features",
@@ -63,6 +65,6 @@ def build_features(
             loftup=graphs.loftup_constants(loaded.loftup),
             tools=tool_versions(),
         ).sealed()
-        return manifest, compare_all(FeatureParity(work, manifest, loaded).figures, entries, seconds, report)
+        return manifest, compare_all(work, FeatureParity(work.folder, manifest, loaded).figures, entries, progress)
 
     return write_bundle(out, make, force=force, report=report)

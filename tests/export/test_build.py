@@ -17,6 +17,8 @@ from wordmask_export import build as build_module  # noqa: E402
 from wordmask_export.build import BuildError, TargetError, build  # noqa: E402
 from wordmask_export.graphs import onnx_export  # noqa: E402
 from wordmask_export.parity.pipeline import Figure, Parity, worst_iou  # noqa: E402
+from wordmask_export.progress import EXPORT, Progress  # noqa: E402
+from wordmask_export.unfinished import unfinished  # noqa: E402
 
 
 def quiet(text: str) -> None:
@@ -123,8 +125,124 @@ def test_an_interrupted_build_leaves_the_old_bundle_whole(
     with pytest.raises(KeyboardInterrupt):
         build(out, small_choice, small_protocol, force=True, report=quiet)
     assert (out / "manifest.json").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "out.unfinished"}
     open_bundle(out)
+
+
+class InterruptionError(Exception):
+    """Stands for whatever ends a build."""
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def interrupted(monkeypatch, small_bundle, small_choice, small_protocol, tmp_path):
+    """The folder of a build that ended in its third graph; a call that goes on, with graphs exported and messages."""
+
+    def fine(self, name):
+        return [Figure(f"{name}.error", len(name) / 7, 5.0)]
+
+    out = fast_build(monkeypatch, small_bundle, tmp_path, fine)
+    copy, exported = build_module.export, []
+
+    def counted(spec, work):
+        if spec.name == "loftup" and not exported[2:]:
+            (work / "loftup.onnx").write_bytes(b"half of it")
+            exported.append("cut off")
+            raise InterruptionError
+        exported.append(spec.name)
+        return copy(spec, work)
+
+    monkeypatch.setattr(build_module, "export", counted)
+    with pytest.raises(InterruptionError):
+        build(out, small_choice, small_protocol, report=quiet)
+
+    def go_on(choice=small_choice, protocol=small_protocol, **settings):
+        exported[:], messages = ["", "", ""], []
+        build(out, choice, protocol, report=messages.append, **settings)
+        return exported[3:], messages
+
+    return out, go_on
+
+
+def test_an_interrupted_build_goes_on_with_the_graphs_that_are_done_and_gives_the_same_bundle(
+    interrupted, small_choice, small_protocol
+):
+    out, go_on = interrupted
+    assert not out.exists()
+    exported, messages = go_on()
+    assert exported == ["loftup", "loftup_cpu", "loftup_features", "sam2_encoder", "sam2_decoder"]
+    assert "an earlier start of this build finished clip_image, clip_text: going on with that" in messages
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    found = contents(out)
+    build(out, small_choice, small_protocol, force=True, report=quiet)
+    assert contents(out) == found
+    open_bundle(out)
+
+
+def test_graphs_that_are_compared_are_not_compared_again(monkeypatch, interrupted):
+    out, go_on = interrupted
+    fine, compared = Parity.figures, []
+
+    def measure(self, name):
+        if name == "loftup" and "loftup" not in compared:
+            compared.append(name)
+            raise InterruptionError
+        compared.append(name)
+        return fine(self, name)
+
+    monkeypatch.setattr(Parity, "figures", measure)
+    with pytest.raises(InterruptionError):
+        go_on()
+    exported, messages = go_on()
+    assert exported == []
+    assert compared[:4] == ["clip_image", "clip_text", "loftup", "loftup"]
+    assert compared.count("clip_image") == 1
+    steps = [message for message in messages if message.startswith("[")]
+    assert steps[0].startswith("[10/14] loftup: comparing with PyTorch (")
+    assert len(steps) == 5
+    assert len(read_manifest(out).parity) == 7
+
+
+def test_of_another_build_nothing_is_taken(interrupted, small_protocol):
+    _, go_on = interrupted
+    exported, _ = go_on(protocol=dataclasses.replace(small_protocol, stride=16))
+    assert len(exported) == 7
+
+
+def test_a_graph_that_was_changed_meanwhile_is_exported_again(interrupted):
+    out, go_on = interrupted
+    (out.with_name("out.unfinished") / "clip_text.onnx").write_bytes(b"changed")
+    exported, _ = go_on()
+    assert exported[0] == "clip_text"
+    assert "clip_image" not in exported
+
+
+def test_a_folder_that_only_has_the_name_of_an_unfinished_build_is_kept(tmp_path, small_choice, small_protocol):
+    (tmp_path / "out.unfinished").mkdir()
+    (tmp_path / "out.unfinished" / "thesis.tex").write_text("years of work")
+    with pytest.raises(TargetError, match=r"out\.unfinished is not an unfinished build"):
+        build(tmp_path / "out", small_choice, small_protocol, report=quiet)
+    assert (tmp_path / "out.unfinished" / "thesis.tex").exists()
+
+
+def test_a_second_build_into_the_same_folder_is_refused(tmp_path, small_choice, small_protocol):
+    with unfinished(tmp_path / "out"), pytest.raises(TargetError, match=r"process \d+ on .* is building it"):
+        build(tmp_path / "out", small_choice, small_protocol, report=quiet)
+
+
+def test_the_time_that_is_left_follows_what_the_steps_took(monkeypatch):
+    clock, messages = [0.0], []
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    progress = Progress({"clip_image": 86_000_000, "sam2_encoder": 212_000_000}, messages.append)
+    expected = progress.left()
+    assert expected > 90
+    with progress.step(EXPORT, "clip_image"):
+        clock[0] = 1000.0
+    assert messages == [f"[ 1/4] clip_image: exporting (about {expected / 60:.0f} min left)"]
+    assert progress.left() > 10 * expected
 
 
 def test_parity_notices_wrong_weights(small_bundle, small_protocol, tmp_path, small_models):

@@ -119,6 +119,20 @@ def specs(models: Models, protocol: Protocol) -> Iterator[Spec]:
     yield from _sam2(models.sam2)
 
 
+def parameters(models: Models) -> dict[str, int]:
+    """Numbers of parameters behind the graphs that `specs` gives, in its order: they tell how long a build takes."""
+    image, everything = _count(models.clip.visual), _count(models.clip)
+    counts = {"clip_image": image, "clip_text": everything - image}
+    if models.loftup is not None:
+        counts |= dict.fromkeys(("loftup", "loftup_cpu", "loftup_features"), _count(models.loftup))
+    encoder = _count(models.sam2.image_encoder)
+    return {**counts, "sam2_encoder": encoder, "sam2_decoder": encoder}  # the decoder is compared on encoded photos
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def _f32(name: str, *shape: int | str) -> Tensor:
     return Tensor(name, "float32", shape)
 
@@ -151,6 +165,11 @@ def backbone_specs(models: BackboneModels, window: int) -> Iterator[Spec]:
     features = _f32("features", "B", models.trunk.embed_dim, *models.trunk.patch_embed.grid_size)
     yield Spec("backbone_image", BackboneImage(models.trunk).eval(), (image,), (features,))
     yield _loftup_features(models.loftup, LoftUpGraph(models.loftup))
+
+
+def backbone_parameters(models: BackboneModels) -> dict[str, int]:
+    """The same for `backbone_specs`."""
+    return {"backbone_image": _count(models.trunk), "loftup_features": _count(models.loftup)}
 
 
 def _loftup(source: loftup.LoftUp) -> Iterator[Spec]:

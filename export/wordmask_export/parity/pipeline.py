@@ -111,7 +111,8 @@ class Parity:
         self.reference_clip = ClipImage(models, protocol).eval()
 
     def figures(self, name: str) -> list[Figure]:
-        """Loads a graph and compares it."""
+        """Loads a graph and compares it, on the same noise whichever graphs were compared before."""
+        self.random = np.random.default_rng(0)
         measure: Callable[[OrtGraph], Iterator[Figure]] = getattr(self, f"_{name}")
         entry = self.manifest.graphs[name]
         graph = OrtGraph(self.folder / entry.file, entry, device="cpu")

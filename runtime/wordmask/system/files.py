@@ -133,16 +133,27 @@ def atomic_folder(
     work = _new_folder(target.parent, prefix, mode)
     try:
         yield work
-        if durable:
-            for path in (*work.rglob("*"), work):
-                _sync(path)
-        if replace:
-            remove_folder(target, prefix=prefix)
-        work.replace(target)
-        if durable:
-            _sync_folder(target.parent)
+        move_folder(work, target, prefix=prefix, durable=durable, replace=replace)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def move_folder(
+    work: Path, target: Path, *, prefix: str = TEMPORARY, durable: bool = False, replace: bool = False
+) -> None:
+    """Gives a complete folder its final name; see atomic_folder.
+
+    Raises:
+        OSError: the folder cannot be written to disk or renamed.
+    """
+    if durable:
+        for path in (*work.rglob("*"), work):
+            _sync(path)
+    if replace:
+        remove_folder(target, prefix=prefix)
+    work.replace(target)
+    if durable:
+        _sync_folder(target.parent)
 
 
 def remove_folder(folder: Path, *, prefix: str = TEMPORARY) -> None:
