@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
 from folder_runs import run
@@ -81,9 +83,12 @@ def opened(browser, number: int) -> None:
 
 def test_it_opens_with_every_photo_and_its_totals(report):
     assert len(shown(report)) == 6
+    assert shown(report)[0] == "004"  # which failed
+    assert report.one("h2").text == "Photos that failed"
     assert [card.text.replace("\n", " ") for card in report.visible(".card")][:2] == ["5 photos done", "1 failed"]
     loaded = "return [...document.querySelectorAll('.card-photo img')].every((i) => i.complete && i.naturalWidth > 0)"
     assert report.script(loaded)
+    assert report.script("return getComputedStyle(document.querySelector('.card-photo img')).objectFit") == "contain"
     report.keep("report-light", whole=True)
 
 
@@ -120,6 +125,8 @@ def test_states_names_and_orders(report):
     assert shown(report) == ["004"]
     report.set("#state", "all")
     report.set("#name", "00")
+    assert shown(report) == ["004", "000", "002", "003", "005"]
+    report.set("#order", "run")
     assert shown(report) == ["000", "002", "003", "004", "005"]
     report.set("#order", "many")
     counts = [len(each.text.split(", ")) for each in report.visible(".card-photo small")][:-1]
@@ -127,20 +134,20 @@ def test_states_names_and_orders(report):
 
 
 def test_layers_and_objects_can_be_switched_off(report):
-    opened(report, 0)
-    assert len(report.visible(".mask")) == len(report.visible("#objects li")) > 1
+    opened(report, 1)
+    assert len(report.visible(".fills .mask")) == len(report.visible("#objects li")) > 1
     report.keep("viewer-light")
     report.one("#objects input").click()
-    assert len(report.visible(".mask")) == len(report.visible("#objects li")) - 1
+    assert len(report.visible(".fills .mask")) == len(report.visible("#objects li")) - 1
     for layer in ("masks", "words", "prompts"):
         report.one(f"#show-{layer}").click()
-    assert not report.visible("#drawing *")
+    assert not report.visible("#drawing :not(g)")
     report.one("#show-photo").click()
     assert not report.visible("#photo")
 
 
 def test_a_slider_moves_between_bilinear_and_loftup(report):
-    opened(report, 0)
+    opened(report, 1)
     assert not report.visible("#cut")
     report.one("#show-map").click()
     cut = report.one("#cut")
@@ -155,6 +162,7 @@ def test_a_slider_moves_between_bilinear_and_loftup(report):
 
 def test_the_viewer_steps_through_what_the_filter_left(report):
     report.set("#name", "00")
+    report.set("#order", "run")
     opened(report, 0)
     report.one("#next").click()
     assert report.one("#viewer-name").text == "002"
@@ -168,7 +176,7 @@ def test_the_viewer_steps_through_what_the_filter_left(report):
 
 def test_a_failure_shows_its_code_and_what_was_the_matter(report):
     assert "NUMERIC" in report.one("main").text
-    opened(report, 4)
+    opened(report, 0)
     assert report.one("#trouble").text.startswith("NUMERIC: ")
     assert not report.visible("#frame")
 
@@ -179,9 +187,83 @@ def test_dark_and_narrow(chromium, out):
     chromium.keep("report-dark", whole=True)
     chromium.open(out / "report.html", width=390, height=844)
     assert chromium.script("return document.documentElement.scrollWidth") <= 390
-    opened(chromium, 0)
+    opened(chromium, 1)
     assert chromium.script("return document.querySelector('#viewer').scrollWidth") <= 390
     chromium.keep("viewer-narrow")
+
+
+def done_row(name: str) -> DoneRow:
+    return DoneRow(
+        photo=f"{name}.jpg",
+        name=name,
+        bytes=None,
+        modified_ns=None,
+        notes=(),
+        height=1500,
+        width=2000,
+        instances=2,
+        prompts=2,
+        word_confidence={},
+        seconds={"clip": 0.1},
+    )
+
+
+SQUARE = "M{x} {y}l{side} 0 0 {side}-{side} 0z"
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_labels_cover_neither_each_other_nor_small_objects(chromium, tmp_path, width):
+    corners = [(900 + 45 * i, 700 + 50 * (i % 3)) for i in range(8)]
+    objects = [
+        Found(i % 4, 0.9 - i / 20, 0.9, 0.9, 0.9, ((x + 15, y + 15, 1),), SQUARE.format(x=x, y=y, side=30))
+        for i, (x, y) in enumerate(corners)
+    ]
+    wall = Found(3, 0.3, 0.9, 0.9, 0.9, ((300, 300, 1),), SQUARE.format(x=100, y=100, side=1300), large=True)
+    photo = ReportPhoto(done_row("a"), (1500, 2000), (*objects, wall), {})
+    (tmp_path / "report.html").write_bytes(report_page(Run(WORDS, RECORD, (photo,))))
+    chromium.open(f"{(tmp_path / 'report.html').as_uri()}#photo-1", width=width)
+    chromium.keep(f"viewer-labels-{width}")
+    boxes = chromium.script(
+        "return [...document.querySelectorAll('.word:not(.no-place) rect, .fills .mask:not(.large)')]"
+        ".map((each) => each.getBBox()).map((box) => [box.x, box.y, box.x + box.width, box.y + box.height])"
+    )
+    assert len(boxes) > 13
+    assert not [1 for a, b in itertools.combinations(boxes[8:], 2) if meet(a, b)]
+    assert not [1 for label in boxes[8:] for small in boxes[:8] if meet(label, small)]
+    assert all(box[0] >= 0 and box[1] >= 0 and box[2] <= 2000 and box[3] <= 1500 for box in boxes)
+    ends = chromium.script(
+        "return [...document.querySelectorAll('.leader:not(.casing)')]"
+        ".map((line) => [line.x2.baseVal.value, line.y2.baseVal.value])"
+    )
+    assert ends[:8] == [[x + 15, y + 15] for x, y in corners]
+    assert chromium.complaints() == []
+
+
+def meet(a: list[float], b: list[float]) -> bool:
+    least = 0.01  # units of the drawing: a browser's numbers are float32
+    return min(a[2], b[2]) - max(a[0], b[0]) > least and min(a[3], b[3]) - max(a[1], b[1]) > least
+
+
+def test_the_top_masks_colour_is_seen_where_masks_overlap(chromium, tmp_path):
+    below, above = (
+        Found(word, score, 0.9, 0.9, 0.9, (), SQUARE.format(x=x, y=500, side=600))
+        for word, score, x in ((0, 0.5, 700), (1, 0.8, 400))
+    )
+    photo = ReportPhoto(done_row("a"), (1500, 2000), (above, below), {})
+    (tmp_path / "report.html").write_bytes(report_page(Run(WORDS, RECORD, (photo,))))
+    chromium.open(f"{(tmp_path / 'report.html').as_uri()}#photo-1")
+    pixels = np.array(Image.open(chromium.keep("viewer-overlap")).convert("RGB")).astype(int)
+    frame = chromium.script(
+        "const b = document.getElementById('drawing').getBoundingClientRect(); return [b.x, b.y, b.width]"
+    )
+
+    def at(x: int, y: int) -> list[int]:
+        scale = frame[2] / 2000
+        return pixels[round(frame[1] + y * scale), round(frame[0] + x * scale)].tolist()
+
+    both, upper, lower = at(850, 1050), at(500, 1050), at(1150, 1050)
+    assert np.abs(np.subtract(both, upper)).max() <= 2  # the browser rounds
+    assert np.abs(np.subtract(upper, lower)).max() > 20
 
 
 def test_a_thousand_photos_filter_at_once_and_load_what_is_seen(chromium, tmp_path):
@@ -190,20 +272,7 @@ def test_a_thousand_photos_filter_at_once_and_load_what_is_seen(chromium, tmp_pa
     photos = []
     for i in range(1000):
         objects = tuple(Found(word, 0.9 - i / 2000, 0.9, 0.9, 0.9, ((50, 50, 1),), outline) for word in (0, 1 + i % 3))
-        row = DoneRow(
-            photo=f"{i:04d}.jpg",
-            name=f"{i:04d}",
-            bytes=None,
-            modified_ns=None,
-            notes=(),
-            height=1500,
-            width=2000,
-            instances=2,
-            prompts=2,
-            word_confidence={},
-            seconds={"clip": 0.1},
-        )
-        photos.append(ReportPhoto(row, (1500, 2000), objects, {"thumbs": f"000.png?{i}"}))
+        photos.append(ReportPhoto(done_row(f"{i:04d}"), (1500, 2000), objects, {"thumbs": f"000.png?{i}"}))
     (tmp_path / "report.html").write_bytes(report_page(Run(WORDS, RECORD, tuple(photos))))
     chromium.open(tmp_path / "report.html")
     assert chromium.script("return performance.timing.domComplete - performance.timing.navigationStart") < 5000

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from wordmask.formats.palette import edge_colour
 from wordmask.formats.pictures import encode
+from wordmask.formats.word_colours import hex_colour, word_colours
 from wordmask.report.charts import Bar, bars
 from wordmask.report.page import asset, masthead, page, section, slider, table
 from wordmask_bench.comparison.compare import REACH, SMALL, Comparison
@@ -82,11 +82,11 @@ def _words(comparison: Comparison) -> str:
     sides = comparison.before, comparison.after
     counts = [Counter(instance.class_index for instance in side.result.instances) for side in sides]
     most = max((count for side in counts for count in side.values()), default=1)
-    charts = []
+    colours, charts = word_colours(comparison.after.result.words), []
     for side, found in zip(sides, counts, strict=True):
         rows = [
-            Bar(word, (("#{:02x}{:02x}{:02x}".format(*edge_colour(i)), found[i]),), f"{found[i]}")
-            for i, word in enumerate(side.result.words)
+            Bar(word, ((hex_colour(colour), found[i]),), f"{found[i]}")
+            for i, (word, colour) in enumerate(zip(side.result.words, colours, strict=True))
             if any(each[i] for each in counts)
         ]
         charts.append(bars(rows, caption=side.name, most=most))

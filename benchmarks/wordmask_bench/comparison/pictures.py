@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from wordmask.arrays import BoolMask, Floats
 from wordmask.formats.overlay import draw
-from wordmask.formats.palette import voc_palette
+from wordmask.formats.word_colours import class_map_colours
 from wordmask_bench.comparison.compare import SMALL, Comparison, Side
 
 Picture = NDArray[np.uint8]
@@ -19,10 +19,9 @@ GAP, TITLE = 6, 26  # pixels
 _DIFFERENT = (230, 30, 90)
 
 
-def painted(photo: Picture, dense: NDArray[np.uint16]) -> Picture:
-    """A class map in VOC colours over its photo, with white outlines."""
-    colours = voc_palette()[np.where(dense > 0, (dense - 1) % 255 + 1, 0)]
-    picture = cv2.addWeighted(photo, 0.35, colours, 0.65, 0)
+def painted(photo: Picture, dense: NDArray[np.uint16], words: Sequence[str]) -> Picture:
+    """A class map in the words' colours over its photo, with white outlines."""
+    picture = cv2.addWeighted(photo, 0.35, class_map_colours(words)[dense], 0.65, 0)
     picture[cv2.morphologyEx(dense, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0] = 255
     return np.asarray(picture, np.uint8)
 
@@ -45,7 +44,7 @@ def pictures(comparison: Comparison, side: Side) -> dict[str, Picture]:
     """Images of one side's results, by name."""
     photo, result = comparison.photo, side.result
     return {
-        "class map": painted(photo, result.dense),
+        "class map": painted(photo, result.dense, result.words),
         "confidence": heat(result.confidence),
         "masks and prompts": draw(photo, result),
     }

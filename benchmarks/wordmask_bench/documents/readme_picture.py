@@ -29,7 +29,12 @@ def panels(
     sharp = segmenter(photo, words, background=background, options=options)
     blurred = Options(use_loftup=False, min_confidence=options.min_confidence)
     plain = segmenter(photo, words, background=background, options=blurred)
-    return [photo, painted(photo, plain.dense), painted(photo, sharp.dense), draw(photo, sharp)]
+    return [
+        photo,
+        painted(photo, plain.dense, plain.words),
+        painted(photo, sharp.dense, sharp.words),
+        draw(photo, sharp),
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,8 +17,8 @@ from wordmask.errors import VocabularyError
 from wordmask.formats.coco import coco_photo_document
 from wordmask.formats.explanation import best_words
 from wordmask.formats.overlay import draw
-from wordmask.formats.palette import class_colour, palette_indices, voc_palette
 from wordmask.formats.pictures import jpeg, label_png
+from wordmask.formats.word_colours import class_map_colours, hex_colour, word_colours
 from wordmask.types import Instance, Options, Segmentation
 
 VIEWS = ("masks", "class map", "photo")
@@ -66,7 +66,7 @@ def _class_map(answer: Answer) -> NDArray[np.uint8]:
     """The class map before SAM2 laid over the grey photo, in the masks' colours."""
     labels = answer.result.dense
     grey = cv2.cvtColor(cv2.cvtColor(answer.photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colours = voc_palette()[palette_indices(labels)]  # (H, W, 3)
+    colours = class_map_colours(answer.result.words)[labels]  # (H, W, 3)
     tinted = cv2.addWeighted(grey, 0.4, colours, 0.6, 0)
     return np.where(labels[..., None] > 0, tinted, grey).astype(np.uint8, copy=False)
 
@@ -125,8 +125,7 @@ def chosen_html(result: Segmentation, instance: Instance | None, x: int, y: int)
         "class map": here,
     }
     cells = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
-    red, green, blue = class_colour(instance.class_index)
-    swatch = f'<i style="background: rgb({red} {green} {blue})"></i>'
+    swatch = f'<i style="background: {hex_colour(word_colours(result.words)[instance.class_index])}"></i>'
     return f'<article class="object"><h3>{swatch}{escape(instance.word)}</h3><dl>{cells}</dl></article>'
 
 

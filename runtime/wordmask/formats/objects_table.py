@@ -7,8 +7,8 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-from wordmask.formats.palette import class_colour
 from wordmask.formats.terminal import printable
+from wordmask.formats.word_colours import Colour, hex_colour, word_colours
 from wordmask.types import Instance, Segmentation
 
 COLUMNS = ("word", "class_id", "score", "x0", "y0", "x1", "y1", "area", "clip_confidence", "sam_iou", "agreement")
@@ -49,16 +49,16 @@ def notebook_html(result: Segmentation, picture: bytes | None) -> str:
         parts.append(f'<img alt="the photo with its objects" src="data:image/jpeg;base64,{data}">')
     if result.instances:
         heads = "".join(f'<th style="{_CELL}">{name}</th>' for name in ("", "word", "score", "box", "pixels"))
-        rows = "".join(map(_html_row, result.instances[:MOST_ROWS]))
+        colours = word_colours(result.words)
+        rows = "".join(_html_row(each, colours[each.class_index]) for each in result.instances[:MOST_ROWS])
         parts.append(f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
     if len(result.instances) > MOST_ROWS:
         parts.append(f"<p>and {len(result.instances) - MOST_ROWS} more</p>")
     return "".join(parts)
 
 
-def _html_row(instance: Instance) -> str:
-    red, green, blue = class_colour(instance.class_index)
+def _html_row(instance: Instance, colour: Colour) -> str:
     x0, y0, x1, y1 = instance.box
-    swatch = f'<span style="color: rgb({red} {green} {blue})">&#9632;</span>'
+    swatch = f'<span style="color: {hex_colour(colour)}">&#9632;</span>'
     texts = (escape(instance.word), f"{instance.score:.2f}", f"({x0}, {y0}) to ({x1}, {y1})", f"{instance.area:,}")
     return "<tr>" + "".join(f'<td style="{_CELL}">{text}</td>' for text in (swatch, *texts)) + "</tr>"

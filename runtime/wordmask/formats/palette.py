@@ -1,4 +1,4 @@
-"""The PASCAL VOC colour map, in which class maps are saved and drawn."""
+"""The PASCAL VOC colour map, in which label PNGs are saved; pictures for people have the colours of word_colours."""
 
 from __future__ import annotations
 
@@ -11,17 +11,6 @@ from numpy.typing import NDArray
 def class_colour(class_index: int) -> tuple[int, int, int]:
     """Red, green and blue of a class: the palette from 1 on, starting again after 255 classes."""
     red, green, blue = voc_palette()[1 + class_index % 255].tolist()
-    return red, green, blue
-
-
-def palette_indices(labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The palette's entry for each label of a class map: 0 stays, above 255 it starts again at 1."""
-    return np.where(labels > 0, (labels - 1) % 255 + 1, 0)
-
-
-def edge_colour(class_index: int) -> tuple[int, int, int]:
-    """A brighter form of a class's colour, for outlines: the palette has colours that are nearly black."""
-    red, green, blue = ((3 * value + 2 * 255) // 5 for value in class_colour(class_index))
     return red, green, blue
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from wordmask.errors import OutputError
+from wordmask.formats.overlay import is_large
+from wordmask.formats.word_colours import Colour, word_colours
 from wordmask.outputs.layout import SHARDS, output_paths
 from wordmask.outputs.photo_annotations import PhotoAnnotations
 from wordmask.outputs.rows import DoneRow, PhotoRow
@@ -29,6 +31,7 @@ class Found:
         score: see Instance, likewise clip_confidence, sam_iou and agreement.
         points: x, y in units of the grid (see svg_outlines), and the label, of each prompt point.
         path: its outline as the d of an SVG path, in the same units.
+        large: whether it is outlined and not filled, so that the photo stays visible.
     """
 
     class_index: int
@@ -38,6 +41,7 @@ class Found:
     agreement: float
     points: tuple[tuple[int, int, int], ...]
     path: str
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,21 @@ def read_photo(out: Path, job: Job, row: PhotoRow, words: Sequence[str], reading
     path = out / output_paths(job.name)[SHARDS]
     try:
         annotations = PhotoAnnotations.parse(path.read_bytes())
-        seen = [_object(instance, annotations.size) for instance in annotations.instances(words)]
+        colours = word_colours(words)
+        seen = [
+            _object(instance, annotations.size, colours[instance.class_index])
+            for instance in annotations.instances(words)
+        ]
     except (OSError, ValueError) as error:
         raise OutputError(f"{path} cannot be read ({error}): remove it and run again") from error
     size = annotations.size
-    pictures = make_pictures(out, job.name, job.file, size, [shape for _, shape in seen], reading)
+    pictures = make_pictures(out, job.name, job.file, size, [shape for _, shape in seen], words, reading)
     addresses = {kind.rpartition("/")[2]: _address(place.relative_to(out)) for kind, place in pictures.items()}
     return ReportPhoto(row, grid_size(size), tuple(found for found, _ in seen), addresses)
 
 
-def _object(instance: Instance, size: tuple[int, int]) -> tuple[Found, Shape]:
+def _object(instance: Instance, size: tuple[int, int], colour: Colour) -> tuple[Found, Shape]:
+    large = is_large(instance, size)
     contours = outline(instance.mask, instance.box)
     scale = GRID / max(size)
     pairs = zip(instance.points.tolist(), instance.labels.tolist(), strict=True)
@@ -109,8 +118,9 @@ def _object(instance: Instance, size: tuple[int, int]) -> tuple[Found, Shape]:
         agreement=instance.agreement,
         points=tuple((round((px + 0.5) * scale), round((py + 0.5) * scale), label) for (px, py), label in pairs),
         path=svg_path(contours),
+        large=large,
     )
-    return found, Shape(instance.class_index, contours)
+    return found, Shape(colour, contours, large)
 
 
 def _address(path: Path) -> str:

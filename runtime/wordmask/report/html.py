@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from wordmask.bundle.domains import WARNINGS
-from wordmask.formats.palette import class_colour, edge_colour
+from wordmask.formats.word_colours import hex_colour, letters_on, word_colours
 from wordmask.outputs.rows import DoneRow, FailedRow
 from wordmask.report.charts import Bar, bars, histogram
 from wordmask.report.data import ReportPhoto, Run
@@ -20,6 +20,7 @@ COLUMNS = 20  # of the histogram of scores
 FIRST_WORDS = 14  # bars that are shown at once
 STATES = {"all": "all photos", "found": "with objects", "empty": "nothing found", "failed": "failed"}
 ORDERS = {
+    "failed": "failed first",
     "run": "in the run's order",
     "many": "most objects first",
     "sure": "best score first",
@@ -38,8 +39,8 @@ def report_page(run: Run) -> bytes:
         masthead("wordmask run", subtitle, warning=WARNINGS.get(bundle.domain, "")),
         "<main>\n",
         _totals(run),
-        f'<div class="charts">{_words(run)}<div>{_scores(run)}{_stages(run)}</div></div>\n',
         section("Photos that failed", [_failures(run)] if any(photo.failed for photo in run.photos) else []),
+        f'<div class="charts">{_words(run)}<div>{_scores(run)}{_stages(run)}</div></div>\n',
         _gallery(run),
         section("How it was made", [f"<details><summary>Settings</summary>{bullets(_settings(run))}</details>"]),
         "</main>\n",
@@ -74,8 +75,9 @@ def _words(run: Run) -> str:
     counts = Counter(found.class_index for photo in run.photos for found in photo.objects)
     ranked = sorted(range(len(run.words)), key=lambda i: (-counts[i], i))
     photos = Counter(i for photo in run.photos for i in {found.class_index for found in photo.objects})
+    colours = word_colours(run.words)
     rows = [
-        Bar(run.words[i], ((_hex(edge_colour(i)), counts[i]),), f"{counts[i]:,}", f"in {_number(photos[i], 'photo')}")
+        Bar(run.words[i], ((hex_colour(colours[i]), counts[i]),), f"{counts[i]:,}", f"in {_number(photos[i], 'photo')}")
         for i in ranked
     ]
     first, left = rows[:FIRST_WORDS], rows[FIRST_WORDS:]
@@ -183,15 +185,11 @@ def _shown(value: Any) -> str:
     return {"None": "default", "True": "yes", "False": "no"}.get(str(value), str(value))
 
 
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
 def _data(run: Run) -> Iterator[Any]:
     """First what the filters need of all photos, then a value a photo for the viewer."""
     yield {
         "words": run.words,
-        "colours": [[_hex(class_colour(i)), _hex(edge_colour(i))] for i in range(len(run.words))],
+        "colours": [[hex_colour(colour), hex_colour(letters_on(colour))] for colour in word_colours(run.words)],
         "photos": [
             [int(photo.failed), [value for found in photo.objects for value in (found.class_index, found.score)]]
             for photo in run.photos
@@ -206,7 +204,7 @@ def _data(run: Run) -> Iterator[Any]:
             "objects": [
                 [
                     *(found.class_index, found.score, found.clip_confidence, found.sam_iou),
-                    *(found.points, found.path, found.agreement),
+                    *(found.points, found.path, found.agreement, int(found.large)),
                 ]
                 for found in photo.objects
             ],

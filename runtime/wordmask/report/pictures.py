@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordmask.errors import PhotoError
-from wordmask.formats.palette import class_colour, edge_colour, palette_indices, voc_palette
 from wordmask.formats.pictures import encode, jpeg
+from wordmask.formats.word_colours import Colour, class_map_colours
 from wordmask.outputs.layout import REPORT_PICTURES, output_paths
 from wordmask.photo.options import ReadOptions
 from wordmask.photo.reading import load_file
@@ -22,7 +22,7 @@ from wordmask.system.files import write_files
 
 PHOTO_SIDE, THUMBNAIL_SIDE = 1280, 400  # pixels of the longer side, at most
 QUALITY = 82  # of JPEGs
-_OPACITY = 0.5
+_OPACITY = 0.35
 _SHARPNESS = 4  # fractional bits of a coordinate: `shift` of OpenCV
 
 Picture = NDArray[np.uint8]
@@ -30,14 +30,27 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A mask as it is drawn on a thumbnail."""
+    """A mask as it is drawn on a thumbnail.
 
-    class_index: int
+    Attributes:
+        colour: of its word.
+        contours: its outline.
+        large: whether it is outlined and not filled.
+    """
+
+    colour: Colour
     contours: Sequence[Contour]
+    large: bool
 
 
 def make_pictures(
-    out: Path, name: str, photo: Path, size: tuple[int, int], shapes: Sequence[Shape], reading: ReadOptions
+    out: Path,
+    name: str,
+    photo: Path,
+    size: tuple[int, int],
+    shapes: Sequence[Shape],
+    words: Sequence[str],
+    reading: ReadOptions,
 ) -> Mapping[str, Path]:
     """Makes the pictures of a photo that do not exist yet.
 
@@ -47,6 +60,7 @@ def make_pictures(
         photo: the file.
         size: height and width it had in the run.
         shapes: its masks, in falling score.
+        words: the run's classes.
         reading: how it was read in the run.
 
     Returns:
@@ -67,7 +81,7 @@ def make_pictures(
             made[paths["report_assets/thumbs"]] = [jpeg(_thumbnail(shown, shapes), QUALITY)]
     for kind, source in (("report_assets/maps", "dense"), ("report_assets/bilinear", "bilinear")):
         if kind in missing and paths[source].is_file():
-            made[paths[kind]] = [_map(paths[source])]
+            made[paths[kind]] = [_map(paths[source], words)]
     write_files(made)
     return {kind: paths[kind] for kind in REPORT_PICTURES if kind not in missing or paths[kind] in made}
 
@@ -91,28 +105,30 @@ def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def _thumbnail(shown: Picture, shapes: Sequence[Shape]) -> Picture:
-    """The photo with its masks tinted and outlined, the best on top."""
+    """The photo with its masks outlined and lightly filled, the best on top."""
     picture = _shrunk(shown, THUMBNAIL_SIDE)
     scale = max(picture.shape[:2]) / GRID * (1 << _SHARPNESS)
     tinted = picture.copy()
     placed = [
-        (shape.class_index, [np.rint(contour * scale).astype(np.int32) for contour in shape.contours])
-        for shape in reversed(shapes)
+        (shape, [np.rint(contour * scale).astype(np.int32) for contour in shape.contours]) for shape in reversed(shapes)
     ]
-    for index, contours in placed:
-        cv2.fillPoly(tinted, contours, class_colour(index), cv2.LINE_AA, _SHARPNESS)
+    for shape, contours in placed:
+        if not shape.large:
+            cv2.fillPoly(tinted, contours, shape.colour, cv2.LINE_AA, _SHARPNESS)
     picture = np.asarray(cv2.addWeighted(picture, 1 - _OPACITY, tinted, _OPACITY, 0), np.uint8)
-    for index, contours in placed:
-        cv2.polylines(picture, contours, True, edge_colour(index), 1, cv2.LINE_AA, _SHARPNESS)
+    for shape, contours in sorted(placed, key=lambda each: not each[0].large):
+        cv2.polylines(picture, contours, True, shape.colour, 1, cv2.LINE_AA, _SHARPNESS)
     return picture
 
 
-def _map(path: Path) -> bytes:
-    """A class map as a small PNG in the classes' colours, clear where there is no class."""
+def _map(path: Path, words: Sequence[str]) -> bytes:
+    """A class map as a small PNG in the words' colours, clear where there is no class."""
     with Image.open(path) as picture:
         labels = np.asarray(picture).astype(np.int32)
     height, width = _fitting((labels.shape[0], labels.shape[1]), PHOTO_SIDE)
     nearest = labels[np.arange(height) * labels.shape[0] // height][:, np.arange(width) * labels.shape[1] // width]
-    small = Image.fromarray(palette_indices(nearest).astype(np.uint8))
-    small.putpalette(voc_palette().tobytes())
+    colours = class_map_colours(words)
+    palette, places = np.unique(colours[1:], axis=0, return_inverse=True)
+    small = Image.fromarray(np.concatenate([[0], places.ravel() + 1]).astype(np.uint8)[nearest])
+    small.putpalette(np.concatenate([colours[:1], palette]).tobytes())
     return encode(small, "PNG", transparency=0)

@@ -18,10 +18,12 @@ from folder_runs import command, run
 from stub_segmenter import StubSegmenter, write_photos
 from wordmask import rle
 from wordmask.cli.main import main
+from wordmask.formats.word_colours import word_colours
 from wordmask.outputs.journal import Journal
 from wordmask.outputs.layout import JOURNAL
 from wordmask.photo.options import ReadOptions
 from wordmask.report.page import page
+from wordmask.report.pictures import Shape, make_pictures
 from wordmask.report.svg_outlines import GRID, MOST_POINTS, grid_size, outline, svg_path
 from wordmask.report.writing import write_report
 from wordmask.run.find_photos import find_photos
@@ -195,3 +197,20 @@ def test_a_page_holds_text_as_text_and_data_as_data():
 def test_a_script_that_would_end_inside_html_is_refused(script):
     with pytest.raises(ValueError, match="would end it"):
         page("title", "", scripts=[script])
+
+
+def test_thumbnails_and_class_maps_have_the_words_colours_and_a_wall_is_only_outlined(tmp_path):
+    Image.fromarray(np.full((200, 400, 3), 100, np.uint8)).save(tmp_path / "photo.png")
+    (tmp_path / "dense").mkdir()
+    Image.fromarray(np.repeat(np.array([[0, 1, 2, 0]], np.uint8), 100, axis=1)).save(tmp_path / "dense" / "a.png")
+    words, (cat, wall) = ["cat", "wall"], word_colours(["cat", "wall"])
+    square = np.array([(200, 200), (800, 200), (800, 800), (200, 800)], np.int32)
+    shapes = [Shape(cat, [square], large=False), Shape(wall, [np.add(square, (1000, 0))], large=True)]
+    made = make_pictures(tmp_path, "a", tmp_path / "photo.png", (200, 400), shapes, words, ReadOptions())
+    thumbnail = np.asarray(Image.open(made["report_assets/thumbs"])).astype(float)
+    assert np.abs(thumbnail[60:140, 60:140] - (65 + 0.35 * np.array(cat))).max() < 6  # JPEG
+    assert np.abs(thumbnail[60:140, 260:340] - 100).max() < 6
+    assert np.abs(thumbnail[60:140, 240].mean(axis=0) - 100).max() > 30  # its outline
+    shown = np.asarray(Image.open(made["report_assets/maps"]).convert("RGBA"))[0, ::100].tolist()
+    assert shown[1:3] == [[*cat, 255], [*wall, 255]]
+    assert [pixel[3] for pixel in shown] == [0, 255, 255, 0]

@@ -8,7 +8,7 @@
   let shown = cards.map((_, i) => i);
 
   const make = (kind, attributes = {}, ...content) => {
-    const svg = ["svg", "rect", "path", "circle", "text", "title"].includes(kind);
+    const svg = ["svg", "g", "rect", "path", "line", "circle", "text", "title"].includes(kind);
     const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", kind) : document.createElement(kind);
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     element.append(...content);
@@ -21,6 +21,7 @@
   const best = scores.map((each) => Math.max(-1, ...each));
   const worst = scores.map((each) => Math.min(2, ...each));
   const orders = {
+    failed: (a, b) => photos[b][0] - photos[a][0] || a - b,
     run: (a, b) => a - b,
     many: (a, b) => photos[b][1].length - photos[a][1].length || a - b,
     sure: (a, b) => best[b] - best[a] || a - b,
@@ -81,29 +82,46 @@
     if (i !== null) for (const part of viewer.querySelectorAll(`[data-object="${i}"]`)) part.classList.add("lit");
   };
 
+  const masks = ([word, score, , , , path, , large], i) => {
+    const own = { "data-object": i, class: large ? "mask large" : "mask", d: path };
+    const fill = make("path", { ...own, fill: colours[word][0] }, make("title", {}, `${words[word]} ${score.toFixed(2)}`));
+    fill.addEventListener("pointerenter", () => light(i));
+    fill.addEventListener("pointerleave", () => light(null));
+    const casing = make("path", { ...own, class: "mask casing" });
+    return [fill, make("g", {}, casing, make("path", { ...own, stroke: colours[word][0] }))];
+  };
+
+  const prompts = ([word, , , , points], i) => {
+    const own = { "data-object": i };
+    const corners = points.filter((point) => point[2] > 1);
+    const dots = points.filter((point) => point[2] < 2).map(([x, y, label]) =>
+      make("circle", { ...own, class: `prompt ${label ? "inside" : "outside"}`, cx: x, cy: y, r: 13 }));
+    if (corners.length < 2) return dots;
+    const [[x, y], [right, bottom]] = corners;
+    const box = { x, y, width: right - x, height: bottom - y, stroke: colours[word][0] };
+    return [make("rect", { ...own, class: "prompt corners", ...box }), ...dots];
+  };
+
+  const label = ([word], i) => {
+    const own = { "data-object": i };
+    const [plate, letters] = colours[word];
+    const text = make("text", { fill: letters }, words[word]);
+    const leaders = [make("line", { ...own, class: "leader casing" }), make("line", { ...own, class: "leader", stroke: plate })];
+    return [...leaders, make("g", { ...own, class: "word" }, make("rect", { fill: plate }), text)];
+  };
+
   const drawing = (photo) => {
-    const masks = [], marks = [];
-    photo.objects.forEach(([word, score, , , points, path], i) => {
-      const own = { "data-object": i };
-      const title = make("title", {}, `${words[word]} ${score.toFixed(2)}`);
-      const mask = make("path", { ...own, class: "mask", d: path, fill: colours[word][0], stroke: colours[word][1] }, title);
-      mask.addEventListener("pointerenter", () => light(i));
-      mask.addEventListener("pointerleave", () => light(null));
-      masks.unshift(mask); // the best on top
-      const corners = points.filter((point) => point[2] > 1);
-      if (corners.length === 2) {
-        const [[x, y], [right, bottom]] = corners;
-        const box = { x, y, width: right - x, height: bottom - y, stroke: colours[word][1] };
-        marks.push(make("rect", { ...own, class: "prompt corners", ...box }));
-      }
-      for (const [x, y, label] of points.filter((point) => point[2] < 2)) {
-        marks.push(make("circle", { ...own, class: `prompt ${label ? "inside" : "outside"}`, cx: x, cy: y, r: 13 }));
-      }
-      const [x, y] = points.find((point) => point[2] === 1) ?? [0, 0];
-      const at = { x, y: y > 80 ? y - 28 : Math.min(y + 62, photo.grid[0] - 8) };
-      marks.push(make("text", { ...own, class: "word", ...at }, words[word]));
-    });
-    return [...masks, ...marks];
+    const shapes = photo.objects.map(masks).reverse(); // the best on top
+    const isLarge = ([fill]) => fill.classList.contains("large");
+    const lines = [...shapes.filter(isLarge), ...shapes.filter((shape) => !isLarge(shape))].map((shape) => shape[1]);
+    const labels = photo.objects.map(label);
+    return [
+      make("g", { class: "fills" }, ...shapes.map(([fill]) => fill)),
+      make("g", { class: "outlines" }, ...lines),
+      make("g", {}, ...labels.flatMap((each) => each.slice(0, 2))),
+      make("g", {}, ...photo.objects.flatMap(prompts)),
+      make("g", {}, ...labels.map((each) => each[2])),
+    ];
   };
 
   const row = ([word, score, confidence, iou, , , agreement], i) => {
@@ -114,7 +132,7 @@
         part.classList.toggle("object-off", !box.checked);
       }
     });
-    const swatch = make("svg", { "aria-hidden": "true" }, make("rect", { width: "100%", height: "100%", fill: colours[word][1] }));
+    const swatch = make("svg", { "aria-hidden": "true" }, make("rect", { width: "100%", height: "100%", fill: colours[word][0] }));
     const told = `agreement ${agreement.toFixed(2)} × SAM2's IoU ${iou.toFixed(2)}; confidence ${confidence.toFixed(2)}`;
     const label = make("label", { "data-object": i, title: told }, box, swatch,
       make("span", {}, words[word]), make("b", {}, score.toFixed(2)));
@@ -133,11 +151,58 @@
     });
   };
 
-  const keepWordsInside = () => {
-    const width = $("drawing").viewBox.baseVal.width;
-    for (const word of $("drawing").querySelectorAll(".word")) {
-      const half = word.getComputedTextLength() / 2 + 12;
-      word.setAttribute("x", Math.min(Math.max(word.getAttribute("x"), half), Math.max(width - half, half)));
+  // labels: placed as in the overlay (formats/label_placement.py), but anew for every size of the window
+
+  const meet = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+  const common = (from, size, low, length) => Math.max(0, Math.min(from + size, low + length) - Math.max(from, low)) / size;
+  const inside = (a, b) => common(a.x, a.width, b.x, b.width) * common(a.y, a.height, b.y, b.height);
+  const isSmall = (box, size) => box.width * box.height < 6 * size.width * size.height;
+
+  const cheapest = ({ box, size, small, at: [x, y] }, taken, others, limits) => {
+    const step = size.height / 2;
+    let found = null, least = Infinity;
+    for (let top = 0; top + size.height <= limits.height; top += step) {
+      for (let left = 0; left + size.width <= limits.width; left += step) {
+        const rect = { x: left, y: top, ...size };
+        const across = Math.max(left - x, x - left - size.width, 0), down = Math.max(top - y, y - top - size.height, 0);
+        let cost = Math.hypot(across, down) + 0.15 * Math.abs(left + size.width / 2 - x) + (top > y ? 0.4 * size.height : 0);
+        if (!small) cost -= 3 * size.height * inside(rect, box);
+        if (cost >= least || taken.some((other) => meet(rect, other))) continue;
+        for (const other of others) if (other !== box) cost += 2 * size.height * inside(rect, other);
+        if (cost < least) [found, least] = [rect, cost];
+      }
+    }
+    return found;
+  };
+
+  const placeLabels = () => {
+    const svg = $("drawing"), limits = svg.viewBox.baseVal;
+    const unit = limits.width / (svg.clientWidth || 1); // of the drawing, in a pixel of the page
+    const marks = [...svg.querySelectorAll(".prompt:not(.corners)")].map((mark) => mark.getBBox());
+    const asked = [...svg.querySelectorAll(".word")].map((word) => {
+      const own = `[data-object="${word.dataset.object}"]`, text = word.querySelector("text");
+      text.style.fontSize = `${13 * unit}px`;
+      const size = { width: text.getComputedTextLength() + 10 * unit, height: 20 * unit };
+      const box = svg.querySelector(`.fills ${own}`).getBBox(), dot = svg.querySelector(`.inside${own}`);
+      const at = dot ? [+dot.getAttribute("cx"), +dot.getAttribute("cy")] : [box.x + box.width / 2, box.y + box.height / 2];
+      return { word, text, size, box, at, small: isSmall(box, size), leaders: svg.querySelectorAll(`.leader${own}`) };
+    });
+    const taken = [...marks, ...asked.filter(({ small }) => small).map(({ box }) => box)];
+    const others = asked.filter(({ small }) => !small).map(({ box }) => box);
+    for (const label of asked) {
+      const rect = cheapest(label, taken, others, limits), { at: [x, y], box, small } = label;
+      label.word.classList.toggle("no-place", !rect);
+      const over = rect && !small && inside(rect, box) >= 0.5;
+      for (const line of label.leaders) line.classList.toggle("no-place", !rect || over);
+      if (!rect) continue;
+      taken.push(rect);
+      for (const [name, value] of Object.entries({ ...rect, rx: 3 * unit })) label.word.firstChild.setAttribute(name, value);
+      label.text.setAttribute("x", rect.x + rect.width / 2);
+      label.text.setAttribute("y", rect.y + rect.height / 2);
+      const from = { x1: Math.min(Math.max(x, rect.x), rect.x + rect.width), y1: Math.min(Math.max(y, rect.y), rect.y + rect.height) };
+      for (const line of label.leaders) {
+        for (const [name, value] of Object.entries({ ...from, x2: x, y2: y })) line.setAttribute(name, value);
+      }
     }
   };
 
@@ -148,7 +213,7 @@
     const slides = $("show-map").checked && !$("before").hidden && !$("after").hidden;
     $("stage").classList.toggle("no-slide", !slides);
     $("cut").disabled = !slides;
-    if ($("show-words").checked) keepWordsInside();
+    placeLabels();
   };
 
   const show = (i) => {
@@ -209,5 +274,6 @@
     if (event.key === "ArrowRight") step(1);
   });
   for (const name of ["photo", "map", "masks", "words", "prompts"]) $(`show-${name}`).addEventListener("change", layers);
+  addEventListener("resize", () => { if (viewer.open) layers(); });
   follow();
 }
