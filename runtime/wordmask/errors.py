@@ -6,6 +6,14 @@ A message says what was found, what was expected and what to do. Any other excep
 from __future__ import annotations
 
 
+def install_hint(extras: str) -> str:
+    """The command that installs extras, such as "cpu,hub", in the folder of wordmask's checkout.
+
+    The first release puts the package's name in place of the folder, here alone.
+    """
+    return f"pip install '.[{extras}]'"
+
+
 class WordmaskError(Exception):
     """Base of all wordmask errors."""
 
@@ -38,8 +46,9 @@ class MissingExtraError(WordmaskError, ImportError):
     """A command needs an optional dependency that is not installed."""
 
     def __init__(self, command: str, extra: str, module: str) -> None:
+        hint = install_hint(extra)
         super().__init__(
-            f"{command} needs the package {module!r}, which is not installed: pip install 'wordmask[{extra}]'"
+            f"{command} needs the package {module!r}, which is not installed: {hint} in wordmask's checkout"
         )
 
 

@@ -43,7 +43,7 @@ def test_a_photo_is_segmented_with_torch_blocked(small_bundle, examples, tmp_pat
 def test_build_without_its_extra_names_it(tmp_path):
     done = python(f"from wordmask.cli.main import main\nsys.exit(main(['build', {str(tmp_path / 'x')!r}]))")
     assert done.returncode == 2
-    assert "pip install 'wordmask[export]'" in done.stderr
+    assert "pip install '.[export]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

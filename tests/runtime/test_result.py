@@ -199,7 +199,7 @@ def test_pandas_gets_a_row_for_each_object(result):
 
 def test_without_pandas_the_extra_is_named(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtraError, match=r"Result\.to_pandas needs .* pip install 'wordmask\[pandas\]'"):
+    with pytest.raises(MissingExtraError, match=r"Result\.to_pandas needs .* pip install '\.\[pandas\]'"):
         result.to_pandas()
 
 

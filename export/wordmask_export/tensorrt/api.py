@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wordmask.backends.tensorrt.cuda import import_tensorrt
-from wordmask.errors import EngineError
+from wordmask.errors import EngineError, install_hint
 
 OLDEST = (10, 13)
 SHOWN = 5  # messages in an error
@@ -29,7 +29,7 @@ def usable_tensorrt() -> Any:
     trt = import_tensorrt()
     if version(trt) < OLDEST:
         raise EngineBuildError(
-            f"TensorRT {trt.__version__} is too old: 10.13 or later is needed; pip install --upgrade 'wordmask[trt]'"
+            f"TensorRT {trt.__version__} is too old: 10.13 or later is needed; {install_hint('trt')} brings it"
         )
     return trt
 

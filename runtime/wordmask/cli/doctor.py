@@ -21,11 +21,12 @@ from typing import Any, Literal
 from wordmask.bundle.domains import TRAINED_ON
 from wordmask.bundle.manifest_reading import FILE_NAME
 from wordmask.bundle.opening import open_any_bundle
-from wordmask.bundle.search import is_writable, search_path, user_cache
+from wordmask.bundle.search import search_path
 from wordmask.cli.inspect import FITS, Machine, engines, find_machine
-from wordmask.errors import BundleError, DeviceError, MissingExtraError, WordmaskError
+from wordmask.errors import BundleError, DeviceError, MissingExtraError, WordmaskError, install_hint
 from wordmask.formats.terminal import printable
 from wordmask.system.limits import memory, processors
+from wordmask.system.user_cache import is_writable, user_cache
 
 State = Literal["ok", "note", "warning", "problem"]
 
@@ -122,7 +123,7 @@ def onnxruntime() -> Iterator[Finding]:
         return
     yield Finding("onnxruntime", "ok", f"{', '.join(there) or 'of unknown origin'}: {', '.join(providers)}")
     if version("onnxruntime-gpu") and "CUDAExecutionProvider" not in providers:
-        advice = "uninstall onnxruntime and onnxruntime-gpu, then pip install 'wordmask[gpu]'"
+        advice = f"uninstall onnxruntime and onnxruntime-gpu, then {install_hint('gpu')}"
         yield Finding("onnxruntime", "problem", f"onnxruntime-gpu is installed, but it has no CUDA: {advice}")
 
 

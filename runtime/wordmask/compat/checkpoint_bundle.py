@@ -14,8 +14,8 @@ from pathlib import Path
 from wordmask import extras
 from wordmask.bundle.manifest import SCHEMA
 from wordmask.bundle.manifest_reading import FILE_NAME
-from wordmask.bundle.search import writable_cache
 from wordmask.errors import BundleError
+from wordmask.system.user_cache import writable_cache
 
 _SIZES = {"t": "tiny", "s": "small", "b+": "base_plus", "l": "large"}
 _NAME = re.compile(r"(sam2(?:\.1)?)_hiera_(tiny|small|base_plus|large|t|s|b\+|l)(?:\.yaml|\.pt|\.safetensors)?")

@@ -12,9 +12,9 @@ from glob import has_magic
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from wordmask.bundle.search import writable_cache
 from wordmask.errors import OutputError
 from wordmask.photo.url import Url, error_code, files_in, open_url, reason_of
+from wordmask.system.user_cache import writable_cache
 
 AT_ONCE = 256  # files read in one request
 

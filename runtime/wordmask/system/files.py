@@ -64,6 +64,30 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     write_files({path: [content]}, mode=mode)
 
 
+@contextlib.contextmanager
+def atomic_file(target: Path) -> Iterator[BinaryIO]:
+    """Gives a stream for a large file, which has its final name when the block ends without an error; see write_files.
+
+    Raises:
+        OutputError: the file cannot be written; its earlier content stays.
+    """
+    part = target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part, descriptor = new_file(target.parent)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            _sync_file(descriptor, target)
+        part.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        if part != target:
+            part.unlink(missing_ok=True)
+
+
 def new_file(folder: Path, *, mode: int = 0o666) -> tuple[Path, int]:
     """Makes a temporary file; gives its path and descriptor, open for writing."""
     while True:

@@ -19,9 +19,9 @@ from wordmask.backends.lazy import LazyGraph
 from wordmask.backends.load import load_graph
 from wordmask.bundle.manifest import Clip
 from wordmask.bundle.opening import PipelineBundle
-from wordmask.bundle.search import user_cache
 from wordmask.errors import VocabularyError
 from wordmask.system.files import new_file
+from wordmask.system.user_cache import user_cache
 from wordmask.text.cleaning import clean
 from wordmask.text.queries import Queries
 from wordmask.text.tokenizer import Tokenizer

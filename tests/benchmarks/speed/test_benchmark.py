@@ -208,4 +208,4 @@ def test_without_its_extra_the_command_names_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "wordmask bench needs the package 'torch'" in done.stderr
-    assert "wordmask[export]" in done.stderr
+    assert "pip install '.[export]'" in done.stderr

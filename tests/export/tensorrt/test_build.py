@@ -447,7 +447,7 @@ def test_without_tensorrt_the_extra_is_named(bundle, monkeypatch, capsys, comman
     assert main([part.format(bundle=bundle) for part in command]) == 2
     error = capsys.readouterr().err.strip()
     assert "'tensorrt'" in error
-    assert "pip install 'wordmask[trt]'" in error
+    assert "pip install '.[trt]'" in error
     assert len(error.splitlines()) == 1
 
 

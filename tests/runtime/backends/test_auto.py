@@ -94,7 +94,7 @@ def test_the_cpu_is_left_where_nothing_else_is_installed(bundle, monkeypatch):
     assert chosen.name == "cpu"
     assert [device for device, _ in chosen.faster] == ["tensorrt:0", "cuda:0", "openvino"]
     for (_, reason), extra in zip(chosen.faster, ("trt", "gpu", "openvino"), strict=True):
-        assert f"wordmask[{extra}]" in reason
+        assert f"pip install '.[{extra}]'" in reason
 
 
 def test_cuda_that_does_not_start_is_passed_over_with_its_reason(bundle, monkeypatch):

@@ -113,7 +113,7 @@ def test_a_library_that_cannot_be_loaded_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cuda.ctypes, "CDLL", load)
     reason = "libcublasLt.so.13"
-    assert str(cuda.missing_library(ort)).endswith("pip install 'wordmask[gpu]' brings CUDA's libraries")
+    assert str(cuda.missing_library(ort)).endswith("pip install '.[gpu]' brings CUDA's libraries")
     reason = "libcuda.so.1"
     assert str(cuda.missing_library(ort)).endswith("it belongs to NVIDIA's driver, which must be installed")
     reason = None

@@ -74,7 +74,7 @@ def test_both_distributions_of_onnx_runtime_are_a_problem(monkeypatch, capsys):
 
 def test_no_onnx_runtime_is_a_problem(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert "pip install 'wordmask[cpu]'" in findings(capsys, 1)["onnxruntime"]["text"]
+    assert "pip install '.[cpu]'" in findings(capsys, 1)["onnxruntime"]["text"]
 
 
 def test_onnxruntime_gpu_without_cuda_is_a_problem(monkeypatch, capsys):
@@ -198,9 +198,9 @@ def test_what_a_gpu_would_need_is_told_where_there_is_one(hardware, capsys, vend
     assert len(texts) == (2 if noted else 0)
     if noted:
         assert texts[0].startswith("--device tensorrt:0 would be faster: ")
-        assert "pip install 'wordmask[trt]'" in texts[0]
+        assert "pip install '.[trt]'" in texts[0]
         assert texts[1].startswith("--device cuda:0 would be faster: ")
-        assert "pip install 'wordmask[gpu]'" in texts[1]
+        assert "pip install '.[gpu]'" in texts[1]
 
 
 @pytest.mark.parametrize(("flags", "noted"), [("avx512_bf16", True), ("amx_bf16 amx_tile", True), ("avx512f", False)])
@@ -210,7 +210,7 @@ def test_openvino_is_advised_where_the_processor_has_units_for_it(hardware, monk
     chosen, *faster = told_of_devices(capsys)
     assert chosen.startswith("--device cpu is the fastest")
     assert [text.startswith("--device openvino would be faster") for text in faster] == [True] * noted
-    assert all("pip install 'wordmask[openvino]'" in text for text in faster)
+    assert all("pip install '.[openvino]'" in text for text in faster)
 
 
 def test_without_a_bundle_no_device_is_judged(monkeypatch, capsys):

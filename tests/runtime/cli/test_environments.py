@@ -18,8 +18,8 @@ import pytest
 
 import wordmask
 from odd_file_systems import OddFolder
-from wordmask.bundle import search
 from wordmask.cli.main import main
+from wordmask.system import user_cache as caches
 
 SOURCE = Path(wordmask.__file__).parent
 WORDS = ("--vocabulary", "blue plain", "--background", "none", "--threads", "1")
@@ -42,16 +42,16 @@ def _homeless(monkeypatch, tmp_path):
     monkeypatch.setattr(pwd, "getpwuid", no_entry)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    search.temporary_cache.cache_clear()
+    caches.temporary_cache.cache_clear()
     yield
-    search.temporary_cache.cache_clear()
+    caches.temporary_cache.cache_clear()
 
 
 @pytest.mark.usefixtures("_homeless")
 def test_a_user_without_a_home_has_a_cache_of_their_own(scene, tmp_path):
     assert main(["run", str(scene), *WORDS, "--bundle", "tiny", "--output", str(tmp_path / "out")]) == 0
     folder = tmp_path / "tmp" / f"wordmask-{os.getuid()}"
-    assert search.user_cache() == folder
+    assert caches.user_cache() == folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert list(folder.rglob("*.f32"))
 
@@ -65,8 +65,8 @@ def test_a_cache_that_others_can_write_is_not_taken(tmp_path, planted):
     else:
         folder.mkdir()
         folder.chmod(0o777)
-    assert search.user_cache() not in (folder, tmp_path)
-    assert stat.S_IMODE(search.user_cache().stat().st_mode) == 0o700
+    assert caches.user_cache() not in (folder, tmp_path)
+    assert stat.S_IMODE(caches.user_cache().stat().st_mode) == 0o700
 
 
 def test_a_home_that_is_read_only_costs_the_cache_alone(scene, tmp_path, monkeypatch, caplog):

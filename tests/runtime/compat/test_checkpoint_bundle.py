@@ -103,7 +103,7 @@ def test_only_the_first_time_needs_the_export_extra(builds, tmp_path, monkeypatc
     bundle_of_checkpoint(known)
     monkeypatch.setattr("wordmask.extras.BUILD", ("a_package_that_is_not_there",))
     bundle_of_checkpoint(known)
-    with pytest.raises(MissingExtraError, match=r"pip install 'wordmask\[export\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[export\]'"):
         bundle_of_checkpoint(write(tmp_path, "sam2_hiera_small.pt", "new"))
 
 

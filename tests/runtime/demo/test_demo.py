@@ -252,7 +252,7 @@ def test_typed_markup_stays_text(workbench, asked):
 def test_without_gradio_the_command_names_its_extra(monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["demo"]) == 2
-    assert "pip install 'wordmask[demo]'" in capsys.readouterr().err
+    assert "pip install '.[demo]'" in capsys.readouterr().err
 
 
 def test_a_taken_port_is_told_before_anything_is_loaded(monkeypatch, capsys):

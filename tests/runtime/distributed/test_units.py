@@ -130,7 +130,7 @@ def test_an_address_where_nobody_answers_is_refused_at_once(address):
         (["photos", "--output", "s3://bucket/out"], "s3://bucket/out is a URL"),
         (["photos", "--output", "out", "--workers", "2"], "--workers and --gpus-per-worker belong to --ray"),
         (["photos", "--output", "out", "--ray", "--device", "cuda"], "say how many with --gpus-per-worker"),
-        (["photos", "--output", "out", "--ray"], "pip install 'wordmask[ray]'"),
+        (["photos", "--output", "out", "--ray"], "pip install '.[ray]'"),
     ],
     ids=["photos", "output", "workers", "GPUs", "not installed"],
 )

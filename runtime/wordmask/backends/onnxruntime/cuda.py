@@ -15,6 +15,8 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
+from wordmask.errors import install_hint
+
 logger = logging.getLogger(__name__)
 
 PROVIDER = "CUDAExecutionProvider"
@@ -70,7 +72,7 @@ def failure(error: Exception) -> str | None:
         return f"CUDA failure {found['code']}, {found['reason']}: {advice}"
     if found := _NO_CUDNN.search(text):
         reason = found["reason"].strip()
-        return f"cuDNN cannot be used{f' ({reason})' if reason else ''}: pip install 'wordmask[gpu]' brings it"
+        return f"cuDNN cannot be used{f' ({reason})' if reason else ''}: {install_hint('gpu')} brings it"
     if found := _NO_SUCH_GPU.search(text):
         return f"{found[0].strip()}: {ADVICE[101]}"
     return None
@@ -85,5 +87,5 @@ def missing_library(ort: Any) -> str | None:
     except OSError as error:
         if DRIVER in str(error):
             return f"{error}: it belongs to NVIDIA's driver, which must be installed"
-        return f"{error}: pip install 'wordmask[gpu]' brings CUDA's libraries"
+        return f"{error}: {install_hint('gpu')} brings CUDA's libraries"
     return None

@@ -17,7 +17,7 @@ from wordmask.backends.memory import is_out_of_memory
 from wordmask.backends.onnxruntime import cuda
 from wordmask.backends.onnxruntime.io_binding import ELEMENT_TYPES, run_bound
 from wordmask.bundle.manifest import GraphEntry, Tensor
-from wordmask.errors import BundleError, DeviceError, MissingExtraError
+from wordmask.errors import BundleError, DeviceError, MissingExtraError, install_hint
 from wordmask.system.limits import processors
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class OrtGraph:
             DeviceError: the device's execution provider is not there, or does not take the graph.
             BundleError: the file is no valid graph, or its interface is not the manifest's.
         """
-        ort = import_onnxruntime()
         place = parse_device(device)
+        ort = import_onnxruntime("gpu" if place.kind == "cuda" else "cpu")
         options = session_options(ort, threads)
         if place.kind != "cpu":
             check_distributions()
@@ -116,10 +116,13 @@ class OrtGraph:
         self._run_options.terminate = True
 
 
-def import_onnxruntime() -> Any:
+def import_onnxruntime(extra: str = "cpu") -> Any:
     """The onnxruntime module, with telemetry off: official builds since 1.29 report sessions to Microsoft.
 
     It reads the environment when the process opens its first session, so an earlier session decides.
+
+    Args:
+        extra: brings it for the device that is meant.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -128,7 +131,7 @@ def import_onnxruntime() -> Any:
     try:
         import onnxruntime as ort  # noqa: PLC0415
     except ImportError as error:
-        raise MissingExtraError("running a bundle", "cpu", "onnxruntime") from error
+        raise MissingExtraError("running a bundle", extra, "onnxruntime") from error
     return ort
 
 
@@ -144,7 +147,7 @@ def check_distributions() -> None:
     if len(folders) != len(set(folders)):
         raise DeviceError(
             f"onnxruntime and onnxruntime-gpu are both installed in {folders[0].parent}, where each overwrites the "
-            "other's files: uninstall both, then install 'wordmask[cpu]' or 'wordmask[gpu]'"
+            f"other's files: uninstall both, then {install_hint('cpu')} or {install_hint('gpu')}"
         )
 
 
@@ -182,7 +185,7 @@ def execution_provider(ort: Any, device: str) -> tuple[str, dict[str, str]]:
     if cuda.PROVIDER not in available:
         raise DeviceError(
             f"device is {device!r}, but this ONNX Runtime has only {', '.join(available)}: "
-            "install onnxruntime-gpu instead of onnxruntime (pip install 'wordmask[gpu]')"
+            f"pip uninstall onnxruntime, then {install_hint('gpu')}, which brings onnxruntime-gpu in its place"
         )
     cuda.preload_cuda(ort)
     return cuda.PROVIDER, {"device_id": str(place.index)}

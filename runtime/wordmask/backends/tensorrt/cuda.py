@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wordmask.bundle.engines import Target
-from wordmask.errors import DeviceError, MissingExtraError
+from wordmask.errors import DeviceError, MissingExtraError, install_hint
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def import_runtime() -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("TensorRT", "trt", error.name or "cuda") from error
     except (ImportError, OSError) as error:
-        raise DeviceError(f"cuda-python cannot be loaded ({error}); install 'wordmask[trt]' again") from error
+        raise DeviceError(f"cuda-python cannot be loaded ({error}); {install_hint('trt')} --force-reinstall") from error
     return runtime
 
 
@@ -125,7 +125,7 @@ def import_tensorrt() -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("TensorRT", "trt", error.name or "tensorrt") from error
     except (ImportError, OSError) as error:
-        raise DeviceError(f"TensorRT cannot be loaded ({error}); install 'wordmask[trt]' again") from error
+        raise DeviceError(f"TensorRT cannot be loaded ({error}); {install_hint('trt')} --force-reinstall") from error
     return trt
 
 
