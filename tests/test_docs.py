@@ -23,6 +23,7 @@ import pytest
 from wordmask import Segmenter
 from wordmask.bundle.opening import Bundle
 from wordmask.bundle.search import find_bundle
+from wordmask.bundle.unpacking import SUFFIX
 from wordmask.cli.main import main, make_parser
 from wordmask.rle import encode
 
@@ -64,6 +65,8 @@ COMMANDS = {
     "convert": "parsed: has tests of its own",
     "demo": "parsed: serves until it is ended",
     "triton": "parsed: has tests of its own",
+    "pack": "parsed: has tests of its own",
+    "pull": "parsed: takes the hub",
 }
 OTHERS = {
     "pip": "installs",
@@ -80,6 +83,8 @@ OTHERS = {
     "lint-imports": "the same",
     "pre-commit": "not installed here",
     "docker": "takes NVIDIA's server",
+    "unzip": "the system's",
+    "hf": "of huggingface_hub: takes the hub",
     "perf_analyzer": "comes with NVIDIA's server",
     "polygraphy": "its lines are tested in tests/export/tensorrt/test_debug.py",
     "clip_guided_segmentation_loftup.py": "the PyTorch pipeline's script",
@@ -152,7 +157,10 @@ EXAMPLES = [(name, words) for name, words in WORDMASK if (name, words) not in SY
 def runs_here(words: list[str]) -> bool:
     args = make_parser().parse_args(words)
     local = getattr(args, "device", "cpu") == "cpu" and getattr(args, "ray", None) is None
-    return COMMANDS[words[0]] == RUN and local
+    elsewhere = str(getattr(args, "bundle", None)).startswith("hf:") or str(getattr(args, "bundle", None)).endswith(
+        SUFFIX
+    )
+    return COMMANDS[words[0]] == RUN and local and not elsewhere
 
 
 @pytest.fixture(scope="module")

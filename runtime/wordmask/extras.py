@@ -12,6 +12,7 @@ ENGINES = ("tensorrt", "cuda.bindings", "onnx")
 POLYGRAPHY = ("polygraphy",)
 SUPERVISION = ("supervision",)
 PANDAS = ("pandas",)
+HUB = ("huggingface_hub",)
 RAY = ("ray", "pyarrow", "fsspec")
 
 

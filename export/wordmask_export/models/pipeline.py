@@ -16,6 +16,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from wordmask.bundle.card import CLIP_LICENCE, LOFTUP_LICENCE
 from wordmask.bundle.manifest import Model
 from wordmask_export.models import loftup
 from wordmask_export.models.clip_config import ClipConfig, read_clip_config
@@ -133,7 +134,7 @@ def _clip_wanted(choice: Choice) -> Wanted:
     if not repository:
         raise WeightsError(f"open_clip's {tag} weights are not on the hub: pass a local file as --clip-weights PATH")
     file = "open_clip_model.safetensors"
-    licence = "MIT (OpenAI)" if tag == "openai" else f"see huggingface.co/{repository}"
+    licence = CLIP_LICENCE if tag == "openai" else f"see huggingface.co/{repository}"
     return Wanted(choice.clip, repository, file, "--clip-weights", licence=licence)
 
 
@@ -144,7 +145,7 @@ def loftup_wanted(model: str, weights: str) -> Wanted:
         known = ", ".join(f"loftup_{n}" for n in LOFTUP_CHECKPOINTS)
         raise WeightsError(f"--loftup is {model!r}, expected none or one of {known}")
     path = None if weights == "hub" else Path(weights)
-    repository, licence = f"haiwen/loftup-{name}", "see github.com/andrehuang/loftup"
+    repository, licence = f"haiwen/loftup-{name}", LOFTUP_LICENCE
     return Wanted(model, repository, "pytorch_model.bin", "--loftup-weights", path, licence)
 
 

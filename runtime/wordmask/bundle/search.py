@@ -3,55 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
-from functools import cache
 from pathlib import Path
 
+from wordmask.bundle.hub import PREFIX, parse_name, pulled
 from wordmask.bundle.manifest_reading import FILE_NAME
+from wordmask.bundle.unpacking import SUFFIX, unpacked
 from wordmask.errors import BundleError
 from wordmask.system.package_data import data_path
+from wordmask.system.user_cache import user_cache
 
 DEFAULT_NAME, SHIPPED_NAME = "default", "tiny"
-
-
-def user_cache() -> Path:
-    """Cache folder, whose files can be made again: $WORDMASK_CACHE, or wordmask in the user's cache folder.
-
-    A user without a home gets a folder of their own among the temporary ones.
-    """
-    own = os.environ.get("WORDMASK_CACHE")
-    if own:
-        return Path(own)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wordmask"
-    except RuntimeError:  # neither $HOME nor an entry for the user
-        return temporary_cache()
-
-
-@cache
-def temporary_cache() -> Path:
-    """The same where the user's cache cannot be: one for all processes of the user, if nobody else may write it."""
-    folder = Path(tempfile.gettempdir()) / f"wordmask-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        facts = folder.lstat()
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="wordmask-"))
-    private = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid() and not facts.st_mode & 0o022
-    return folder if private else Path(tempfile.mkdtemp(prefix="wordmask-"))
-
-
-def writable_cache() -> Path:
-    """`user_cache`, or a temporary one where nothing can be written there."""
-    folder = user_cache()
-    return folder if is_writable(folder) else temporary_cache()
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether a folder can be written, or be made where it is missing."""
-    nearest = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()), folder)
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def search_path() -> list[Path]:
@@ -71,15 +32,25 @@ def find_bundle(name: str | Path | None = None) -> Path:
     """The folder of a bundle.
 
     Args:
-        name: a folder, or a name that is looked up in the search path; None takes the one named `default`, or else the
-            shipped `tiny`, which was trained on synthetic scenes.
+        name: a folder; a file that `wordmask pack` made, which is unpacked once into the user's cache; a repository of
+            the Hugging Face hub as `hf:OWNER/NAME[@REVISION]`, which is downloaded once; or a name that is looked up in
+            the search path. None takes the one named `default`, or else the shipped `tiny`, which was trained on
+            synthetic scenes.
 
     Raises:
-        BundleError: there is none; lists the folders that were searched.
+        BundleError: there is none, or it cannot be unpacked or downloaded; lists the folders that were searched.
+        MissingExtraError: it is on the hub, and huggingface_hub is not installed.
+        OutputError: the cache cannot be written.
     """
+    if str(name).startswith(PREFIX):
+        return pulled(parse_name(str(name)))
     wanted = Path(name or DEFAULT_NAME)
     if name is not None and _holds_manifest(wanted):
         return wanted
+    if name is not None and wanted.is_file():
+        return unpacked(wanted)
+    if wanted.suffix == SUFFIX:
+        raise BundleError(f"there is no file {wanted}: `wordmask pack` makes such a file")
     if wanted.is_absolute() or len(wanted.parts) > 1 or str(wanted) == "..":
         raise BundleError(f"{wanted} is not a bundle: it holds no {FILE_NAME}; `wordmask build {wanted}` makes one")
     folders, closed = search_path(), []
@@ -95,7 +66,7 @@ def find_bundle(name: str | Path | None = None) -> Path:
     here = f" (the folder {wanted} here is not a bundle: it holds no {FILE_NAME})" if wanted.is_dir() else ""
     raise BundleError(
         f"no bundle named {str(wanted)!r} in {', '.join(map(str, folders))}{here}; "
-        f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder"
+        f"`wordmask build models_cache/{wanted}` makes one, --bundle takes a folder, a packed file or hf:OWNER/NAME"
     )
 
 

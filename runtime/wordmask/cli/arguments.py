@@ -12,7 +12,10 @@ from wordmask.options import OPTIONS
 from wordmask.photo.options import COLOR_PROFILES, MAX_PIXELS, ReadOptions
 
 BACKBONES = ("dinov2s", "dinov2b", "dinov2s_reg", "dinov2b_reg", "siglip", "siglip2")  # besides clip
-BUNDLE = "name or folder of the models (default: the bundle named default, else the shipped tiny)"
+BUNDLE = (
+    "the models: a name, a folder, a file of `wordmask pack`, or hf:OWNER/NAME[@REVISION] on the Hugging Face hub "
+    "(default: the bundle named default, else the shipped tiny)"
+)
 BACKGROUND = "background words: compete for pixels, left out of the results (%(default)s)"
 DEVICE = "auto, cpu, openvino[:bf16], cuda[:N], tensorrt[:N] or tensorrt-rtx[:N] (%(default)s)"
 UPSAMPLER = "for LoftUp alone, if memory is short (default: --device)"

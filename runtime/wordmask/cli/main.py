@@ -30,6 +30,8 @@ COMMANDS = (  # name, help, module: imported when the command is named
     ("bench", "measure speed and memory against PyTorch eager", "wordmask.cli.bench"),
     ("engines", "build a bundle's TensorRT engines for this machine's GPU", "wordmask.cli.engines"),
     ("inspect", "show a bundle's graphs and TensorRT engines", "wordmask.cli.inspect"),
+    ("pack", "put a bundle into one file, to hand it on", "wordmask.cli.pack"),
+    ("pull", "download a bundle from the Hugging Face hub", "wordmask.cli.pull"),
     ("demo", "serve a local page to try photos and words on", "wordmask.cli.demo"),
     ("convert", "put a run's results into a format that other tools read", "wordmask.cli.convert"),
     ("features", "features of photos, upsampled by LoftUp", "wordmask.cli.features"),

@@ -1,0 +1,171 @@
+"""Bundles on the Hugging Face hub: `hf:OWNER/NAME`, with `@REVISION` for a branch, tag or commit.
+
+A repository there holds a bundle's files at its top. huggingface_hub downloads them into a cache of its own, continues
+after broken connections, and finds tokens. The files are checked against the manifest, and linked or copied to
+wordmask's cache. There the bundle is found from then on, without huggingface_hub and without a network, until `pull`
+asks for a newer one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from wordmask import extras
+from wordmask.bundle.file_checks import check_file
+from wordmask.bundle.manifest import File
+from wordmask.bundle.manifest_reading import FILE_NAME, read_any_manifest
+from wordmask.errors import BundleError
+from wordmask.system.files import copy_file, write_bytes
+from wordmask.system.user_cache import made_once, temporary_cache, user_cache, writable_cache
+
+PREFIX = "hf:"
+FOLDER = "hub"  # in the cache
+TIMEOUT = 10  # seconds that the hub may take for an answer
+_MOST_MANIFEST = 16 << 20  # bytes
+_NAME = re.compile(r"hf:(?P<repository>[\w][\w.-]*/[\w][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A repository on the hub, such as OWNER/NAME, and a branch, tag or commit of it."""
+
+    repository: str
+    revision: str = "main"
+
+    def __str__(self) -> str:
+        return f"{PREFIX}{self.repository}" + (f"@{self.revision}" if self.revision != "main" else "")
+
+    @property
+    def folder(self) -> str:
+        """Of the repository's commits in the cache."""
+        return f"{FOLDER}/{self.repository.replace('/', '--')}"
+
+    @property
+    def reference(self) -> str:
+        """The file in the cache with the commit that the branch or tag was when it was pulled."""
+        return f"{self.folder}/refs/{quote(self.revision, safe='')}"
+
+
+def parse_name(text: str) -> HubName:
+    """Reads `hf:OWNER/NAME[@REVISION]`.
+
+    Raises:
+        BundleError: it has another form.
+    """
+    found = _NAME.fullmatch(text)
+    if found is None or ".." in text or "--" in found["repository"]:
+        raise BundleError(f"{text!r} names no bundle on the Hugging Face hub: expected hf:OWNER/NAME[@REVISION]")
+    return HubName(found["repository"], found["revision"] or "main")
+
+
+def pulled(name: HubName) -> Path:
+    """The folder of a bundle that was pulled before; pulls it the first time."""
+    return next(_here(name), None) or pull(name)
+
+
+def _here(name: HubName) -> Iterator[Path]:
+    for cache in (user_cache(), temporary_cache()):
+        commit = name.revision
+        if not _COMMIT.fullmatch(commit):
+            try:
+                commit = (cache / name.reference).read_text(encoding="ascii").strip()
+            except (OSError, UnicodeDecodeError):
+                continue
+        if _COMMIT.fullmatch(commit) and (cache / name.folder / commit).is_dir():
+            yield cache / name.folder / commit
+
+
+def pull(name: HubName) -> Path:
+    """Downloads a bundle as it is on the hub now, unless that commit is here already.
+
+    Raises:
+        BundleError: it cannot be downloaded, is no bundle, or its files are not those of its manifest.
+        MissingExtraError: huggingface_hub is not installed.
+        OutputError: the cache cannot be written.
+    """
+    extras.need(f"a bundle on the hub ({name})", "hub", extras.HUB)
+    manifest = _download(name, FILE_NAME, name.revision, _MOST_MANIFEST)
+    commit = manifest.parent.name
+    folder = made_once(f"{name.folder}/{commit}", lambda work: _fill(work, manifest, HubName(name.repository, commit)))
+    if name.revision != commit:
+        write_bytes(writable_cache() / name.reference, f"{commit}\n".encode())
+    return folder
+
+
+def _fill(work: Path, manifest: Path, name: HubName) -> None:
+    """Downloads the files that a manifest names, and checks each."""
+    copy_file(manifest, work / FILE_NAME)
+    try:
+        files = read_any_manifest(work).files()
+    except BundleError as error:
+        raise BundleError(f"{name} is not a bundle that can be used: {str(error).replace(f'{work}/', '')}") from error
+    for file in files:
+        path = _download(name, file.file, name.revision, file.size).resolve()
+        _check(name, path, file)
+        try:
+            os.link(path, work / file.file)
+        except OSError:  # on another file system, or one without hard links
+            copy_file(path, work / file.file)
+
+
+def _check(name: HubName, path: Path, file: File) -> None:
+    try:
+        check_file(path, file)
+    except BundleError as error:
+        advice = "remove that file and pull again; if it comes back so, the repository mixes two builds"
+        raise BundleError(f"{name}: {file.file} is not the manifest's ({error}): {advice}") from error
+
+
+def _download(name: HubName, file: str, revision: str, most: int) -> Path:
+    """A file of the repository, in huggingface_hub's cache; `most` bytes at most."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url  # noqa: PLC0415
+    from huggingface_hub.errors import OfflineModeIsEnabled  # noqa: PLC0415
+
+    try:
+        # a plain request first: without a network the download itself would take an older state, or try for long
+        found = get_hf_file_metadata(hf_hub_url(name.repository, file, revision=revision), timeout=TIMEOUT)
+        if found.size is None or found.size <= most:
+            return Path(hf_hub_download(name.repository, file, revision=found.commit_hash or revision))
+    except OfflineModeIsEnabled:
+        return _kept(name, file, revision)
+    except Exception as error:  # the errors of a failed download depend on the hub client's HTTP library
+        raise BundleError(f"{name}: {file} cannot be downloaded: {_reason(name, file, error)}") from error
+    raise BundleError(f"{name}: {file} has {found.size} bytes on the hub, expected at most {most}")
+
+
+def _kept(name: HubName, file: str, revision: str) -> Path:
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        return Path(hf_hub_download(name.repository, file, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        raise BundleError(f"{name}: {file} is not in the hub's cache, and HF_HUB_OFFLINE is set") from error
+
+
+def _reason(name: HubName, file: str, error: Exception) -> str:
+    """What a failed download means, and what to do."""
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    access = "`hf auth login`, or a token in HF_TOKEN, gives access"
+    if isinstance(error, errors.GatedRepoError):
+        return f"the repository is gated: ask for access at https://huggingface.co/{name.repository}; then {access}"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"there is no repository {name.repository}, or it is private: {access}"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"the repository has no branch, tag or commit {name.revision}"
+    if isinstance(error, errors.EntryNotFoundError) and isinstance(error, errors.HfHubHTTPError):
+        return "it is not at the top of the repository, so that holds no bundle, or not all of one"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return f"the hub refuses it with {status}: {access}"
+    found = (
+        f"the hub answers with {status}" if status else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    )
+    return f"{found}; try again; files that arrived whole are kept"
