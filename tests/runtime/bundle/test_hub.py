@@ -143,7 +143,7 @@ def test_a_broken_connection_is_gone_on_with_and_files_that_arrived_are_kept(hub
         ),
         (
             {"token": "hf_right", "gated": True},
-            "hf_wrong",
+            "hf_other",
             NAME,
             "the repository is gated: ask for access at https://huggingface.co/someone/scenes; then `hf auth login`",
         ),
@@ -154,6 +154,7 @@ def test_what_the_hub_refuses_is_said_with_what_to_do(
     hub: Hub, built, monkeypatch, capsys, settings, token, name, message
 ):
     hub.add("someone/scenes", files(built), **settings)
+    hub.add("someone/else", {}, token="hf_other")
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     assert main(["pull", name]) == 2
