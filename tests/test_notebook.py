@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def printed(notebook) -> list[str]:
 def test_the_notebook_prints_what_is_stored_and_draws_its_result(monkeypatch):
     from nbclient import NotebookClient
 
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(wordmask.__file__).parents[1]), *os.sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(wordmask.__file__).parents[1]), *sys.path]))
     notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
     nbformat.validate(notebook)
     stored = printed(notebook)
