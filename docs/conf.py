@@ -19,17 +19,17 @@ project = "wordmask"
 project_copyright = "2026, the wordmask authors"
 root_doc = "README"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-include_patterns = [
+include_patterns = [  # without the texts that are data of the packages
     *(
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "SECURITY.md",
         "docs/**",
-        "models_cache/tiny/*.md",
-        "examples/*/*.md",
+        "benchmarks/*.md",
+        "benchmarks/results/**",
     ),
-    *("benchmarks/*.md", "benchmarks/**/*.md", "tests/interop/*.md", "tests/interop/**/*.md"),
+    *("models_cache/tiny/**", "examples/**", "tests/interop/**"),
 ]
 exclude_patterns = [".*", "build", "dist", "out", "site", "runtime", "export"]
 
