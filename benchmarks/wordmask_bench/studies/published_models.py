@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -40,16 +41,9 @@ GRAPHS = {  # of a bundle, those of the model that is measured
     "LoftUp": ("backbone_image", "loftup", "loftup_cpu", "loftup_features"),
     "CLIP": ("clip_image", "clip_text"),
 }
-HEAD = (
-    "part",
-    "model",
-    "build, s",
-    "processor, s",
-    "peak memory, GiB",
-    "graphs, MB",
-    "largest error",
-    "least agreement",
-)
+HEAD = ("part", "model", "processor, s", "peak memory, GiB", "graphs, MB", "largest error", "least agreement")
+ROWS = "benchmarks/results/published-models.jsonl"
+WIDTH = 128  # of the page's lines
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class Row:
     """What one build took and gave.
 
     Attributes:
-        seconds, processor_seconds: of the process.
+        seconds, processor_seconds: of the process; the first depend on what else the machine does.
         peak_gib: the most memory that it held.
         megabytes: of the graphs of this model.
         parity: the graphs' figures by name.
@@ -122,34 +116,37 @@ def page(rows: list[Row]) -> Iterator[str]:
     """The lines of docs/published-models.md."""
     yield "# The published models, built once"
     yield ""
-    yield (
+    yield from textwrap.wrap(
         "**Random weights.** No model on this page was built from its published weights: each was built once at full "
         "size with seeded random weights, and its graphs were compared with PyTorch. Sizes and memory do not depend on "
-        "the weights; the errors do a little."
+        "the weights; the errors do a little. This measures models that have no row yet and makes this page:",
+        WIDTH,
     )
     yield ""
-    yield "    python -m wordmask_bench.studies.published_models rows.jsonl --page docs/published-models.md"
+    yield f"    python -m wordmask_bench.studies.published_models {ROWS} --page docs/published-models.md"
     yield ""
     yield from markdown_table(HEAD, (_cells(row) for row in rows if not row.refused))
     yield ""
-    yield (
-        "Peak memory is the most that the process held; seconds are on two busy cores. The other parts of each bundle "
-        "were narrow, so a whole bundle takes the sum of the seconds and sizes, and more memory. Error: the largest "
-        "relative error of the model's graphs against PyTorch; agreement: the least share of pixels, or IoU of masks, "
-        "on which both agree."
+    yield from textwrap.wrap(
+        "Seconds are the processor's, for building and comparing, because the machine (two cores) was busy with other "
+        "work. Peak memory is the most that the process held. The other parts of each bundle were narrow, so a whole "
+        "bundle takes the sum of the seconds and sizes, and more memory. Error: the largest relative error of the "
+        "model's graphs against PyTorch; agreement: the least share of pixels, or IoU of masks, on which both agree.",
+        WIDTH,
     )
-    refused = [row for row in rows if row.refused]
+    refused = [f"- {row.model}: {row.refused.removeprefix('wordmask build: ')}" for row in rows if row.refused]
     if refused:
-        yield ""
-        yield "Not built:"
-        yield ""
-        yield from (f"- {row.model}: {row.refused.removeprefix('wordmask build: ')}" for row in refused)
+        yield from ("", "Not built:", "", *refused)
+    measured = {(row.part, row.model) for row in rows}
+    left = [model for part, model in MODELS if (part, model) not in measured]
+    if left:
+        yield from ("", *textwrap.wrap(f"Not measured yet: {', '.join(left)}.", WIDTH, break_on_hyphens=False))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     errors = [value for name, value in row.parity.items() if name.endswith("error")]
     agreements = [value for name, value in row.parity.items() if name.endswith(("agreement", "iou"))]
-    spent = (f"{row.seconds:.0f}", f"{row.processor_seconds:.0f}", f"{row.peak_gib:.1f}")
+    spent = (f"{row.processor_seconds:.0f}", f"{row.peak_gib:.1f}")
     least = f"{min(agreements):.4f}" if agreements else ""
     return row.part, row.model, *spent, f"{sum(row.megabytes.values()):.0f}", f"{max(errors):.1e}", least
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import open_clip
 import torch
+from torch import Tensor
 
 from wordmask.errors import WordmaskWarning
 from wordmask_export.models.weights import WeightsError
@@ -122,3 +123,10 @@ def _refuse_too_large(name: str, config: ClipConfig) -> None:
             f"{name} is too large: its image tower takes {size / 1e9:.1f} GB, and an ONNX file holds "
             f"{LARGEST / 1e9:.1f} GB. The largest that can be built is ViT-L-14"
         )
+
+
+def without_openai_extras(state: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
+    """A state dict without what OpenAI's archives hold beside the weights: three sizes, and the causal mask."""
+    del model
+    sizes = ("input_resolution", "context_length", "vocab_size")
+    return {name: value for name, value in state.items() if name not in sizes and not name.endswith("attn_mask")}

@@ -19,7 +19,7 @@ from torch import Tensor
 from wordmask.bundle.card import CLIP_LICENCE, LOFTUP_LICENCE
 from wordmask.bundle.manifest import Model
 from wordmask_export.models import loftup
-from wordmask_export.models.clip_config import ClipConfig, read_clip_config
+from wordmask_export.models.clip_config import ClipConfig, read_clip_config, without_openai_extras
 from wordmask_export.models.weights import Checkpoint, Wanted, WeightsError, fill, find, random_seed, read
 
 LOFTUP_CHECKPOINTS = ("clip", "dinov2s", "dinov2s_reg", "dinov2b", "dinov2b_reg", "siglip", "siglip2")
@@ -100,7 +100,7 @@ def load(choice: Choice) -> Models:
         if upsampler is not None:
             wanted.append(loftup_wanted(choice.loftup, choice.loftup_weights))
         found = find(wanted)
-        fill(clip, found[0].path)
+        fill(clip, found[0].path, without_openai_extras)
         fill(sam, found[1].path)
         if upsampler is not None:
             upsampler = read_loftup(found[2], config.dim)

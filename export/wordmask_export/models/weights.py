@@ -21,6 +21,7 @@ from wordmask.bundle.downloads import Place, download
 from wordmask.bundle.failed_downloads import what_is
 from wordmask.bundle.manifest import Model
 from wordmask_export.models.messages import log
+from wordmask_export.models.torchscript import is_torchscript, read_torchscript
 
 RANDOM = "random:"
 _UNSUPPORTED = re.compile(r"Unsupported (global: GLOBAL \S+|class \S+|operand \d+)")
@@ -128,20 +129,19 @@ def _sha256(path: Path) -> str:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Reads a state dict, also one that is wrapped in an entry `model` or `state_dict`.
+    """Reads a state dict, also one that is wrapped in an entry `model` or `state_dict`, or a TorchScript archive.
 
     Raises:
-        WeightsError: it is not a safetensors file or a pickle of tensors only.
+        WeightsError: it is not a safetensors file, a pickle of tensors only or a TorchScript archive.
     """
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        state = _content(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # for a damaged pickle torch raises many kinds of errors
         raise WeightsError(
             f"{path}: cannot be read as safetensors or as a pickle of tensors alone ({_reason(error)})"
-            f"{what_is(path)}; nothing in it was executed. TorchScript archives and pickled modules must be saved as a "
-            "state dict first"
+            f"{what_is(path)}; nothing in it was executed. A pickled module must be saved as a state dict first"
         ) from error
     for wrapper in ("model", "state_dict"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
@@ -153,6 +153,12 @@ def read(path: Path) -> dict[str, Tensor]:
             found = f"{value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
             raise WeightsError(f"{path}: holds no state dict: {name!r} is a {found}, expected dense tensors by name")
     return {name.removeprefix("module."): value.float() for name, value in state.items()}
+
+
+def _content(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return read_torchscript(path) if is_torchscript(path) else torch.load(path, "cpu", weights_only=True)
 
 
 def fill(

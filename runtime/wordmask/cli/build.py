@@ -9,6 +9,7 @@ from pathlib import Path
 from wordmask.cli.arguments import BACKBONES
 from wordmask.cli.engines import add_tensorrt_arguments, build_engines_of
 
+ANY_SAM2 = ("sam2.1_hiera_large",)  # the default: where it was not chosen, another that is here will do
 OF_CLIP = (  # options that only its bundles have
     *("clip", "loftup", "sam2", "clip_weights", "sam2_weights"),
     *("clip_attention", "stride", "short_side", "long_side", "tensorrt"),
@@ -32,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--clip-weights", default="openai", metavar="TAG|PATH", help="open_clip's tag, or a file (%(default)s)")
     add("--loftup-weights", default="hub", metavar="hub|PATH", help="from the hub, or a file (%(default)s)")
     add("--sam2-weights", default="hub", metavar="hub|PATH", help="from the hub, or a file (%(default)s)")
+    text = "build from what other scripts left here: in torch hub's, CLIP's and the Hugging Face cache"
+    add("--from-torch-hub-cache", action="store_true", help=text)
+    text = "search this folder for checkpoints too (implies --from-torch-hub-cache); may be given again"
+    add("--weights-folder", type=Path, action="append", default=[], metavar="DIR", help=text)
     add("--weights", metavar="random:SEED", help="seeded random weights instead of checkpoints, for speed tests")
     add = parser.add_argument_group("precision and windows").add_argument
     add("--precision", choices=("fp32", "fp16"), default="fp32", help="of the graphs (%(default)s)")
@@ -70,6 +75,19 @@ def run(args: argparse.Namespace) -> int:
     return build_engines_of(args.out, args) if args.tensorrt else 0
 
 
+def finds_weights(args: argparse.Namespace) -> bool:
+    """Whether checkpoints that lie on this machine are searched for.
+
+    Raises:
+        ValueError: and random ones are asked for.
+    """
+    if not (args.from_torch_hub_cache or args.weights_folder):
+        return False
+    if args.weights is not None:
+        raise ValueError("--weights random:SEED needs no checkpoints: leave out --from-torch-hub-cache")
+    return True
+
+
 def _build_pipeline(args: argparse.Namespace) -> None:
     from wordmask_export.build import build
     from wordmask_export.graphs.specs import Protocol
@@ -87,6 +105,11 @@ def _build_pipeline(args: argparse.Namespace) -> None:
         sam2_weights=args.sam2_weights,
         weights=args.weights,
     )
+    if finds_weights(args):
+        from wordmask_export.models.found_weights import choose_found
+        from wordmask_export.models.messages import log
+
+        choice = choose_found(choice, args.weights_folder, log, any_sam2=args.sam2 in ANY_SAM2)
     if args.tensorrt:
         find_target(args.gpu)  # the export takes minutes: check first that this GPU can have engines
     protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
@@ -105,6 +128,11 @@ def _build_features(args: argparse.Namespace) -> None:
             f"{', '.join(given)}: only for --backbone clip; {args.backbone}'s bundle is for features alone"
         )
     choice = BackboneChoice(args.backbone, args.backbone_weights, args.loftup_weights, args.weights)
+    if finds_weights(args):
+        from wordmask_export.models.found_weights import choose_found_backbone
+        from wordmask_export.models.messages import log
+
+        choice = choose_found_backbone(choice, args.weights_folder, log)
     build_features(
         args.out,
         choice,
