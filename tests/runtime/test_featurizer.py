@@ -10,7 +10,7 @@ from photos import picture_size
 from wordmask.cli.main import main
 from wordmask.dense.loftup import window_inputs
 from wordmask.featurizer import Featurizer, resize
-from wordmask.formats.feature_picture import GAP, principal, sampled, side_by_side
+from wordmask.formats.feature_picture import CAPTION, GAP, principal, sampled, side_by_side
 from wordmask.photo.reading import decode
 
 
@@ -78,7 +78,9 @@ def test_principal_components_are_those_that_explain_most():
 def test_features_that_are_equal_everywhere_give_a_flat_picture():
     photo = np.zeros((8, 8, 3), np.uint8)
     picture = side_by_side(photo, np.ones((5, 2, 2), np.float32), np.ones((5, 8, 8), np.float16))
-    assert not picture[:, 8 + GAP : 16 + GAP].any()
+    side = 8 * 33  # enlarged to 800 pixels in all
+    assert picture.shape == (CAPTION + side, 3 * side + 2 * GAP, 3)
+    assert not picture[CAPTION:, side + GAP : 2 * side + GAP].any()
 
 
 def test_sampling_is_torchs_bilinear_interpolation():
@@ -94,13 +96,24 @@ def test_the_picture_shows_photo_patches_and_pixels_each_in_its_own_range():
     high = low.repeat(8, axis=1).repeat(8, axis=2).astype(np.float16)
     photo = np.full((16, 16, 3), 77, np.uint8)
     picture = side_by_side(photo, low, high)
-    assert picture.shape == (16, 48 + 2 * GAP, 3)
-    np.testing.assert_array_equal(picture[:, :16], photo)
-    coarse, fine = picture[:, 16 + GAP : 32 + GAP], picture[:, 32 + 2 * GAP :]
+    side = 16 * 17
+    assert picture.shape == (CAPTION + side, 3 * side + 2 * GAP, 3)
+    assert side_by_side(photo.repeat(17, 0).repeat(17, 1), low, high.repeat(17, 1).repeat(17, 2)).shape == picture.shape
+    assert (picture[CAPTION:, :side] == 77).all()
+    coarse, fine = picture[CAPTION:, side + GAP : 2 * side + GAP], picture[CAPTION:, 2 * side + 2 * GAP :]
     np.testing.assert_allclose(coarse.astype(int), fine, atol=1)
     assert (coarse.min(axis=(0, 1)) == 0).all()
     assert (coarse.max(axis=(0, 1)) == 255).all()
     assert len(np.unique(coarse.reshape(-1, 3), axis=0)) == 4
+
+
+def test_every_panel_has_its_caption():
+    low, high = np.zeros((4, 2, 3), np.float32), np.zeros((4, 16, 24), np.float16)
+    picture = side_by_side(np.zeros((16, 24, 3), np.uint8), low, high)
+    width = (picture.shape[1] - 2 * GAP) // 3
+    strips = [picture[:CAPTION, start : start + width] for start in range(0, 3 * width, width + GAP)]
+    assert all((strip.min(axis=2) < 128).sum() > 100 for strip in strips)  # dark letters on white
+    assert all((strip[:, :4] == 255).all() and (strip[:, -4:] == 255).all() for strip in strips)  # none cut off
 
 
 def features(*arguments):
@@ -146,7 +159,7 @@ def test_one_photo_goes_to_one_file(examples, tmp_path, name):
     if name == "f.npz":
         assert np.load(tmp_path / name)["features"].dtype == np.float32
     else:
-        assert picture_size(tmp_path / name) == (3 * 32 + 2 * GAP, 32)
+        assert picture_size(tmp_path / name) == (3 * 9 * 32 + 2 * GAP, CAPTION + 9 * 32)
 
 
 @pytest.mark.parametrize(

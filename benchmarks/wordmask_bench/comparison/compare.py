@@ -18,6 +18,7 @@ from wordmask_bench.machine.markdown import markdown_table
 
 REACH = 16  # largest distance in pixels of an uncertain band from its border: a patch of CLIP
 SMALL = 32 * 32  # pixels: COCO's bound of small objects
+METRICS_HEAD = ("", "unit", "bilinear", "LoftUp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,11 @@ class Side:
         return sum(size < SMALL for size in self.regions)
 
     @property
+    def words(self) -> int:
+        """Number of words that have a mask."""
+        return len({instance.class_index for instance in self.result.instances})
+
+    @property
     def agreement(self) -> str:
         """Mean agreement of the masks with their words (see Instance) as text; empty without masks."""
         found = [instance.agreement for instance in self.result.instances]
@@ -68,17 +74,19 @@ class Comparison:
     disagreement: float
     differs: BoolMask
 
-    def metrics(self) -> list[tuple[str, str, str]]:
-        """Rows of the table: name, value before, value after."""
+    def metrics(self) -> list[tuple[str, str, str, str]]:
+        """Rows of the table METRICS_HEAD: name, unit (empty for counts), value before, value after."""
         before, after = self.before, self.after
         return [
-            ("seconds", f"{before.seconds:.2f}", f"{after.seconds:.2f}"),
-            ("prompts", f"{before.result.prompt_count}", f"{after.result.prompt_count}"),
-            ("masks", f"{len(before.result.instances)}", f"{len(after.result.instances)}"),
-            ("agreement of masks, mean", before.agreement, after.agreement),
-            (f"regions under {SMALL} pixels", f"{before.small_regions}", f"{after.small_regions}"),
-            ("uncertain band at borders, pixels", f"{before.band:.2f}", f"{after.band:.2f}"),
-            ("pixels of another class", "", f"{self.disagreement:.2%}"),
+            ("time", "s", f"{before.seconds:.2f}", f"{after.seconds:.2f}"),
+            ("regions", "", f"{len(before.regions)}", f"{len(after.regions)}"),
+            (f"regions under {SMALL} pixels", "", f"{before.small_regions}", f"{after.small_regions}"),
+            ("prompts", "", f"{before.result.prompt_count}", f"{after.result.prompt_count}"),
+            ("masks", "", f"{len(before.result.instances)}", f"{len(after.result.instances)}"),
+            ("words with a mask", "", f"{before.words}", f"{after.words}"),
+            ("agreement of masks, mean", "0 to 1", before.agreement, after.agreement),
+            ("uncertain band at borders", "pixels", f"{before.band:.2f}", f"{after.band:.2f}"),
+            ("pixels of another class", "%", "", f"{self.disagreement:.2%}".rstrip("%")),
         ]
 
 
@@ -148,4 +156,4 @@ def region_sizes(result: Segmentation, options: Options) -> tuple[int, ...]:
 
 def table(comparison: Comparison) -> str:
     """The metrics as Markdown."""
-    return "\n".join(markdown_table(("", "bilinear", "LoftUp"), comparison.metrics()))
+    return "\n".join(markdown_table(METRICS_HEAD, comparison.metrics()))

@@ -14,7 +14,7 @@ from wordmask.formats.pictures import encode
 from wordmask.formats.word_colours import hex_colour, word_colours
 from wordmask.report.charts import Bar, bars
 from wordmask.report.page import asset, masthead, page, section, slider, table
-from wordmask_bench.comparison.compare import REACH, SMALL, Comparison
+from wordmask_bench.comparison.compare import METRICS_HEAD, REACH, SMALL, Comparison
 from wordmask_bench.comparison.pictures import Picture, marked, pictures
 
 SIDE = 1000  # largest longer side of an image, pixels
@@ -45,11 +45,13 @@ def comparison_page(comparison: Comparison, name: str, *, warning: str = "") -> 
         drawn = slider(first, second, names=(before.name, after.name), about=f"{name}, {what}")
         sliders.append(section(what.capitalize(), [f'<p class="soft">{escape(meaning)}</p>', drawn]))
     height, width = comparison.photo.shape[:2]
-    head = ("", before.name, after.name)
     body = [
         masthead("Bilinear and LoftUp", f"{name}, {width} × {height} pixels", warning=warning),
         "<main>\n",
-        section("In figures", [table(head, comparison.metrics()), f'<p class="soft">{escape(BAND)}</p>']),
+        section(
+            "In figures",
+            [table(METRICS_HEAD, comparison.metrics(), text_columns=2), f'<p class="soft">{escape(BAND)}</p>'],
+        ),
         '<div class="pair">\n',
         *sliders,
         section(

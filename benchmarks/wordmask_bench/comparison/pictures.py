@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from wordmask.arrays import BoolMask, Floats
+from wordmask.formats.label_fonts import Font
 from wordmask.formats.overlay import draw
 from wordmask.formats.word_colours import class_map_colours
-from wordmask_bench.comparison.compare import SMALL, Comparison, Side
+from wordmask_bench.comparison.compare import METRICS_HEAD, Comparison, Side
 
 Picture = NDArray[np.uint8]
 GAP, TITLE = 6, 26  # pixels
 _DIFFERENT = (230, 30, 90)
+_INK, _SOFT = (28, 33, 40), (110, 118, 128)
 
 
 def painted(photo: Picture, dense: NDArray[np.uint16], words: Sequence[str]) -> Picture:
@@ -51,36 +53,39 @@ def pictures(comparison: Comparison, side: Side) -> dict[str, Picture]:
 
 
 def comparison_sheet(comparison: Comparison, height: int) -> Picture:
-    """A sheet of both sides' images in two rows of a height in pixels, with their figures below."""
+    """A sheet of both sides' images in two rows of a height in pixels, with the table of their figures below."""
     before, after = comparison.before, comparison.after
     rows = [
         [*pictures(comparison, before).values(), comparison.photo],
         [*pictures(comparison, after).values(), marked(comparison.photo, comparison.differs)],
     ]
-    notes = [
-        f"{place} {side.name}: {side.seconds:.2f} s, {side.result.prompt_count} prompts, "
-        f"{len(side.result.instances)} masks, {side.small_regions} regions under {SMALL} pixels, "
-        f"uncertain band at borders {side.band:.2f} pixels"
-        for place, side in (("above,", before), ("below,", after))
-    ]
-    titles = ("class map", "confidence", "masks and prompts", f"photo; {comparison.disagreement:.1%} differ")
-    return sheet(rows, titles, height, notes)
+    titles = ("class map", "confidence", "masks and prompts", "photo; below it, where the class differs")
+    return sheet(rows, titles, height, names=(before.name, after.name), table=(METRICS_HEAD, *comparison.metrics()))
 
 
-def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], height: int, notes: Sequence[str] = ()) -> Picture:
-    """Rows of panels of one height on white, titles above, one line per note below.
+def sheet(
+    rows: Sequence[Sequence[Picture]],
+    titles: Sequence[str],
+    height: int,
+    *,
+    names: Sequence[str] = (),
+    table: Sequence[Sequence[str]] = (),
+) -> Picture:
+    """Rows of panels of one height on white, titles above, a table below.
 
     Args:
         rows: one panel u8 (H, W, 3) per title each.
         titles: of the columns.
         height: of a panel, pixels.
-        notes: plain text.
+        names: of the rows, written on their first panels.
+        table: its head and rows; the first two columns are text, the others figures.
     """
     scaled = [[_to_height(panel, height) for panel in row] for row in rows]
     widths = [max(row[column].shape[1] for row in scaled) for column in range(len(titles))]
     total = sum(widths) + GAP * (len(titles) - 1)
-    below = TITLE * len(notes) + GAP if notes else 0
-    out = np.full((TITLE + len(rows) * (height + GAP) - GAP + below, total, 3), 255, np.uint8)
+    bottom = TITLE + len(rows) * (height + GAP) - GAP
+    below = TITLE * len(table) + 2 * GAP if table else 0
+    out = np.full((bottom + below, total, 3), 255, np.uint8)
     starts = np.cumsum([0, *(width + GAP for width in widths)]).tolist()
     for i, row in enumerate(scaled):
         top = TITLE + i * (height + GAP)
@@ -90,10 +95,26 @@ def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], height: int,
     page = Image.fromarray(out)
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(15)
     for title, left, width in zip(titles, starts, widths, strict=False):
-        pen.text((left + width // 2, TITLE // 2), title, fill=(40, 40, 40), font=font, anchor="mm")
-    for i, note in enumerate(notes):
-        pen.text((GAP, len(out) - below + GAP + TITLE * i), note, fill=(40, 40, 40), font=font)
+        pen.text((left + width // 2, TITLE // 2), title, fill=_INK, font=font, anchor="mm")
+    for i, name in enumerate(names):
+        top = TITLE + i * (height + GAP)
+        pen.rectangle((0, top, font.getlength(name) + 2 * GAP, top + TITLE), fill="white")
+        pen.text((GAP, top + TITLE // 2), name, fill=_INK, font=font, anchor="lm")
+    _write_table(pen, font, table, bottom + GAP)
     return np.asarray(page)
+
+
+def _write_table(pen: ImageDraw.ImageDraw, font: Font, table: Sequence[Sequence[str]], top: int) -> None:
+    """Writes rows of TITLE pixels below `top`, with a line below the head."""
+    right = 0
+    for column, cells in enumerate(zip(*table, strict=True)):
+        left = right + 4 * GAP if column else GAP
+        right = left + round(max(font.getlength(cell) for cell in cells))
+        for row, cell in enumerate(cells):
+            x, anchor = (left, "lm") if column < 2 else (right, "rm")
+            pen.text((x, top + TITLE * row + TITLE // 2), cell, fill=_INK if row else _SOFT, font=font, anchor=anchor)
+    if table:
+        pen.line((GAP, top + TITLE, right, top + TITLE), fill=_SOFT)
 
 
 def _to_height(panel: Picture, height: int) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from wordmask.report.charts import Bar, bars, legend
@@ -30,11 +31,11 @@ def page(report: BenchReport) -> bytes:
         section("Whole photos, from file to written masks", [_measurement(row, report) for row in photos]),
         section("Stage by stage", [_measurement(row, report) for row in stages]),
         section("Photos a second", _throughput(report)),
-        section("Memory", [_bars("largest resident memory", peaks, "MB", report), *_gpu(report)]),
-        section("Cold start, seconds", [_cold_start(report)]),
+        section("Memory", [_bars("largest resident memory", peaks, report, unit="MB"), *_gpu(report)]),
+        section("Cold start", [_cold_start(report)]),
         section("What the speed costs", [bullets(agreement_line(row) for row in report.agreement)]),
         section("How it was measured", [bullets([*about(report), software])]),
-        section("All statistics, milliseconds", [_statistics(report)]),
+        section("All statistics, seconds", [_statistics(report)]),
         "</main>\n",
     ]
     return shell("wordmask bench", "".join(body))
@@ -58,37 +59,48 @@ def _cost(row: Measurement, engine: str, report: BenchReport) -> str:
 
 
 def _measurement(row: Measurement, report: BenchReport) -> str:
-    medians = {name: times.median_ms for name, times in row.times.items()}
+    medians = {name: times.median_ms / 1000 for name, times in row.times.items()}
     notes = {name: f"{share:.0%} of the machine's rate" for name, share in row.share_of_limit.items()}
     for engine, found in row.ratios.items():
         of = f" of {engine.removeprefix('wordmask ')}" if len(row.ratios) > 1 else ""
         for name, ratio in found.items():
             notes[name] = ", ".join(filter(None, (notes.get(name), f"{ratio:.2f}×{of}")))
-    return _bars(label(row), medians, "ms", report, notes)
+    return _bars(label(row), medians, report, notes)
+
+
+def three_digits(value: float) -> str:
+    """A value to three significant digits, all of them shown: 11.9, 0.532, 0.0120; thousands as whole numbers."""
+    rounded = float(f"{value:.2e}")
+    decimals = 2 - math.floor(math.log10(rounded)) if rounded > 0 else 2
+    return f"{rounded:,.{max(0, decimals)}f}" if decimals >= 0 else f"{value:,.0f}"
 
 
 def _bars(
-    title: str, values: Mapping[str, float], unit: str, report: BenchReport, notes: Mapping[str, str] | None = None
+    title: str,
+    values: Mapping[str, float],
+    report: BenchReport,
+    notes: Mapping[str, str] | None = None,
+    *,
+    unit: str = "s",
 ) -> str:
     """One bar per side, as long as its value."""
     rows = []
     for name, value in values.items():
         kind = "ours" if name in report.engines else "theirs"
-        shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-        rows.append(Bar(name, ((kind, value),), f"{shown} {unit}", (notes or {}).get(name, "")))
+        rows.append(Bar(name, ((kind, value),), f"{three_digits(value)} {unit}", (notes or {}).get(name, "")))
     return bars(rows, caption=title)
 
 
 def _throughput(report: BenchReport) -> list[str]:
     return [
-        _bars(f"{row.photos} photos, {row.windows} windows", row.images_per_second, "images/s", report)
+        _bars(f"{row.photos} photos, {row.windows} windows", row.images_per_second, report, unit="images/s")
         for row in report.throughput
     ]
 
 
 def _gpu(report: BenchReport) -> list[str]:
     found = {side.name: side.gpu_mb for side in report.sides if side.gpu_mb is not None}
-    return [_bars("memory of the GPU", found, "MB", report)] if found else []
+    return [_bars("memory of the GPU", found, report, unit="MB")] if found else []
 
 
 def _cold_start(report: BenchReport) -> str:
@@ -97,7 +109,7 @@ def _cold_start(report: BenchReport) -> str:
         Bar(
             side.name,
             tuple((f"phase{number}", side.cold_start[phase]) for number, phase in enumerate(PHASES)),
-            f"{side.cold_start['total']:.2f} s",
+            f"{three_digits(side.cold_start['total'])} s",
         )
         for side in report.sides
     ]
@@ -107,7 +119,7 @@ def _cold_start(report: BenchReport) -> str:
 
 def _statistics(report: BenchReport) -> str:
     rows = [
-        (label(row), name, f"{times.runs}", *(f"{getattr(times, key):.2f}" for key in STATISTICS))
+        (label(row), name, f"{times.runs}", *(three_digits(getattr(times, key) / 1000) for key in STATISTICS))
         for row in report.measurements
         for name, times in row.times.items()
     ]

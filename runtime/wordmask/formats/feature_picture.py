@@ -6,21 +6,28 @@ and of the upsampled ones at the same few places together; each of the two pictu
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from wordmask.arrays import Floats
 from wordmask.resize import source_positions
 
 CHUNK_ROWS = 64  # rows of the upsampled map that are projected at once
 GAP = 8  # white pixels between the pictures
+CAPTION = 32  # pixels of the captions' height
+LEAST_WIDTH = 800  # pixels of the whole
 
 
 def side_by_side(photo: NDArray[np.uint8], low: Floats, high: NDArray[Any]) -> NDArray[np.uint8]:
-    """The photo, its low-resolution features (nearest) and its upsampled ones.
+    """The photo, its low-resolution features (nearest) and its upsampled ones, each under its caption.
+
+    Small pictures are enlarged by a whole number k, so that all three together are at least LEAST_WIDTH pixels wide.
 
     Args:
         photo: u8 (H, W, 3).
@@ -28,15 +35,31 @@ def side_by_side(photo: NDArray[np.uint8], low: Floats, high: NDArray[Any]) -> N
         high: f16 or f32 (D, H, W).
 
     Returns:
-        u8 (H, 3 * W + 16, 3), RGB.
+        u8 (CAPTION + k * H, 3 * k * W + 2 * GAP, 3), RGB.
     """
     mean, components = principal(np.concatenate([columns(low), columns(sampled(high, low.shape[1:]))], axis=1))
     coarse = to_colours(project(low, mean, components))
     fine = to_colours(project(high, mean, components))
     height, width = photo.shape[:2]
-    coarse = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8, copy=False)
-    gap = np.full((height, GAP, 3), 255, np.uint8)
-    return np.concatenate([photo, gap, coarse, gap, fine], axis=1)
+    factor = max(1, math.ceil((LEAST_WIDTH - 2 * GAP) / (3 * width)))
+    panels = [
+        np.asarray(cv2.resize(panel, (factor * width, factor * height), interpolation=how), np.uint8)
+        for panel, how in ((photo, cv2.INTER_CUBIC), (coarse, cv2.INTER_NEAREST_EXACT), (fine, cv2.INTER_NEAREST_EXACT))
+    ]
+    gap = np.full((factor * height, GAP, 3), 255, np.uint8)
+    row = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+    sizes = f"{width} x {height}", f"{low.shape[2]} x {low.shape[1]}", f"{high.shape[2]} x {high.shape[1]}"
+    names = (f"{name}, {size}" for name, size in zip(("photo", "features", "upsampled features"), sizes, strict=True))
+    return np.concatenate([_captions(tuple(names), factor * width), row])
+
+
+def _captions(texts: Sequence[str], width: int) -> NDArray[np.uint8]:
+    """Texts above panels of a width, u8 (CAPTION, len(texts) * width + gaps, 3)."""
+    strip = Image.new("RGB", (len(texts) * (width + GAP) - GAP, CAPTION), "white")
+    pen, font = ImageDraw.Draw(strip), ImageFont.load_default(CAPTION // 2)
+    for place, text in enumerate(texts):
+        pen.text((place * (width + GAP) + width / 2, CAPTION / 2), text, fill=(28, 33, 40), font=font, anchor="mm")
+    return np.array(strip)
 
 
 def principal(samples: Floats) -> tuple[Floats, Floats]:

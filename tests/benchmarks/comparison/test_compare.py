@@ -39,8 +39,17 @@ def test_the_figures_are_those_of_the_two_sides(comparison):
     assert (before.small_regions, after.small_regions) == (0, 1)  # fewer than 32 x 32 pixels
     assert comparison.disagreement == 400 / 12000
     assert comparison.differs[60:80, 70:90].all()
-    assert ("pixels of another class", "", "3.33%") in comparison.metrics()
-    assert ("agreement of masks, mean", "1.000", "1.000") in comparison.metrics()
+    assert comparison.metrics()[1:] == [
+        ("regions", "", "1", "2"),
+        ("regions under 1024 pixels", "", "0", "1"),
+        ("prompts", "", "1", "2"),
+        ("masks", "", "1", "2"),
+        ("words with a mask", "", "1", "2"),
+        ("agreement of masks, mean", "0 to 1", "1.000", "1.000"),
+        ("uncertain band at borders", "pixels", f"{before.band:.2f}", f"{after.band:.2f}"),
+        ("pixels of another class", "%", "", "3.33"),
+    ]
+    assert comparison.metrics()[0][:2] == ("time", "s")
 
 
 def test_the_uncertain_band_is_as_wide_as_it_was_drawn():
@@ -83,8 +92,11 @@ def test_class_maps_have_white_borders_and_confidence_rises_to_yellow(comparison
 
 def test_a_sheet_has_its_panels_in_rows_under_titles():
     panels = [[np.full((10, 20, 3), value, np.uint8) for value in row] for row in ((1, 2), (3, 4))]
-    drawn = sheet(panels, ("a", "b"), 20, ["a note"])
-    assert drawn.shape == (TITLE + 20 + GAP + 20 + TITLE + GAP, 40 + GAP + 40, 3)
+    drawn = sheet(panels, ("a", "b"), 20, table=(("", "unit", "x"), ("time", "s", "1")))
+    assert drawn.shape == (TITLE + 20 + GAP + 20 + 2 * TITLE + 2 * GAP, 40 + GAP + 40, 3)
+    written = drawn[TITLE + 20 + GAP + 20 + GAP :]
+    assert (written[:TITLE].min(axis=2) < 140).any()  # the head
+    assert (written[TITLE + 2 : 2 * TITLE].min(axis=2) < 60).any()  # the row
     corners = drawn[np.ix_([TITLE, TITLE + 20 + GAP], [0, 40 + GAP], [0])]
     assert corners.ravel().tolist() == [1, 2, 3, 4]
 
@@ -92,7 +104,7 @@ def test_a_sheet_has_its_panels_in_rows_under_titles():
 @pytest.mark.parametrize("name", ["sheet.png", "sheet.jpg"])
 def test_the_command_draws_a_sheet_and_prints_the_figures(photo, tmp_path, monkeypatch, capsys, name):
     assert called(photo, tmp_path, monkeypatch, name) == 0
-    assert "| masks | 1 | 2 |" in capsys.readouterr().out
+    assert "| masks |  | 1 | 2 |" in capsys.readouterr().out
     with Image.open(tmp_path / name) as picture:
         assert picture.height > 2 * 360
 

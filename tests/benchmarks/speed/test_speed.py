@@ -22,7 +22,7 @@ from wordmask_bench.machine.hardware import Machine
 from wordmask_bench.machine.timing import Effort, alternate, times_of
 from wordmask_bench.speed.agreement import Answers, equal_pixels, mask_ious
 from wordmask_bench.speed.compute_bound import with_share
-from wordmask_bench.speed.page import page
+from wordmask_bench.speed.page import page, three_digits
 from wordmask_bench.speed.plan import baseline_device, parse_options
 from wordmask_bench.speed.report import (
     KIND,
@@ -277,6 +277,29 @@ def test_the_page_runs_nothing_fetches_nothing_and_escapes_every_word():
 def test_bars_are_as_long_as_their_times():
     widths = [value for name, value in Tags(page(report()).decode()).attributes if name == "width"][:3]
     assert widths == ["40.00%", "100.00%", "80.00%"]
+
+
+def test_the_page_gives_seconds_with_three_digits():
+    shown = "".join(Tags(page(report()).decode()).words)
+    assert "0.100 s" in shown
+    assert "0.250 s" in shown
+    assert " ms" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (11.871, "11.9"),
+        (0.5324, "0.532"),
+        (0.0012, "0.00120"),
+        (0.9996, "1.00"),
+        (100, "100"),
+        (4321.4, "4,321"),
+        (0, "0.00"),
+    ],
+)
+def test_three_digits_are_three(value, shown):
+    assert three_digits(value) == shown
 
 
 def test_the_table_has_eager_and_the_fastest_other_form():
