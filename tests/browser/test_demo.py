@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from wordmask import Options, Segmentation, Segmenter
+from wordmask.demo.examples import SCENES
 
 pytestmark = pytest.mark.servers
 
@@ -131,6 +132,13 @@ def test_the_masks_are_those_of_the_segmenter(page, result):
     page.browser.keep("demo")
 
 
+def test_the_objects_are_listed_and_the_picture_has_an_alternative_text(page, result):
+    rows = [row.text.replace("\n", " ") for row in page.browser.all("#objects li")]
+    assert rows == [f"{instance.word} {instance.score:.2f}" for instance in result.instances]
+    alt = page.browser.one("#picture img").get_attribute("alt")
+    assert alt.startswith(f"04.png with {len(rows)} masks: {rows[0]}, ")
+
+
 def test_a_click_into_the_picture_tells_of_the_object_there(page, result):
     height, width = result.semantic.shape
     for word in ("yellow zigzag", "blue zigzag"):
@@ -167,6 +175,27 @@ def test_a_damaged_photo_is_told_on_the_page(page, scene, tmp_path):
     said = page.changed(lambda: page.browser.one("#photo input[type=file]").send_keys(str(damaged)))
     assert said.startswith("damaged.png: the PNG ends inside")
     assert not page.browser.all("#picture img")
+
+
+def test_an_example_brings_its_photo_and_its_words(page):
+    images = page.browser.all("#examples img")
+    assert [image.get_attribute("alt") for image in images] == [example.about for example in SCENES]
+    assert "masks from" in page.changed(images[0].click)
+    assert page.browser.one("#words textarea").get_property("value") == SCENES[0].words
+    assert SCENES[0].file in page.browser.one("#photo").text.replace("\n", "")
+    assert len(page.browser.all("#objects li")) > 3
+
+
+def test_on_a_phone_the_result_stands_first(page):
+    metrics = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    tops = [page.browser.one(selector).rect["y"] for selector in ("#picture", "#bar", "#objects", "#photo", "#words")]
+    assert tops == sorted(tops)
+    assert page.browser.script("return document.documentElement.scrollWidth") <= 400
+    page.browser.keep("demo-phone", whole=True)
+    metrics["width"] = 1280
+    page.browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    assert page.browser.one("#photo").rect["x"] < page.browser.one("#picture").rect["x"]
 
 
 def test_nothing_is_asked_of_the_internet_and_no_error_shown(page, server):

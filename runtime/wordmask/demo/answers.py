@@ -23,7 +23,9 @@ from wordmask.types import Instance, Options, Segmentation
 
 VIEWS = ("masks", "class map", "photo")
 MOST_WORDS = 200
-HINT = "<p>Drop a photo and type the words to look for.</p>"
+MOST_LISTED = 50  # objects
+MOST_TOLD = 10  # objects, in the alternative text
+HINT = "<p>Drop a photo and type the words to look for, or take an example.</p>"
 CLICK = "<p>Click an object to see its prompt, word and score.</p>"
 _KINDS = {0: "outside", 1: "inside", 2: "box, top left", 3: "box, bottom right"}
 
@@ -95,6 +97,30 @@ def summary_html(answer: Answer, options: Options) -> str:
             asked = f"no mask has a score of {options.min_score:g}"
         lines = [f"<b>Nothing found</b>: {asked}.<small>most confident: {escape(best_words(result))}</small>"]
     return "".join(f"<p>{line}</p>" for line in (*lines, *map(escape, answer.notes)))
+
+
+def objects_html(result: Segmentation) -> str:
+    """The objects in falling score: each word in its colour, with its score."""
+    if not result.instances:
+        return ""
+    colours = word_colours(result.words)
+    rows = "".join(
+        f'<li><i style="background: {hex_colour(colours[each.class_index])}"></i><span>{escape(each.word)}</span>'
+        f"<b>{each.score:.2f}</b></li>"
+        for each in result.instances[:MOST_LISTED]
+    )
+    more = len(result.instances) - MOST_LISTED
+    return f"<h3>Objects and their scores</h3><ol>{rows}</ol>{f'<p>and {more} more</p>' if more > 0 else ''}"
+
+
+def alt_text(answer: Answer, name: str, view: str, chosen: Instance | None = None) -> str:
+    """What the picture shows, for people who do not see it."""
+    if view != VIEWS[0]:
+        return f"{name}, {view}"
+    shown = answer.result.instances if chosen is None else (chosen,)
+    told = [f"{each.word} {each.score:.2f}" for each in shown[:MOST_TOLD]]
+    more = [f"{len(shown) - MOST_TOLD} more"] if len(shown) > MOST_TOLD else []
+    return f"{name} with {_count(len(shown), 'mask')}{': ' if shown else ''}{', '.join([*told, *more])}"
 
 
 def head_html(notice: str | None) -> str:

@@ -14,8 +14,10 @@ from wordmask.backends.memory import is_out_of_memory
 from wordmask.demo.answers import (
     CLICK,
     HINT,
+    alt_text,
     chosen_html,
     files,
+    objects_html,
     picture,
     problem_html,
     summary_html,
@@ -65,14 +67,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the page shows: a picture as JPEG or none, two pieces of HTML, and the files to download by their names.
+    """What the page shows.
 
-    The picture is the photo's size, or an integer multiple of it.
+    Attributes:
+        picture: a JPEG of the photo's size, or of an integer multiple of it; None for none.
+        summary: HTML, as the next two.
+        chosen: the object that was clicked.
+        objects: the list of them.
+        alt: what the picture shows, as plain text.
+        files: to download, by their names.
     """
 
     picture: bytes | None
     summary: str
     chosen: str = ""
+    objects: str = ""
+    alt: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -92,7 +102,7 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
     path = Path(asked.photo)
     try:
         if not asked.words.strip():
-            return Reply(_shown(workbench.photo(path)), HINT)
+            return Reply(_shown(workbench.photo(path)), HINT, alt=path.name)
         answer = workbench.segment(path, words_of(asked.words), asked.options)
     except (WordmaskError, ValueError) as error:
         text = str(error).replace(repr(str(path)), path.name)  # the server's path is private
@@ -110,6 +120,8 @@ def reply(workbench: Workbench, asked: Asked, click: tuple[float, float] | None 
         _shown(picture(answer, asked.view, chosen)),
         summary_html(answer, asked.options),
         details,
+        objects_html(answer.result),
+        alt_text(answer, path.name, asked.view, chosen),
         files(answer, path.name, path.stem),
     )
 

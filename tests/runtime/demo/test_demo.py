@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,14 @@ from wordmask.cli.main import main
 from wordmask.demo.answers import MOST_WORDS, topmost, words_of
 from wordmask.demo.bounded_cache import LruCache
 from wordmask.demo.cached_segmenter import Workbench
+from wordmask.demo.examples import examples_for
 from wordmask.demo.replies import Asked, reply
 from wordmask.dense.classmap import ClassMap
 from wordmask.errors import VocabularyError
 from wordmask.formats.coco import coco_annotation
+from wordmask.formats.word_colours import hex_colour, word_colours
+from wordmask.photo.options import DEFAULTS
+from wordmask.photo.reading import load_file
 from wordmask.rle import encode
 from wordmask.types import EncodedPhoto, Instance, Segmentation
 
@@ -223,6 +228,47 @@ def test_a_click_tells_word_score_and_prompt(workbench, asked):
 def test_a_click_beside_the_objects_tells_the_class_map(workbench, asked):
     nothing = replace(asked, min_confidence=1.0)
     assert "No object here. Class map: sand" in reply(workbench, nothing, (1e6, -3)).chosen
+
+
+def test_the_objects_are_listed_with_their_scores_and_colours(workbench, asked):
+    shown = reply(workbench, asked)
+    found = json.loads(shown.files["04.json"])["annotations"]
+    words = words_of(WORDS)
+    colours = word_colours(words)
+    rows = re.findall(r'background: (#\w+)"></i><span>(.*?)</span><b>(.*?)</b>', shown.objects)
+    assert rows == [
+        (hex_colour(colours[i]), words[i], f"{each['score']:.2f}") for each in found for i in (each["category_id"] - 1,)
+    ]
+    assert len(rows) > 2
+    assert reply(workbench, replace(asked, min_confidence=1.0)).objects == ""
+
+
+def test_the_pictures_alternative_text_tells_what_it_shows(workbench, asked):
+    shown = reply(workbench, asked)
+    count = len(json.loads(shown.files["04.json"])["annotations"])
+    assert shown.alt.startswith(f"04.png with {count} masks: ")
+    assert "orange zigzag 0." in shown.alt
+    assert reply(workbench, asked, (2 * 235, 2 * 150)).alt.startswith("04.png with 1 mask: orange zigzag 0.")
+    assert reply(workbench, replace(asked, view="class map")).alt == "04.png, class map"
+    assert reply(workbench, replace(asked, min_confidence=1.0)).alt == "04.png with 0 masks"
+    assert reply(workbench, replace(asked, words="")).alt == "04.png"
+
+
+@pytest.mark.parametrize("domain", ["synthetic", "photos", "random"])
+def test_examples_are_photos_with_words(domain):
+    examples = examples_for(domain)
+    assert len(examples) == 4
+    for example in examples:
+        assert load_file(example.path, DEFAULTS).pixels.shape[2] == 3
+        assert len(words_of(example.words)) > 2
+        assert example.about
+    assert (examples_for("synthetic") == examples) == (domain == "synthetic")
+
+
+def test_the_synthetic_examples_have_the_objects_of_their_words(workbench, asked):
+    example = examples_for("synthetic")[0]
+    shown = reply(workbench, replace(asked, photo=str(example.path), words=example.words))
+    assert sum(f"<span>{word}</span>" in shown.objects for word in words_of(example.words)) >= 4
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"no photo", None], ids=["empty", "cut", "text", "gone"])

@@ -1,0 +1,47 @@
+"""Example photos of the page, with words to look for: for models of photos, and for those of synthetic scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wordmask.system.package_data import data_path
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example.
+
+    Attributes:
+        file: name of the photo in the package's assets.
+        about: what is seen on it.
+        words: to look for, as a user would type them.
+    """
+
+    file: str
+    about: str
+    words: str
+
+    @property
+    def path(self) -> Path:
+        """The photo on disk."""
+        return data_path("wordmask.demo", "assets/examples") / self.file
+
+
+PHOTOS = (
+    Example("coffee.jpg", "a cup of coffee", "cup, spoon, saucer, table"),
+    Example("chelsea.jpg", "a cat", "cat, eye, nose"),
+    Example("astronaut.jpg", "an astronaut", "person, flag, helmet, rocket"),
+    Example("rocket.jpg", "a rocket", "rocket, tower, sky, light"),
+)
+SCENES = (
+    Example("scene-04.jpg", "zigzags on sand", "orange zigzag, blue zigzag, yellow zigzag, black checkered, sand"),
+    Example("scene-01.jpg", "shapes on stone", "blue plain, blue zigzag, black checkered, orange striped, stone"),
+    Example("scene-02.jpg", "gears on sand", "orange zigzag, blue zigzag, white dotted, yellow checkered, sand"),
+    Example("scene-06.jpg", "shapes on water", "orange striped, red striped, white dotted, black plain, water"),
+)
+
+
+def examples_for(domain: str) -> tuple[Example, ...]:
+    """The examples for a bundle that was trained on this domain (see the manifest)."""
+    return SCENES if domain == "synthetic" else PHOTOS
