@@ -36,11 +36,10 @@ LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]+)[^)]*\)")
 PRINTED = re.compile(r"^print\(.*\)  # (.*)$", re.MULTILINE)
 MESSAGE = re.compile(r"^\| ([^|]*`[^|]*) \|", re.MULTILINE)
 
-RUN, COMPILED, SHOWN = "run", "compiled", "shown"
+RUN, COMPILED = "run", "compiled"
 FENCES = {
     "python": RUN,
     "python before": COMPILED,
-    "dockerfile": SHOWN,
 }  # before: of the PyTorch pipeline, which is not here
 TROUBLES = ROOT / "docs" / "troubleshooting.md"
 OF_OTHERS = (  # messages of pip and OpenCV, and names of options, on that page
@@ -84,6 +83,10 @@ OTHERS = {
     "pre-commit": "not installed here",
     "docker": "takes NVIDIA's server",
     "unzip": "the system's",
+    "cp": "the system's",
+    "sed": "run by tests/test_packaging.py",
+    "build": "run by tests/test_packaging.py",
+    "twine": "run by tests/test_packaging.py",
     "hf": "of huggingface_hub: takes the hub",
     "perf_analyzer": "comes with NVIDIA's server",
     "polygraphy": "its lines are tested in tests/export/tensorrt/test_debug.py",
