@@ -12,8 +12,13 @@ from wordmask.errors import MissingExtraError, install_hint
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [path for top in ("runtime", "export", "benchmarks") for path in (ROOT / top).rglob("*.py")]
-PAGES = [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
-OF_PYPI = re.compile(r"wordmask\[|pip install (?:-\S+ )*['\"]?wordmask\b")
+RELEASE = ROOT / "docs" / "release.md"  # says what will be
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(page for page in (ROOT / "docs").rglob("*.md") if page != RELEASE),
+]
+OF_PYPI = re.compile(r"wordmask\[|pip install (?:-\S+ )*['\"]?wordmask\b(?!` comes with)")
 EXTRA = re.compile(
     r"install_hint\([\"']([\w,]+)[\"']\)|MissingExtraError\([^,]+, \"(\w+)\"|extras\.need\([^,]+, \"(\w+)\""
 )
