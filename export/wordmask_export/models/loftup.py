@@ -212,6 +212,15 @@ class LoftUp(nn.Module):
         return self.upsampler(self.channelnorm(features), guidance)
 
 
+def of_training(state: State) -> State:
+    """The weights in a checkpoint of LoftUp's training, under the names of the published ones; those stay as they are.
+
+    There the norm is the second part of `model`, behind the backbone that LoftUp was trained on.
+    """
+    norm = {name.replace("model.1.", "channelnorm.", 1): x for name, x in state.items() if name.startswith("model.1.")}
+    return {**{name: x for name, x in state.items() if name.startswith("upsampler.")}, **norm} if norm else state
+
+
 def load(state: State) -> LoftUp:
     """Builds LoftUp from a state dict; every size is read from its names and shapes.
 

@@ -181,7 +181,7 @@ def read_loftup(found: Checkpoint, dim: int) -> loftup.LoftUp:
         WeightsError: they are not LoftUp's weights, or for another number of channels.
     """
     try:
-        module = loftup.load(read(found.path))
+        module = loftup.load(loftup.of_training(read(found.path)))
     except (ValueError, RuntimeError) as error:
         raise WeightsError(f"{found.path}: {error}") from error
     width = len(module.channelnorm.norm.weight)

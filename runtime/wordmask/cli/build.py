@@ -114,6 +114,8 @@ def _build_pipeline(args: argparse.Namespace) -> None:
         find_target(args.gpu)  # the export takes minutes: check first that this GPU can have engines
     protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
     build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
+    if args.weights is None:
+        print(f"wordmask check {args.out} says whether these weights behave as trained ones do", file=sys.stderr)
 
 
 def _build_features(args: argparse.Namespace) -> None:

@@ -150,6 +150,19 @@ def test_build_says_what_it_found_and_what_not(home, capsys):
     assert not (home / "out").exists()
 
 
+def test_build_takes_what_it_found_and_says_how_to_check_it(home, capsys, monkeypatch):
+    clip = leave(home / ".cache" / "clip" / "ViT-B-16.pt")
+    loftup = leave(home / "mine" / "loftup_clip.ckpt")
+    sam2 = leave(home / "mine" / "sam2.1_hiera_small.pt")
+    built = []
+    monkeypatch.setattr("wordmask_export.build.build", lambda out, choice, protocol, **settings: built.append(choice))
+    assert main(["build", str(home / "out"), "--weights-folder", str(home / "mine")]) == 0
+    assert built == [
+        Choice(sam2="sam2.1_hiera_small", clip_weights=str(clip), loftup_weights=str(loftup), sam2_weights=str(sam2))
+    ]
+    assert f"wordmask check {home}/out says whether" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

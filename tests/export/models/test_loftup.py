@@ -41,6 +41,16 @@ def published(module, features, guidance):
     return module(torch.from_numpy(features), torch.from_numpy(guidance).permute(0, 3, 1, 2)).numpy()
 
 
+def test_a_checkpoint_of_its_training_gives_the_same_module(data):
+    _, state = golden(data / "loftup_dim32.npz")
+    trained = {name.replace("channelnorm.", "model.1."): value for name, value in state.items()}
+    trained |= {"model.0.model.cls_token": torch.zeros(1), "downsampler.weight": torch.zeros(1)}
+    found, expected = loftup.load(loftup.of_training(trained)).state_dict(), loftup.load(state).state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert loftup.of_training(state) is state
+
+
 def test_float_guidance_equals_the_reference(data):
     stored, state = golden(data / "loftup_dim32.npz")
     found = loftup.load(state)(torch.from_numpy(stored["features"]), torch.from_numpy(stored["image"])).numpy()
