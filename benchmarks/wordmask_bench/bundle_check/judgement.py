@@ -15,7 +15,7 @@ from wordmask_bench.bundle_check.measures import Covered, Figures
 State = Literal["ok", "note", "warning"]
 
 LEAST_INSIDE, MOST_OUTSIDE = 0.5, 0.2  # shares of the object and of the rest that its word may have
-LEAST_AGREEMENT = 0.7  # of LoftUp's class map with the bilinear one: it moves outlines, it does not rename objects
+LEAST_OVERLAP = 0.4  # of a word's pixels with LoftUp and without: it moves outlines, it does not rename objects
 LEAST_SHARPENING = 1.3
 LEAST_IOU = 0.6  # SAM2's own estimate for clicks on the object
 
@@ -67,8 +67,11 @@ def _loftup(row: Figures) -> tuple[bool, str] | None:
     if row.loftup is None:
         return None
     found = row.loftup
-    good = found.agreement >= LEAST_AGREEMENT and found.sharpening >= LEAST_SHARPENING
-    return good, f"outlines {found.sharpening:.1f} times as steep, {1 - found.agreement:.0%} of the pixels renamed"
+    good = found.overlap >= LEAST_OVERLAP and found.sharpening >= LEAST_SHARPENING
+    return (
+        good,
+        f"outlines {found.sharpening:.1f} times as steep; its pixels and bilinear's have an IoU of {found.overlap:.2f}",
+    )
 
 
 def _sam2(row: Figures) -> tuple[bool, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wordmask import resize
 from wordmask.arrays import BoolMask, Floats
@@ -33,11 +32,11 @@ class Upsampled:
     """What LoftUp changes.
 
     Attributes:
-        agreement: share of the pixels whose class is that of the bilinear map.
+        overlap: IoU of the word's pixels with LoftUp and with bilinear upsampling; 1 if neither gives it any.
         sharpening: how much steeper the outlines of the word's similarity are than bilinear's.
     """
 
-    agreement: float
+    overlap: float
     sharpening: float
 
 
@@ -69,20 +68,22 @@ def measure(segmenter: Segmenter, example: Example) -> Figures:
     index, scale = example.words.index(example.word), segmenter.manifest.clip.logit_scale
     size = (example.photo.shape[0], example.photo.shape[1])
 
-    def class_map(similarities: Floats) -> NDArray[np.int32]:
-        return classify(similarities, queries.class_starts, size, scale, threads=segmenter.threads).index
+    def of_word(similarities: Floats) -> BoolMask:
+        classes = classify(similarities, queries.class_starts, size, scale, threads=segmenter.threads)
+        return np.equal(classes.index, index)
 
     options = Options(use_loftup=False)
     bilinear = segmenter.similarities(example.photo, queries, options)
-    plain, upsampled = class_map(bilinear), None
+    plain, upsampled = of_word(bilinear), None
     if segmenter.manifest.loftup is not None:
         sharp = segmenter.similarities(example.photo, queries, replace(options, use_loftup=True, upsample="full"))
-        agreement = float((class_map(sharp) == plain).mean())
-        upsampled = Upsampled(agreement, steepness(sharp[index]) / steepness(bilinear[index]))
+        upsampled = Upsampled(
+            overlap(of_word(sharp), plain), steepness(sharp[index]) / (steepness(bilinear[index]) or 1.0)
+        )
     encoded = segmenter.encode(example.photo)
     iou, mask = _of_clicks(segmenter, encoded, example)
     result = segmenter.segment(example.photo, queries, Options(), encoded=encoded)
-    clip, chain = covered(plain == index, example), covered(result.semantic == index + 1, example)
+    clip, chain = covered(plain, example), covered(result.semantic == index + 1, example)
     return Figures(example.name, example.word, clip, upsampled, iou, covered(mask, example), chain)
 
 
@@ -90,6 +91,12 @@ def steepness(similarity: Floats) -> float:
     """Gradient at the outlines of a word's similarity f32 (h, w), per pixel, in its standard deviations."""
     rows, columns = np.gradient(similarity.astype(np.float64))
     return float(np.percentile(np.hypot(rows, columns), STEEP) / max(similarity.std(), 1e-12))
+
+
+def overlap(first: BoolMask, second: BoolMask) -> float:
+    """IoU of two masks; 1 if both are empty."""
+    either = np.count_nonzero(first | second)
+    return float(np.count_nonzero(first & second) / either) if either else 1.0
 
 
 def covered(mask: BoolMask, example: Example) -> Covered:

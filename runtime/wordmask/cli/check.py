@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from wordmask_bench.bundle_check.examples import photos, scenes
     from wordmask_bench.bundle_check.judgement import judge
     from wordmask_bench.bundle_check.measures import measure
+    from wordmask_bench.quality.metrics import without_nan
 
     bundle = open_for_device(args, args.bundle)
     domain = bundle.manifest.domain
@@ -51,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     findings = list(judge(rows, random=domain == "random"))
     verdict = "random" if domain == "random" else _worst(findings)
     if args.json:
-        found = [asdict(finding) for finding in findings]
-        print(json.dumps({"verdict": verdict, "findings": found, "figures": [asdict(row) for row in rows]}, indent=1))
+        found, figures = ([without_nan(asdict(each)) for each in those] for those in (findings, rows))
+        print(json.dumps({"verdict": verdict, "findings": found, "figures": figures}, indent=1))
     else:
         print(table(findings, verdict, domain))
     return FAILED if args.strict and verdict != "ok" else OK

@@ -18,7 +18,7 @@ from wordmask.bundle.search import find_bundle
 from wordmask.cli.main import main
 from wordmask_bench.bundle_check import examples
 from wordmask_bench.bundle_check.judgement import advice, judge
-from wordmask_bench.bundle_check.measures import Covered, Figures, Upsampled, steepness
+from wordmask_bench.bundle_check.measures import Covered, Figures, Upsampled, overlap, steepness
 
 GOOD = Figures("photo", "cat", Covered(0.9, 0.0), Upsampled(0.95, 2.0), 0.9, Covered(0.9, 0.0), Covered(0.9, 0.0))
 
@@ -103,7 +103,7 @@ def test_weights_that_cannot_name_what_photos_show_are_warned_of(capsys, monkeyp
     [
         ({"clip": Covered(0.49, 0.0)}, "CLIP"),
         ({"clip": Covered(0.9, 0.21)}, "CLIP"),
-        ({"loftup": Upsampled(0.69, 2.0)}, "LoftUp"),
+        ({"loftup": Upsampled(0.39, 2.0)}, "LoftUp"),
         ({"loftup": Upsampled(0.95, 1.2)}, "LoftUp"),
         ({"sam2_iou": 0.59}, "SAM2"),
         ({"sam2": Covered(0.4, 0.0)}, "SAM2"),
@@ -139,10 +139,18 @@ def test_the_drawn_regions_lie_in_their_photos_and_apart():
         assert not set(example.words) & set(example.background)
 
 
+def test_the_overlap_of_masks_is_their_iou():
+    first, second, none = np.arange(8) < 4, np.arange(8) >= 2, np.zeros(8, bool)
+    assert overlap(first, second) == 2 / 8
+    assert overlap(first, none) == 0
+    assert overlap(none, none) == 1
+
+
 def test_a_step_in_one_pixel_is_steeper_than_one_over_a_patch():
     columns = np.arange(64, dtype=np.float32)
     sharp, blurred = (np.tile(np.clip((columns - 32) / width, 0, 1), (64, 1)) for width in (1, 16))
     assert steepness(sharp) > 4 * steepness(blurred)
+    assert steepness(np.ones((8, 8), np.float32)) == 0
     assert steepness(10 * sharp) == pytest.approx(steepness(sharp))  # whatever the scale of the similarities
 
 
