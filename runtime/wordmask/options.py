@@ -143,6 +143,11 @@ _INFOS = {
     "pamr": OptionInfo("refine the class map with PAMR, by the photo's colours; seconds per photo", class_map=True),
 }
 OPTIONS: dict[str, tuple[Any, OptionInfo]] = {each.name: (each.default, _INFOS[each.name]) for each in fields(Options)}
+# Neither class maps nor encodings depend on these: `wordmask run --reuse` goes on from those of a run with others.
+REUSE_MAY_DIFFER = (
+    *(name for name, (_, info) in OPTIONS.items() if not info.class_map),
+    *("overlay", "save_dense", "report"),
+)
 
 
 def with_choices(options: Options | None, choices: Mapping[str, Any]) -> Options:

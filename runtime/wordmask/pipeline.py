@@ -172,28 +172,48 @@ class Segmenter(Predictor):
         with ThreadPoolExecutor(1, thread_name_prefix="sam2") as side_branch:
             encoding = side_branch.submit(lambda: encoded or self.encode(photo, timer))
             dense = dense or self.class_map(photo, queries, options, timer)
-            count = len(queries.vocabulary.classes)
-            with timer.measure("prompts"):
-                smallest = self.min_region_size((photo.shape[0], photo.shape[1]), options)
-                sized = replace(options, min_region_size=smallest)
-                prompts = self.prompt_source(dense.index, dense.confidence, count, sized)
+            prompts = self._prompts(dense, queries, options, timer)
             encoded = encoding.result()
+        return self._result(dense, encoded, prompts, queries, options, timer)
+
+    def segment_from(
+        self, dense: ClassMap, encoded: EncodedPhoto, queries: Queries, options: Options, timer: StageTimer
+    ) -> Result:
+        """The rest of `segment`, from a photo's class map and encoding: prompts and masks."""
+        prompts = self._prompts(dense, queries, options, timer)
+        return self._result(dense, encoded, prompts, queries, options, timer)
+
+    def _prompts(self, dense: ClassMap, queries: Queries, options: Options, timer: StageTimer) -> list[Prompt]:
+        with timer.measure("prompts"):
+            smallest = self.min_region_size((dense.index.shape[0], dense.index.shape[1]), options)
+            sized = replace(options, min_region_size=smallest)
+            return self.prompt_source(dense.index, dense.confidence, len(queries.vocabulary.classes), sized)
+
+    def _result(
+        self,
+        dense: ClassMap,
+        encoded: EncodedPhoto,
+        prompts: Sequence[Prompt],
+        queries: Queries,
+        options: Options,
+        timer: StageTimer,
+    ) -> Result:
         with timer.measure("sam2_decoder"):
             choose = choose_as_sam2 if options.mask_choice == "sam2" else choose_by_region(dense.index)
             low_res, iou = self.decode(encoded, prompts, choose)
         with timer.measure("masks"):
-            size, names, threshold = encoded.size, queries.vocabulary.names, self.manifest.sam2.mask_threshold
+            names, threshold = queries.vocabulary.names, self.manifest.sam2.mask_threshold
             instances = make_instances(
                 prompts, low_res, iou, names, dense.index, dense.confidence, options, mask_threshold=threshold
             )
-            semantic = paint(instances, size)
+            semantic = paint(instances, encoded.size)
         return Result(
             words=names,
             semantic=semantic,
-            dense=dense.labels(count),
+            dense=dense.labels(len(names)),
             confidence=dense.confidence,
             instances=instances,
-            word_confidence=tuple(dense.best[:count].tolist()),
+            word_confidence=tuple(dense.best[: len(names)].tolist()),
             prompt_count=len(prompts),
             seconds=timer.seconds,
         )

@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
+from wordmask.dense.classmap import ClassMap
 from wordmask.errors import DeviceError, NumericError
 from wordmask.rle import encode
 from wordmask.text.queries import Queries
-from wordmask.types import Instance, Segmentation
+from wordmask.types import EncodedPhoto, Instance, Segmentation
 
 
 class Trouble(enum.Enum):
@@ -74,6 +75,17 @@ class StubSegmenter:
         self._cancelled.set()
 
     def segment(self, photo, queries, options, timer):
+        dense, encoded = self.class_map(photo, queries, options, timer), self.encode(photo, timer)
+        return self.segment_from(dense, encoded, queries, options, timer)
+
+    def encode(self, photo, timer):
+        maps = {"image_embed": photo.astype(np.float32), "high_res_0": np.zeros(1), "high_res_1": np.zeros(1)}
+        return EncodedPhoto(maps, photo.shape[:2])
+
+    def segment_from(self, dense, encoded, queries, options, timer):
+        return segmented(encoded.maps["image_embed"].astype(np.uint8), queries.vocabulary.names, timer.seconds)
+
+    def class_map(self, photo, queries, options, timer):
         with self._lock:
             self.calls.append(threading.current_thread())
             self._at_once += 1
@@ -83,7 +95,9 @@ class StubSegmenter:
                 if self._cancelled.wait(self.delay):
                     raise RuntimeError("Exiting due to terminate flag being set to true.")
                 self._make_trouble(tuple(photo[0, 0].tolist()))
-                return segmented(photo, queries.vocabulary.names, timer.seconds)
+                return ClassMap(
+                    photo[..., 0].astype(np.int32), photo[..., 0].astype(np.float32), np.zeros(1, np.float32)
+                )
         finally:
             with self._lock:
                 self._at_once -= 1

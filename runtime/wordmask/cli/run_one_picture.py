@@ -52,6 +52,9 @@ def check_one_picture(args: argparse.Namespace, photos: int) -> None:
     """Raises ValueError if one picture cannot hold what is asked for."""
     if photos > 1:
         raise ValueError(f"--output {args.output} is one picture, of {photos} photos: name a folder for the results")
+    if args.keep_intermediate or args.reuse:
+        option = "--reuse" if args.reuse else "--keep-intermediate"
+        raise ValueError(f"--output {args.output} is one picture, {option} needs a folder")
     if args.save_dense:
         raise ValueError(f"--output {args.output} is one picture, --save-dense needs a folder")
 

@@ -10,6 +10,8 @@ REPORT_PICTURES = {  # reduced to the size that the report shows
     "report_assets/maps": ".png",
     "report_assets/bilinear": ".png",
 }
+CLASS_MAPS, ENCODINGS, BILINEAR_MAPS = (f"intermediate/{kind}" for kind in ("class_maps", "encodings", "bilinear_maps"))
+INTERMEDIATE = (CLASS_MAPS, ENCODINGS, BILINEAR_MAPS)  # what is kept of a photo before its prompts
 FILES = {
     "semantic": ".png",
     "dense": ".png",
@@ -18,6 +20,7 @@ FILES = {
     "overlay": ".jpg",
     SHARDS: ".json",
     **REPORT_PICTURES,
+    **dict.fromkeys(INTERMEDIATE, ".kept"),
 }
 TOTALS = (ANNOTATIONS, RUN, REPORT)
 JOURNAL = "journal.jsonl"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wordmask.errors import OutputError, ResumeError
 from wordmask.formats.terminal import printable
-from wordmask.options import OPTIONS
+from wordmask.options import OPTIONS, REUSE_MAY_DIFFER
 from wordmask.outputs.journal import Entry, Journal
-from wordmask.outputs.layout import FILES, JOURNAL, RUN, TOTALS, output_paths
+from wordmask.outputs.layout import ENCODINGS, FILES, INTERMEDIATE, JOURNAL, RUN, TOTALS, output_paths
 from wordmask.outputs.run_record import RunRecord
 from wordmask.outputs.store import Store
 from wordmask.photo.job import Job
@@ -48,6 +48,7 @@ def prepare(
     kinds: Sequence[str],
     *,
     restart: bool = False,
+    reuse: bool = False,
     retry_quarantined: bool = False,
 ) -> Plan:
     """Compares a locked output folder with this run and removes the outputs of unfinished photos.
@@ -60,6 +61,7 @@ def prepare(
         settings: everything the results depend on, and those of RESUME_MAY_DIFFER.
         kinds: the outputs that each photo has.
         restart: remove the earlier run's outputs and begin again.
+        reuse: do so where that run cannot be continued, but leave what it kept of these photos before their prompts.
         retry_quarantined: process those photos once more, one at a time.
 
     Raises:
@@ -71,13 +73,18 @@ def prepare(
     foreign = [name for name in TOTALS if exists(name)]
     if foreign and not journal.path.exists():
         raise ResumeError(f"{out} holds {foreign[0]}, which no run into it wrote: give another --output")
+    names = {job.name for job in jobs}
     if restart:
         journal = _restarted(out, journal)
     elif journal.finished or journal.unfinished:
-        _check_settings(out, settings)
-        _keep(out, journal, jobs, kinds, retry_quarantined=retry_quarantined)
-        out.remove(_outputs(journal.unfinished))
-        names = {job.name for job in jobs}
+        try:
+            _check_settings(out, journal, settings)
+            _keep(out, journal, jobs, kinds, retry_quarantined=retry_quarantined)
+        except ResumeError:
+            if not reuse:
+                raise
+            journal = _restarted(out, journal, sparing=names)
+        out.remove(_outputs(journal.unfinished, sparing=names))
         journal.unfinished = {name: deaths for name, deaths in journal.unfinished.items() if deaths and name in names}
     out.tidy(tuple(FILES))
     journal = journal.compacted(jobs)
@@ -91,20 +98,24 @@ def prepare(
     )
 
 
-def _restarted(out: Store, journal: Journal) -> Journal:
-    """Removes everything that an earlier run wrote; returns an empty journal."""
-    out.remove(_outputs((*journal.finished, *journal.unfinished)))
+def _restarted(out: Store, journal: Journal, *, sparing: Collection[str] = ()) -> Journal:
+    """Removes everything that an earlier run wrote, see _outputs; returns an empty journal."""
+    out.remove(_outputs((*journal.finished, *journal.unfinished), sparing=sparing))
     for name in (*TOTALS, JOURNAL):  # the journal last: it names the files that are left
         out.remove([name])
     journal.path.unlink(missing_ok=True)
     return Journal(journal.path)
 
 
-def _outputs(names: Iterable[str]) -> Iterator[str]:
-    return (path for name in names for path in output_paths(name).values())
+def _outputs(names: Iterable[str], *, sparing: Collection[str] = ()) -> Iterator[str]:
+    """Paths of photos' outputs; of those to spare without what was kept before the prompts."""
+    for name in names:
+        for kind, path in output_paths(name).items():
+            if kind not in INTERMEDIATE or name not in sparing:
+                yield path
 
 
-def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
+def _check_settings(out: Store, journal: Journal, settings: Mapping[str, Any]) -> None:
     try:
         earlier = RunRecord.parse(next(out.read([RUN])))
     except (OutputError, ValueError) as error:
@@ -117,7 +128,17 @@ def _check_settings(out: Store, settings: Mapping[str, Any]) -> None:
         )
         same = ", ".join(_same(name, before.get(name)) for name in changed)
         way = f"to continue it run {same}; else give another --output, or start afresh with --restart"
+        if {*changed} <= {*REUSE_MAY_DIFFER}:
+            way += _way_to_reuse(out, journal)
         raise ResumeError(f"{out} holds another run: {differences}: {way}")
+
+
+def _way_to_reuse(out: Store, journal: Journal) -> str:
+    """The advice where prompts and masks alone would change."""
+    kept = out.inventory([ENCODINGS])
+    if any(kept(output_paths(name)[ENCODINGS]) for name in journal.finished):
+        return ", or faster with --reuse, from the class maps that were kept"
+    return " (after a run with --keep-intermediate, --reuse makes such changes faster)"
 
 
 def _same(name: str, value: Any) -> str:

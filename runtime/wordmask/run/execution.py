@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Generator, Mapping
 from typing import Protocol
 
@@ -54,8 +55,9 @@ def execute(
         out,
         request.jobs,
         {**request.recorded_settings(info), "bundle": info.manifest.bundle_id},
-        request.outputs.kinds,
+        request.kinds,
         restart=request.restart,
+        reuse=request.reuse,
         retry_quarantined=request.retry_quarantined,
     )
     record = _Record(request, info, out, control, plan.journal)
@@ -81,6 +83,7 @@ class _Record:
         self.request, self.info, self.out, self.control, self.journal = request, info, out, control, journal
         self.objects: Mapping[str, int] = {}
         self.begin, self.done_before = time.perf_counter(), len(journal.finished)
+        self.reused: Counter[tuple[str, bool]] = Counter()
 
     def record_outcomes(self, plan: Plan, workers: PhotoWorkers) -> None:
         """Appends a row to the journal for each photo as it is finished."""
@@ -92,9 +95,13 @@ class _Record:
                 self._finish(quarantined(job))
             for outcome in outcomes:
                 self._finish(outcome)
+        for kind in sorted({kind for kind, _ in self.reused}):
+            name = kind.rpartition("/")[2].replace("_", " ")
+            self.control.log(f"{name}: {self.reused[kind, True]} reused, {self.reused[kind, False]} computed anew")
 
     def _finish(self, outcome: Outcome) -> None:
         self.journal.append(outcome.row)
+        self.reused.update(outcome.reused.items())
         for message in outcome.messages:
             self.control.log(message)
         self.control.progress(len(self.journal.finished))

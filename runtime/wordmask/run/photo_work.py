@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from threading import Event
 
 import numpy as np
@@ -13,16 +15,18 @@ from wordmask.errors import PhotoError, WordmaskError
 from wordmask.formats import pictures
 from wordmask.formats.explanation import remarks
 from wordmask.formats.overlay import draw
-from wordmask.outputs.layout import SHARDS, output_paths
+from wordmask.outputs.layout import BILINEAR_MAPS, CLASS_MAPS, ENCODINGS, SHARDS, output_paths
 from wordmask.outputs.photo_annotations import annotations_bytes
 from wordmask.outputs.rows import DoneRow, FailedRow, PhotoRow, stamp_fields
 from wordmask.outputs.store import Store
 from wordmask.photo.failures import photo_failure
 from wordmask.photo.job import Job, Stamp
+from wordmask.photo.options import ReadOptions
 from wordmask.photo.reading import Photo
 from wordmask.pipeline import Segmenter
 from wordmask.run.find_photos import load_unchanged
-from wordmask.run.request import RunRequest
+from wordmask.run.intermediate import Intermediate, IntermediateFiles, analyse, bilinear_labels
+from wordmask.run.request import RunRequest, SegmenterInfo
 from wordmask.timing import StageTimer
 from wordmask.types import Segmentation
 
@@ -31,15 +35,36 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photo: its row of the journal, and messages for the user."""
+    """What became of a photo.
+
+    Attributes:
+        row: of the journal.
+        messages: for the user.
+        reused: whether the kept one was used, by kind of what is known before the prompts; empty without request.reuse.
+    """
 
     row: PhotoRow
     messages: tuple[str, ...] = ()
+    reused: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def out_of_memory(self) -> bool:
         """Whether the photo did not fit into memory; processed alone it may."""
         return self.row.status == "OOM"
+
+
+@dataclass(frozen=True)
+class _LazyPhoto:
+    """A photo of a run, decoded when its pixels are needed; the timer takes the seconds."""
+
+    job: Job
+    reading: ReadOptions
+    timer: StageTimer
+
+    @cached_property
+    def decoded(self) -> Photo:
+        with self.timer.measure("decode"):
+            return load_unchanged(self.job, self.reading)
 
 
 @dataclass(frozen=True)
@@ -68,32 +93,53 @@ class PhotoProcessor:
                 raise
             return _failed(job, failure.code, str(failure), stamp=job.stamp)
 
+    @cached_property
+    def _files(self) -> IntermediateFiles:
+        info = SegmenterInfo.of(self.segmenter, self.request.options)
+        return IntermediateFiles.of(self.request, info, self.out)
+
     def _processed(self, job: Job) -> Outcome:
         request, timer = self.request, StageTimer()
-        with timer.measure("decode"):
-            photo = load_unchanged(job, request.reading)
-        result = self.segmenter.segment(photo.pixels, request.queries, request.options, timer)
-        bilinear = None
-        if request.outputs.report and self.segmenter.uses_loftup(request.options):
-            with timer.measure("bilinear_map"):
-                bilinear = self._bilinear(photo)
+        photo = _LazyPhoto(job, request.reading, timer)
+        bilinear = request.outputs.report and self.segmenter.uses_loftup(request.options)
+        reused: dict[str, bool] = {}
+        if request.keeps:
+            known, reused = self._known(photo, timer, bilinear=bilinear)
+            assert known.class_map is not None
+            assert known.encoded is not None
+            queries, options = request.queries, request.options
+            result = self.segmenter.segment_from(known.class_map, known.encoded, queries, options, timer)
+        else:
+            result = self.segmenter.segment(photo.decoded.pixels, request.queries, request.options, timer)
+            known = Intermediate(notes=photo.decoded.notes)
+            if bilinear:
+                known = replace(known, bilinear=bilinear_labels(self.segmenter, photo.decoded, request, timer))
         with timer.measure("write"):
-            self._write(job, photo, result, bilinear)
-        messages = remarks(photo.notes, result, request.options)
-        row = DoneRow.of(str(job.path), job.name, job.stamp, replace(result, seconds=timer.seconds), photo.notes)
-        return Outcome(row, tuple(f"{job.path}: {message}" for message in messages))
+            self._write(photo, result, known.bilinear if bilinear else None)
+        messages = remarks(known.notes, result, request.options)
+        row = DoneRow.of(str(job.path), job.name, job.stamp, replace(result, seconds=timer.seconds), known.notes)
+        return Outcome(row, tuple(f"{job.path}: {message}" for message in messages), reused)
 
-    def _bilinear(self, photo: Photo) -> NDArray[np.uint16]:
-        """The class map without LoftUp, for comparison; coded as Segmentation.dense."""
-        queries, options = self.request.queries, replace(self.request.options, use_loftup=False)
-        return self.segmenter.class_map(photo.pixels, queries, options).labels(len(queries.vocabulary.classes))
+    def _known(self, photo: _LazyPhoto, timer: StageTimer, *, bilinear: bool) -> tuple[Intermediate, dict[str, bool]]:
+        """What is known before the prompts, and of which kinds the kept one was used; what is new is kept."""
+        request, files, known = self.request, self._files, Intermediate()
+        wanted = {CLASS_MAPS, ENCODINGS, *((BILINEAR_MAPS,) if bilinear else ())}
+        if request.reuse:
+            with timer.measure("reuse"):
+                known = files.read(photo.job)
+        missing = wanted - known.kinds
+        if missing:
+            known = analyse(self.segmenter, photo.decoded, request, known, timer, bilinear=bilinear)
+            with timer.measure("keep"):
+                files.write(photo.job, known, missing)
+        return known, {kind: kind not in missing for kind in sorted(wanted)} if request.reuse else {}
 
-    def _write(self, job: Job, photo: Photo, result: Segmentation, bilinear: NDArray[np.uint16] | None) -> None:
-        words, outputs, paths = len(result.words), self.request.outputs, output_paths(job.name)
-        size = photo.pixels.shape[0], photo.pixels.shape[1]
+    def _write(self, photo: _LazyPhoto, result: Segmentation, bilinear: NDArray[np.uint16] | None) -> None:
+        words, outputs, paths = len(result.words), self.request.outputs, output_paths(photo.job.name)
+        size = result.semantic.shape[0], result.semantic.shape[1]
         contents = {
             "semantic": pictures.label_png(result.semantic, words),
-            SHARDS: annotations_bytes(str(job.path), size, result.instances),
+            SHARDS: annotations_bytes(str(photo.job.path), size, result.instances),
         }
         if outputs.save_dense or outputs.report:
             contents["dense"] = pictures.label_png(result.dense, words)
@@ -102,7 +148,7 @@ class PhotoProcessor:
         if outputs.save_dense:
             contents["confidence"] = pictures.confidence_png(result.confidence)
         if outputs.overlay:
-            contents["overlay"] = pictures.jpeg(draw(photo.pixels, result))
+            contents["overlay"] = pictures.jpeg(draw(photo.decoded.pixels, result))
         self.out.write({paths[kind]: [content] for kind, content in contents.items()})
 
 

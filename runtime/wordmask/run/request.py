@@ -12,7 +12,7 @@ from wordmask.bundle.manifest import Manifest
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.dense.windows import with_stride
 from wordmask.loading import IN_FLIGHT, upsampling, uses_loftup
-from wordmask.outputs.layout import SHARDS
+from wordmask.outputs.layout import CLASS_MAPS, ENCODINGS, SHARDS
 from wordmask.outputs.run_record import BundleRecord
 from wordmask.photo.job import Job
 from wordmask.photo.options import ReadOptions
@@ -32,7 +32,7 @@ class OutputOptions:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Folders of the outputs that every finished photo has; a photo without one of them is processed again."""
+        """Folders of the outputs that every finished photo has."""
         dense = ("dense", "confidence") if self.save_dense else ()
         return ("semantic", *dense, *(("overlay",) if self.overlay else ()), SHARDS)
 
@@ -49,7 +49,9 @@ class RunRequest:
         outputs: the optional outputs.
         reading: how photos are read.
         in_flight: photos processed at the same time (by each worker of a cluster); the results do not depend on it.
-        restart: see outputs.resume.prepare, likewise retry_quarantined.
+        restart: see outputs.resume.prepare, likewise reuse and retry_quarantined.
+        keep_intermediate: keep what is known of each photo before its prompts (see run.intermediate). `reuse` keeps it
+            too, and goes on from what was kept.
         retry_quarantined: process photos again at which a process died twice.
         settings: further settings for run.json. A run is continued only with the same ones (but see
             outputs.resume.RESUME_MAY_DIFFER).
@@ -63,12 +65,24 @@ class RunRequest:
     reading: ReadOptions = field(default_factory=ReadOptions)
     in_flight: int = IN_FLIGHT
     restart: bool = False
+    keep_intermediate: bool = False
+    reuse: bool = False
     retry_quarantined: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.in_flight < 1:
             raise ValueError(f"in_flight is {self.in_flight}: it must be at least 1")
+
+    @property
+    def keeps(self) -> bool:
+        """Whether intermediate results are kept."""
+        return self.keep_intermediate or self.reuse
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Folders of what every finished photo has; a photo without one of them is processed again."""
+        return (*self.outputs.kinds, *((CLASS_MAPS, ENCODINGS) if self.keeps else ()))
 
     def recorded_settings(self, info: SegmenterInfo) -> dict[str, Any]:
         """The settings in run.json, which a run that is continued must share."""

@@ -13,6 +13,7 @@ from PIL import Image
 from folder_runs import results, rows, run, statuses
 from stub_segmenter import StubSegmenter, write_photos
 from wordmask.errors import OutputError, ResumeError
+from wordmask.options import REUSE_MAY_DIFFER
 from wordmask.outputs.lock import run_lock
 from wordmask.run.execution import StoppedError
 from wordmask.run.request import OutputOptions
@@ -254,6 +255,8 @@ def test_a_run_with_other_choices_is_told_how_to_continue_the_earlier_one(
     with pytest.raises(ResumeError) as caught:
         go(then)
     way = f"to continue it run {same}; else give another --output, or start afresh with --restart"
+    if {*first, *then} <= {*REUSE_MAY_DIFFER}:
+        way += " (after a run with --keep-intermediate, --reuse makes such changes faster)"
     assert str(caught.value) == f"{tmp_path / 'out'} holds another run: {difference}: {way}"
     assert results(tmp_path / "out") == before
 
