@@ -110,6 +110,7 @@ class Predictor(ABC):
         background: Iterable[str] | None = None,
         options: Options | None = None,
         bgr: bool = False,
+        recursive: bool = False,
         keep_photo: bool = False,
         in_flight: int | None = None,
         **choices: Any,
@@ -121,6 +122,7 @@ class Predictor(ABC):
         Args:
             photos: a folder, whose image files are taken in name order, or photos of any kind that a call takes.
             words, background, options, bgr, choices: as in a call.
+            recursive: search the folder's folders too, as `wordmask run --recursive` does, and log what is left out.
             keep_photo: results hold their photo's pixels. Else `plot` and `save` read the file again, and results of
                 photos without a path cannot be drawn but with `plot(photo)`.
             in_flight: photos processed at the same time; None takes 2 on a processor, and 4 on a GPU.
@@ -130,7 +132,8 @@ class Predictor(ABC):
 
         Raises:
             FileNotFoundError: the folder does not exist or has no photos.
-            TypeError: as in a call; ValueError: an array cannot be used, or in_flight is below 1.
+            TypeError: as in a call; ValueError: an array cannot be used, the folder cannot be listed, or in_flight is
+                below 1.
             VocabularyError: no words, or words that cannot be used.
         """
         if in_flight is not None and in_flight < 1:
@@ -138,7 +141,7 @@ class Predictor(ABC):
         chosen = with_choices(options, choices)
         queries = self._queries(words, background, StageTimer())
         work = _Work(self, queries, chosen, bgr=bgr, keep_photo=keep_photo)
-        return _results(_in_order(sources_of(photos), work, in_flight or self.photos_in_flight))
+        return _results(_in_order(sources_of(photos, recursive=recursive), work, in_flight or self.photos_in_flight))
 
     def _queries(self, words: Words, background: Iterable[str] | None, timer: StageTimer) -> Queries:
         lines = [words] if isinstance(words, str) else _listed(words)

@@ -13,6 +13,7 @@ from stub_segmenter import StubSegmenter, Trouble, write_photos
 from wordmask.errors import DeviceError, PhotoError, VocabularyError, WordmaskWarning
 from wordmask.predictor import Predictor
 from wordmask.result import FailedPhoto, Result
+from wordmask.run.find_photos import find_photos
 
 WORDS = ["red", "green"]
 
@@ -49,6 +50,23 @@ def test_a_stream_of_a_folder_is_in_name_order_and_keeps_no_pixels(tmp_path):
         assert result.error is None
         assert result == Quick()(result.path, WORDS)
         np.testing.assert_array_equal(result.plot(), Quick()(result.path, WORDS).plot())
+
+
+def test_a_stream_searches_folders_as_a_run_does(tmp_path, caplog):
+    folder = write_photos(tmp_path / "photos", 2)
+    write_photos(folder / "b" / "deep", 1)
+    write_photos(folder / ".hidden", 1)
+    write_photos(folder / "done", 1)
+    for name in ("journal.jsonl", "run.json"):
+        (folder / "done" / name).write_text("")
+    (folder / "linked").symlink_to(write_photos(tmp_path / "far", 3))
+    paths = [result.path for result in Quick().stream(str(folder), WORDS, recursive=True)]
+    assert "left out, hidden or of the system: 1" in caplog.text
+    assert "left out, folders with results of wordmask: 1" in caplog.text
+    assert paths == [job.path for job in find_photos([folder], recursive=True)]
+    short = [str(path.relative_to(folder)) for path in paths]
+    assert short == ["000.png", "001.png", "b/deep/000.png", "linked/000.png", "linked/001.png", "linked/002.png"]
+    assert [result.path for result in Quick().stream(folder, WORDS)] == paths[:2]
 
 
 def test_a_stream_keeps_the_pixels_where_that_is_asked_for():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from wordmask.photo.folders import CONVERTED, JOURNAL, RUN  # the first is in every folder that `wordmask convert` made
+
+__all__ = ["CONVERTED", "JOURNAL", "RUN"]  # handed on
 SHARDS = "annotations"  # folder of one JSON file per photo, which annotations.json joins
-ANNOTATIONS, RUN, REPORT = "annotations.json", "run.json", "report.html"
+ANNOTATIONS, REPORT = "annotations.json", "report.html"
 REPORT_PICTURES = {  # reduced to the size that the report shows
     "report_assets/thumbs": ".jpg",
     "report_assets/photos": ".jpg",
@@ -23,8 +26,6 @@ FILES = {
     **dict.fromkeys(INTERMEDIATE, ".kept"),
 }
 TOTALS = (ANNOTATIONS, RUN, REPORT)
-JOURNAL = "journal.jsonl"
-CONVERTED = ".wordmask-convert.json"  # in every folder that `wordmask convert` made
 
 
 def output_paths(name: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wordmask.photo.folders import LeftOut, PhotoFolders
 from wordmask.photo.reading import Photo, check_rgb, load, load_bytes, load_image
-from wordmask.photo.suffixes import is_hidden, is_photo_name
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 NAME = "the photo"  # in messages about one without a path
@@ -69,15 +69,20 @@ def path_of(source: object) -> Path | None:
     return Path(source) if isinstance(source, str | os.PathLike) else None
 
 
-def sources_of(photos: Source | Iterable[Source]) -> Iterable[Source]:
+def sources_of(photos: Source | Iterable[Source], *, recursive: bool = False) -> Iterable[Source]:
     """Photos one by one: of a folder its image files in name order, a single photo alone, else as they are given.
+
+    Args:
+        photos: a folder, a photo or photos.
+        recursive: search folders in the folder too; see PhotoFolders for what is left out, which is logged.
 
     Raises:
         FileNotFoundError: a path does not exist, or a folder has no photo.
+        ValueError: the folder cannot be listed.
     """
     path = path_of(photos)
     if path is not None:
-        return _photos_at(path)
+        return _photos_at(path, recursive=recursive)
     single = isinstance(photos, bytes | bytearray | memoryview | Image.Image) or hasattr(photos, "read")
     if single or (isinstance(photos, np.ndarray) and photos.ndim < 4):
         return [photos]  # type: ignore[list-item]
@@ -86,12 +91,14 @@ def sources_of(photos: Source | Iterable[Source]) -> Iterable[Source]:
     return photos  # type: ignore[return-value]
 
 
-def _photos_at(path: Path) -> Sequence[Path]:
+def _photos_at(path: Path, *, recursive: bool) -> Sequence[Path]:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.iterdir() if is_photo_name(file.name) and not is_hidden(file.name))
+    left_out = LeftOut()
+    found = PhotoFolders(recursive, None, left_out).photos(path)
+    left_out.warn()
     if not found:
         raise FileNotFoundError(f"no photos in {path}")
     return found

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from wordmask.errors import PhotoError
 from wordmask.outputs.names import output_names
+from wordmask.photo.folders import RESULT_FOLDERS, LeftOut, PhotoFolders
 from wordmask.photo.job import Job, Stamp, stamp
 from wordmask.photo.options import DEFAULTS, ReadOptions
 from wordmask.photo.reading import Photo, load_file
 from wordmask.photo.url import Place, Url
-from wordmask.run.photo_folders import RESULT_FOLDERS, LeftOut, PhotoFolders
 
 Found = tuple[Place, Path, Stamp | None]
 

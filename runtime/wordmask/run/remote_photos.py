@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from wordmask.errors import PhotoError
+from wordmask.photo.folders import RESULT_FOLDERS, LeftOut, result_folders
 from wordmask.photo.job import Job, Stamp
 from wordmask.photo.options import ReadOptions
 from wordmask.photo.reading import Photo, load_bytes, most_bytes
 from wordmask.photo.suffixes import is_hidden, is_photo_name
 from wordmask.photo.url import Place, Url, error_code, files_in, open_url, reason_of
-from wordmask.run.photo_folders import RESULT_FOLDERS, LeftOut, result_folders
 
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")  # what file systems call the last change
 

@@ -9,6 +9,8 @@ import pytest
 
 from stub_segmenter import write_photos
 from wordmask.cli.main import main
+from wordmask.outputs.layout import FILES
+from wordmask.photo.folders import RESULT_FOLDERS
 from wordmask.photo.reading import load
 from wordmask.photo.url import Url
 from wordmask.run.find_photos import find_photos, refuse_folders_of_photos
@@ -256,3 +258,7 @@ def test_a_tree_as_it_was_reported_is_taken_as_it_should_be(tmp_path, caplog):
     put(tree, "run1/overlay/000.jpg", "run1/journal.jsonl", "run1/run.json")
     assert names(tree, recursive=True, apart_from=tree / "run2") == ["000.png", "linked/000.png", "sub/000.png"]
     assert [said in caplog.text for said in (".ipynb_checkpoints", "run1")] == [True, True]
+
+
+def test_every_folder_of_results_is_known_as_one():
+    assert {kind.split("/")[0] for kind in FILES} == RESULT_FOLDERS

@@ -10,11 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wordmask.outputs.layout import CONVERTED, FILES, JOURNAL, RUN
 from wordmask.photo.suffixes import is_hidden, is_photo_name
 
 MOST_NAMED = 5  # in a message
-RESULT_FOLDERS = frozenset(kind.split("/")[0] for kind in FILES)
+# Names in a folder of results, which hold no photos: wordmask.outputs.layout says what they are.
+JOURNAL, RUN = "journal.jsonl", "run.json"
+CONVERTED = ".wordmask-convert.json"
+RESULT_FOLDERS = frozenset(
+    ("semantic", "dense", "bilinear", "confidence", "overlay", "annotations", "report_assets", "intermediate")
+)
 RUN_MARKS = frozenset((JOURNAL, RUN))
 logger = logging.getLogger(__name__)
 
