@@ -131,7 +131,7 @@ def _download(name: HubName, file: str, revision: str, most: int) -> Path:
         # a plain request first: without a network the download itself would take an older state, or try for long
         found = get_hf_file_metadata(hf_hub_url(name.repository, file, revision=revision), timeout=TIMEOUT)
         if found.size is None or found.size <= most:
-            return Path(hf_hub_download(name.repository, file, revision=found.commit_hash or revision))
+            return Path(hf_hub_download(name.repository, file, revision=revision))
     except OfflineModeIsEnabled:
         return _kept(name, file, revision)
     except Exception as error:  # the errors of a failed download depend on the hub client's HTTP library

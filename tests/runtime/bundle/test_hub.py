@@ -230,13 +230,18 @@ def test_without_a_network_it_ends_at_once_and_says_so(hub: Hub, built, monkeypa
     assert "try again; files that arrived whole are kept" in found
 
 
-def test_offline_a_filled_cache_of_the_hub_is_taken_and_an_empty_one_said(hub: Hub, built, monkeypatch, capsys):
+def test_offline_a_filled_cache_of_the_hub_is_taken_and_an_empty_one_said(
+    hub: Hub, built, monkeypatch, capsys, tmp_path
+):
     from huggingface_hub import close_session, constants, snapshot_download
 
     hub.add("someone/scenes", files(built))
-    for filled in (False, True):
-        if filled:
+    for filled in ("", "by others", "by a pull"):
+        if filled == "by others":
             snapshot_download("someone/scenes")
+        elif filled:
+            shutil.rmtree(tmp_path / "hf_home")
+            assert main(["pull", NAME]) == 0
         with monkeypatch.context() as patched:
             patched.setattr(constants, "HF_HUB_OFFLINE", True)
             close_session()
@@ -248,7 +253,7 @@ def test_offline_a_filled_cache_of_the_hub_is_taken_and_an_empty_one_said(hub: H
     assert (
         error.splitlines()[0] == f"wordmask: {NAME}: manifest.json is not in the hub's cache, and HF_HUB_OFFLINE is set"
     )
-    assert out.startswith(f"bundle {read_manifest(built).bundle_id}, commit ")
+    assert out.count(f"bundle {read_manifest(built).bundle_id}, commit ") == 3
 
 
 def test_without_huggingface_hub_the_extra_is_named(monkeypatch, capsys):
