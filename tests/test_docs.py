@@ -26,9 +26,10 @@ from wordmask.bundle.search import find_bundle
 from wordmask.bundle.unpacking import SUFFIX
 from wordmask.cli.main import main, make_parser
 from wordmask.rle import encode
+from wordmask_bench.speed.report import read_report
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RESULTS = ROOT / "benchmarks" / "results"
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:(?<=\n\n)|(?<=\A))(?: {4}[^\n]*\n)+")
 INLINE = re.compile(r"`wordmask ([^`]+)`")
@@ -92,6 +93,14 @@ OTHERS = {
     "polygraphy": "its lines are tested in tests/export/tensorrt/test_debug.py",
     "clip_guided_segmentation_loftup.py": "the PyTorch pipeline's script",
 }
+
+
+def pages(root: Path) -> list[Path]:
+    """All pages of a checkout, those in folders below docs too."""
+    return [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+PAGES = pages(ROOT)
 
 
 @dataclass(frozen=True)
@@ -257,6 +266,26 @@ def test_commands_inside_sentences_have_only_options_that_exist():
 def options_of(command: str) -> set[str]:
     (commands,) = (action.choices for action in make_parser()._actions if action.choices)
     return set(commands[command]._option_string_actions)
+
+
+def test_pages_of_all_depths_are_read(tmp_path):
+    deep = tmp_path / "docs" / "a" / "b" / "page.md"
+    deep.parent.mkdir(parents=True)
+    deep.touch()
+    assert deep in pages(tmp_path)
+
+
+def test_the_readmes_table_of_models_has_the_figures_of_the_results():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    cores = read_report(RESULTS / "bench-2-default.json")
+    gpu = read_report(RESULTS / "h200-2026-11-27" / "after" / "bench-fp16.json")
+    seconds = {side: times.median_ms / 1000 for side, times in cores.measurements[0].times.items()}
+    on_gpu = gpu.measurements[0].times["wordmask cuda"].median_ms / 1000
+    memory, side = cores.sides[0].peak_mb / 1024, gpu.sides[0]
+    times = f"{seconds['wordmask cpu']:.0f} on 2 cores; {seconds['wordmask openvino:bf16']:.0f} with"
+    assert f"| {memory:.1f} GiB | {times} `--device openvino:bf16` |" in readme
+    used = f"GPU {side.gpu_mb / 1000:.0f} GB in fp16, host {side.peak_mb / 1024:.1f} GiB"
+    assert f"| {used} | {on_gpu:.2f} on an H200 in fp16 |" in readme
 
 
 def test_the_readme_can_be_read_in_ten_minutes():
