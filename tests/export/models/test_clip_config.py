@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 import open_clip  # noqa: E402
 
 from wordmask.errors import WordmaskWarning  # noqa: E402
-from wordmask_export.models import pipeline  # noqa: E402
-from wordmask_export.models.clip_config import read_clip_config  # noqa: E402
+from wordmask_export.models import clip_csa, clip_text, pipeline  # noqa: E402
+from wordmask_export.models.clip_config import ClipConfig, read_clip_config  # noqa: E402
 from wordmask_export.models.weights import WeightsError  # noqa: E402
 
 BUILT = {
@@ -64,6 +64,32 @@ def test_every_model_of_the_large_families_is_built_or_refused_by_name():
     assert named > BUILT
     for model in BUILT:
         assert read_clip_config(model, None).dim in (512, 768)
+
+
+@pytest.mark.parametrize(
+    ("model", "quick_gelu"),
+    [
+        *(("ViT-B-32", True), ("ViT-B-32-256", False), ("ViT-B-16", False)),
+        *(("ViT-L-14", False), ("ViT-L-14-336", True), ("ViT-H-14", False)),
+    ],
+)
+def test_each_family_gives_open_clips_embeddings_at_its_width(model, quick_gelu):
+    """With one layer in place of up to 32, and few tokens: what differs between the families is all there."""
+    settings = open_clip.get_model_config(model)
+    vision, text = settings["vision_cfg"] | {"layers": 1}, settings["text_cfg"] | {"layers": 1, "vocab_size": 20}
+    config = ClipConfig(
+        {"embed_dim": 64, "vision_cfg": vision, "text_cfg": text, "quick_gelu": quick_gelu}, quick_gelu, (), ()
+    )
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(0)
+        clip = config.new_model().eval()
+        image, tokens = torch.randn(1, 3, vision["image_size"], vision["image_size"]), torch.randint(0, 19, (2, 77))
+        tokens[0, 7] = tokens[1, 76] = 19  # the end
+        state, (image_heads, text_heads) = clip.state_dict(), config.heads
+        tower = clip_csa.load(state, heads=image_heads, attention="plain", quick_gelu=quick_gelu)
+        torch.testing.assert_close(tower.tokens(image)[:, 0], clip.encode_image(image), rtol=1e-4, atol=1e-5)
+        words = clip_text.load(state, heads=text_heads, quick_gelu=quick_gelu)(tokens)
+        torch.testing.assert_close(words, clip.encode_text(tokens, normalize=True), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
