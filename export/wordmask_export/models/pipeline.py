@@ -135,7 +135,7 @@ def _clip_wanted(choice: Choice) -> Wanted:
         raise WeightsError(f"open_clip's {tag} weights are not on the hub: pass a local file as --clip-weights PATH")
     file = "open_clip_model.safetensors"
     licence = CLIP_LICENCE if tag == "openai" else f"see huggingface.co/{repository}"
-    return Wanted(choice.clip, repository, file, "--clip-weights", licence=licence)
+    return Wanted(choice.clip, repository, file, "--clip-weights", licence=licence, older="open_clip_pytorch_model.bin")
 
 
 def loftup_wanted(model: str, weights: str) -> Wanted:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from wordmask.bundle.downloads import Place, download
 from wordmask.bundle.failed_downloads import what_is
 from wordmask.bundle.manifest import Model
+from wordmask.errors import HubError
 from wordmask_export.models.messages import log
 from wordmask_export.models.torchscript import is_torchscript, read_torchscript
 
@@ -41,6 +42,7 @@ class Wanted:
         option: command-line option for a local file, named in messages.
         path: the local file; None downloads it from the hub.
         licence: of the weights.
+        older: name of the same weights as a pickle, in repositories that have no `file`.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Wanted:
     option: str
     path: Path | None = None
     licence: str = ""
+    older: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,21 @@ def _local(item: Wanted, path: Path) -> Checkpoint:
 
 
 def _from_hub(item: Wanted) -> Checkpoint:
-    path = download(Place(item.repository, item.file), log)
-    source = f"huggingface.co/{item.repository}/{item.file}"
+    path = _downloaded(item)
+    source = f"huggingface.co/{item.repository}/{path.name}"
     return Checkpoint(path, source, path.parent.name, _sha256(path), item.licence)
+
+
+def _downloaded(item: Wanted) -> Path:
+    try:
+        return download(Place(item.repository, item.file), log)
+    except HubError as error:
+        if not item.older or error.code not in ("NOT_FOUND", "OFFLINE"):
+            raise
+        try:
+            return download(Place(item.repository, item.older), log)
+        except HubError:
+            raise error from None
 
 
 def _explain(item: Wanted, error: Exception) -> str:

@@ -177,6 +177,21 @@ def test_without_a_network_each_file_is_asked_for_once(no_network, monkeypatch):
     assert len(asked) <= 2
 
 
+def test_where_a_repository_has_no_safetensors_the_pickle_is_taken(hub):
+    hub.add("apple/some", {"older.bin": b"pickle"})
+    hub.add("timm/some", {"new.safetensors": b"new", "older.bin": b"pickle"})
+    wanted = [Wanted("m", name, "new.safetensors", "--w", older="older.bin") for name in ("apple/some", "timm/some")]
+    pickled, new = weights.find(wanted)
+    assert (pickled.path.read_bytes(), pickled.source) == (b"pickle", "huggingface.co/apple/some/older.bin")
+    assert (new.path.read_bytes(), new.source) == (b"new", "huggingface.co/timm/some/new.safetensors")
+
+
+def test_where_a_repository_has_neither_the_safetensors_are_named(hub):
+    hub.add("apple/some", {"README.md": b""})
+    with pytest.raises(WeightsError, match=r"new\.safetensors from .*apple/some: .*has no such file \(404\)"):
+        weights.find([Wanted("m", "apple/some", "new.safetensors", "--w", older="older.bin")])
+
+
 def test_where_the_hub_is_switched_off_nothing_is_asked(no_network, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: pytest.fail("the network was asked"))
