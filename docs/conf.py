@@ -35,7 +35,7 @@ exclude_patterns = [".*", "build", "dist", "out", "site", "runtime", "export"]
 
 NAVIGATION = {  # pages of docs by task; a page that is not named here stands under "More"
     "Use": "segment words thresholds python outputs convert report demo resume troubleshooting features",
-    "Set up": "build first-build bundles published-models devices engines migrating",
+    "Set up": "build first-build bundles published-models devices docker engines migrating",
     "Many photos": "ray serving scale",
     "Measure": "evaluation bench gpu_check",
     "Reference": "reference architecture faults licences alternatives release",
