@@ -35,9 +35,9 @@ PHOTOS = (
     Example("rocket.jpg", "a rocket", "rocket, tower, sky, light"),
 )
 SCENES = (
-    Example("scene-04.jpg", "zigzags on sand", "orange zigzag, blue zigzag, yellow zigzag, black checkered, sand"),
+    Example("scene-04.jpg", "zigzags on paper", "orange zigzag, blue zigzag, yellow zigzag, black checkered, paper"),
     Example("scene-01.jpg", "shapes on stone", "blue plain, blue zigzag, black checkered, orange striped, stone"),
-    Example("scene-02.jpg", "gears on sand", "orange zigzag, blue zigzag, white dotted, yellow checkered, sand"),
+    Example("scene-02.jpg", "gears on paper", "orange zigzag, blue zigzag, white zigzag, yellow checkered, paper"),
     Example("scene-06.jpg", "shapes on water", "orange striped, red striped, white dotted, black plain, water"),
 )
 
