@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, Literal
 
 
@@ -34,6 +35,8 @@ class OptionInfo:
             return  # chosen elsewhere
         if self.choices and value not in self.choices:
             raise ValueError(f"{name} is {value!r}: it must be {' or '.join(map(str, self.choices))}")
+        if self.least is not None and not isinstance(value, Real):
+            raise ValueError(f"{name} is {value!r}: it must be a number")
         if self.least is not None and self.most is not None and not self.least <= value <= self.most:
             raise ValueError(f"{name} is {value}: it must lie between {self.least} and {self.most}")
         if self.least is not None and value < self.least:

@@ -233,6 +233,26 @@ class FailedPhoto:
         """The short name of the error; see PhotoError."""
         return self.error.code
 
+    @property
+    def boxes(self) -> Floats:
+        """f32 (0, 4)."""
+        return np.empty((0, 4), np.float32)
+
+    @property
+    def scores(self) -> Floats:
+        """f32 (0,)."""
+        return np.empty(0, np.float32)
+
+    @property
+    def labels(self) -> list[str]:
+        """Empty."""
+        return []
+
+    @property
+    def class_ids(self) -> NDArray[np.int64]:
+        """i64 (0,)."""
+        return np.empty(0, np.int64)
+
     def __len__(self) -> int:
         return 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import pickle
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 
 import wordmask
 from wordmask import Instance, Options, Segmenter
-from wordmask.errors import VocabularyError
+from wordmask.errors import VocabularyError, WordmaskWarning
 
 WORDS = ["green checkered", "blue plain", "blue zigzag", "orange striped", "stone"]
 NONE = {"background": [], "use_loftup": False}  # quick
@@ -83,6 +85,8 @@ def test_options_come_by_name_or_as_one_value(segmenter, photo, result):
         segmenter(photo, WORDS, fp16=True)
     with pytest.raises(ValueError, match=r"min_score is 6: it must lie between 0 and 1"):
         segmenter(photo, WORDS, min_score=6)
+    with pytest.raises(ValueError, match=r"min_score is '0\.6': it must be a number"):
+        segmenter(photo, WORDS, min_score="0.6")
 
 
 def test_a_result_is_used_at_once(result, folder, tmp_path):
@@ -104,14 +108,38 @@ def test_a_result_is_used_at_once(result, folder, tmp_path):
     for name in ("masks.png", "masks.jpg", "masks.json"):
         result.save(tmp_path / name)
         assert (tmp_path / name).stat().st_size > 1000
-    assert len(result.to_coco()["annotations"]) == count
+    assert len(result.to_coco()["annotations"]) == len(json.loads(result.to_json())) == len(result.to_pandas()) == count
     assert "<img" in result._repr_html_()
+    assert "<table" in result._repr_html_()
+    assert result._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_result_is_looped_over_sorted_compared_and_kept(result, segmenter, photo):
+    assert list(result) == [result[i] for i in range(len(result))] == [*result[:1], *result[1:]]
+    assert (result[-1], result[0] in result, bool(result)) == (list(result)[-1], True, True)
+    assert max(result, key=lambda found: found.area).area == result.masks.sum(axis=(1, 2)).max()
+    np.testing.assert_array_equal(result[0].mask.decode(), result.masks[0])
+    assert result == pickle.loads(pickle.dumps(result)) != segmenter(photo, WORDS, min_score=0.9, **NONE)
+    assert len({result, segmenter(photo, WORDS, **NONE)}) == 1
+    good = result.filter(min_score=0.6, words=result.labels[:2])
+    assert 0 < len(good) < len(result)
+    assert all(found.score >= 0.6 and found.word in result.labels[:2] for found in good)
+    nothing = result.filter(min_score=1.0)
+    assert (repr(nothing), bool(nothing), nothing.masks.shape) == ("no objects; 320x220", False, (0, 220, 320))
+    np.testing.assert_array_equal(nothing.plot(), photo)
+
+
+def test_a_segmenter_says_at_the_callers_line_that_its_bundle_knows_scenes_alone():
+    with pytest.warns(WordmaskWarning, match="this bundle was trained on synthetic scenes") as caught:
+        Segmenter("tiny", threads=2)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_a_folder_is_streamed_with_what_is_bad_in_its_place(segmenter, folder, result):
     first, bad, mirrored = segmenter.stream(folder, WORDS, **NONE)
     assert first == result
-    assert (bad.path, bad.error.code, list(bad)) == (folder / "b.png", "EMPTY", [])
+    assert (bad.path, bad.error.code, list(bad), bad.labels) == (folder / "b.png", "EMPTY", [], [])
+    assert (first.photo, first.path, first.error) == (None, folder / "a.png", None)
     assert mirrored == segmenter(folder / "c.png", WORDS, **NONE)
     assert segmenter.photos_in_flight == 2
     np.testing.assert_array_equal(first.plot(), result.plot())

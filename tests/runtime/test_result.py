@@ -261,3 +261,6 @@ def test_a_failed_photo_is_a_sequence_of_nothing(tmp_path):
     failed = FailedPhoto(tmp_path, PhotoError("EMPTY", "the file is empty"))
     assert (list(failed), len(failed), failed.instances, failed.code) == ([], 0, (), "EMPTY")
     assert repr(failed) == "EMPTY: the file is empty"
+    nothing = (failed.boxes, failed.scores, failed.class_ids)
+    assert [(array.shape, array.dtype) for array in nothing] == [((0, 4), "f4"), ((0,), "f4"), ((0,), "i8")]
+    assert failed.labels == []

@@ -28,7 +28,7 @@ def read_source(source: Source, *, bgr: bool = False) -> Photo:
 
     Raises:
         PhotoError: a file, its bytes or an image cannot be used; see wordmask.photo.load.
-        TypeError: it is none of these.
+        TypeError: it is none of these, such as the None of cv2.imread.
         ValueError: an array has another shape or dtype.
     """
     if isinstance(source, str | os.PathLike):
@@ -41,6 +41,10 @@ def read_source(source: Source, *, bgr: bool = False) -> Photo:
         return _read_stream(source)
     if hasattr(source, "__array__"):
         return _read_array(np.asarray(source), bgr=bgr)
+    if source is None:
+        raise TypeError(
+            "the photo is None: cv2.imread gives that for a file it cannot read, whose path can be given here"
+        )
     kinds = "a path, a file object, bytes, a Pillow image or an array"
     raise TypeError(f"the photo is of the type {type(source).__name__}, expected {kinds}")
 

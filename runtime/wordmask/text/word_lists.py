@@ -44,6 +44,10 @@ def _refuse_files(word: str) -> None:
     """Raises VocabularyError for the name of a photo or of a file that is there; warns if the name could be a word."""
     if is_photo_name(word):
         raise VocabularyError(f"the word {word!r} is a photo's name: photos come before --vocabulary, or by --image")
+    if word.startswith("[") and '"' in word:
+        raise VocabularyError(
+            f"the word {word!r} looks like JSON: give words one by one, or @FILE.json with a list of them"
+        )
     try:
         found, folder = Path(word).is_file(), Path(word).is_dir()
     except (OSError, ValueError):  # too long for a file's name, or with a NUL byte

@@ -93,6 +93,10 @@ def test_words_of_arguments_are_compared_too(segment):
         (["words.txt"], "the word 'words.txt' is a file: give @words.txt to read the words in it"),
         (["cat", "a.jpg"], "the word 'a.jpg' is a photo's name: photos come before --vocabulary, or by --image"),
         (["./photos"], "the word './photos' is a folder: photos and folders come before --vocabulary"),
+        (
+            ['["cat", "mug"]'],
+            "the word '[\"cat\", \"mug\"]' looks like JSON: give words one by one, or @FILE.json with a list of them",
+        ),
         (["@t.csv"], f"t.csv: is a table: @t.csv:COLUMN {COLUMN}"),
         (["@o.json"], 'o.json: is no list; a JSON file of words is a list such as ["cat", "cup, mug"]'),
     ],

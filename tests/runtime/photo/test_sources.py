@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -105,6 +106,8 @@ def test_a_cut_image_that_was_not_loaded_yet_is_refused(path: Path) -> None:
 def test_a_photo_of_another_type_is_refused_with_what_is_taken(path: Path) -> None:
     with pytest.raises(TypeError, match="of the type int, expected a path, a file object"):
         read_source(3)
+    with pytest.raises(TypeError, match=r"the photo is None: cv2\.imread gives that for a file it cannot read"):
+        read_source(cv2.imread(str(path.parent / "none.png")))
     with path.open(encoding="latin-1") as text, pytest.raises(TypeError, match="binary mode, 'rb'"):
         read_source(text)
 
