@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 
-import wordmask
-
-nbformat = pytest.importorskip("nbformat", reason="of the extra `test`")
+pytest.importorskip("nbclient", reason="of the extra `test`")
 pytest.importorskip("ipykernel", reason="of the extra `test`")
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+import nbformat
+
+from wordmask_bench.documents import notebook
+
+PATH = Path(__file__).resolve().parents[1] / "examples" / "quickstart.ipynb"
 
 
-def printed(notebook) -> list[str]:
-    """What each cell of code printed."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return ["".join(o.text for o in cell.outputs if o.get("name") == "stdout") for cell in cells]
+@pytest.fixture(scope="module")
+def done():
+    return notebook.execute(PATH)
 
 
-def test_the_notebook_prints_what_is_stored_and_draws_its_result(monkeypatch):
-    from nbclient import NotebookClient
+def outputs(document) -> list:
+    return [output for cell in document.cells for output in cell.get("outputs", [])]
 
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(wordmask.__file__).parents[1]), *sys.path]))
-    notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
-    nbformat.validate(notebook)
-    stored = printed(notebook)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
-    assert printed(notebook) == stored
-    assert any("4 objects" in text for text in stored)
-    drawn = [o for cell in notebook.cells for o in cell.get("outputs", []) if "text/html" in o.get("data", {})]
-    assert len(drawn) == 1
-    assert "<img" in drawn[0].data["text/html"]
+
+def test_the_notebook_prints_what_is_stored_in_it(done):
+    stored = nbformat.read(PATH, as_version=4)
+    nbformat.validate(stored)
+    assert {output.get("name") for output in outputs(stored)} == {"stdout"}
+    assert notebook.printed(done) == notebook.printed(stored), (
+        "run: python -m wordmask_bench.documents.notebook examples/quickstart.ipynb"
+    )
+    assert "4 objects" in notebook.printed(stored)[1]
+
+
+def test_the_notebook_draws_its_result(done):
+    (drawn,) = (output for output in outputs(done) if "text/html" in output.get("data", {}))
+    assert "<img" in drawn.data["text/html"]
+
+
+def test_what_a_run_printed_is_stored_and_nothing_else(done, tmp_path, monkeypatch):
+    path = Path(shutil.copy(PATH, tmp_path))
+    before = nbformat.read(path, as_version=4)
+    path.write_text(path.read_text(encoding="utf-8").replace("4 objects", "5 objects"), encoding="utf-8")
+    monkeypatch.setattr(notebook, "execute", lambda place: done)
+    notebook.store(path)
+    after = nbformat.read(path, as_version=4)
+    assert notebook.printed(after) == notebook.printed(before)
+    assert len(outputs(after)) == len(outputs(before))

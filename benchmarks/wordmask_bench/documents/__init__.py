@@ -1,1 +1,1 @@
-"""Pictures of the README that are made from code."""
+"""What pages show and code makes: the README's pictures, what the notebook prints."""
