@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest import AnyManifest, File, Manifest
 from wordmask.bundle.manifest_reading import read_any_manifest, read_manifest
-from wordmask.bundle.search import find_bundle
+from wordmask.bundle.search import find_bundle, from_elsewhere
+from wordmask.errors import BundleError
 
 M_co = TypeVar("M_co", bound=AnyManifest, covariant=True)
 
@@ -49,7 +50,12 @@ def open_any_bundle(name: str | Path | None = None) -> AnyBundle:
 
 def _open(name: str | Path | None, read: Callable[[Path], M_co]) -> Bundle[M_co]:
     folder = find_bundle(name)
-    manifest = read(folder)
-    with ThreadPoolExecutor(4, "hash") as pool:  # hashing leaves the interpreter lock
-        list(pool.map(lambda file: check_file(folder / file.file, file), manifest.files()))
+    try:
+        manifest = read(folder)
+        with ThreadPoolExecutor(4, "hash") as pool:  # hashing leaves the interpreter lock
+            list(pool.map(lambda file: check_file(folder / file.file, file), manifest.files()))
+    except BundleError as error:
+        if name is None or not from_elsewhere(name):
+            raise
+        raise BundleError(f"{error} (of {name}; remove {folder} to have it made again)") from error
     return Bundle(folder, manifest)

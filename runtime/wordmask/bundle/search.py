@@ -70,6 +70,11 @@ def find_bundle(name: str | Path | None = None) -> Path:
     )
 
 
+def from_elsewhere(name: str | Path) -> bool:
+    """Whether a bundle is on the hub or in a packed file, so that its folder is a copy in the cache."""
+    return str(name).startswith(PREFIX) or Path(name).is_file()
+
+
 def _holds_manifest(folder: Path) -> bool:
     try:
         return (folder / FILE_NAME).is_file()

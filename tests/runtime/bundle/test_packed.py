@@ -66,6 +66,15 @@ def test_the_shipped_bundle_runs_from_one_file(examples, tmp_path, monkeypatch):
     assert json.loads(Path("out/run.json").read_text())["bundle"]["id"] == read_manifest(TINY).bundle_id
 
 
+def test_a_copy_in_the_cache_that_was_damaged_later_is_named_with_what_to_remove(packed):
+    folder = open_bundle(packed).folder
+    (folder / "loftup.onnx").write_bytes(b"cut")
+    with pytest.raises(BundleError, match=rf"loftup\.onnx: 3 bytes.*remove {folder} to have it made again"):
+        open_bundle(packed)
+    shutil.rmtree(folder)
+    assert open_bundle(packed).folder == folder
+
+
 def test_the_same_bundle_gives_the_same_bytes_and_says_its_hash(bundle, packed, tmp_path, capsys):
     copy = shutil.copytree(bundle, tmp_path / "elsewhere")
     (copy / "engines").mkdir()
