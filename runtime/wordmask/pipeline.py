@@ -72,8 +72,8 @@ class Segmenter(Predictor):
         """Loads a bundle's graphs.
 
         Args:
-            bundle: a folder or a name (see wordmask.bundle.find_bundle). One that was not trained on photos brings a
-                WordmaskWarning, once per process.
+            bundle: a folder, a name, a packed file or hf:OWNER/NAME (see wordmask.bundle.find_bundle). One that was not
+                trained on photos brings a WordmaskWarning, once per process.
             device: for all stages: `cpu`, `openvino`, `openvino:bf16`, `cuda[:N]`, `tensorrt[:N]` (with the engines
                 that `wordmask engines` builds), `tensorrt-rtx[:N]`, or `auto` for the fastest of this machine (see
                 wordmask.backends.auto).

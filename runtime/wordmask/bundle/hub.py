@@ -64,6 +64,13 @@ def parse_name(text: str) -> HubName:
     return HubName(found["repository"], found["revision"] or "main")
 
 
+def pinned(name: str | None, folder: Path) -> str | None:
+    """A bundle's name for other machines: of one on the hub with the commit that was found here in `folder`."""
+    if name is None or not name.startswith(PREFIX):
+        return name
+    return str(HubName(parse_name(name).repository, folder.name))
+
+
 def pulled(name: HubName) -> Path:
     """The folder of a bundle that was pulled before; pulls it the first time."""
     return next(_here(name), None) or pull(name)

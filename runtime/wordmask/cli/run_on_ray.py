@@ -85,6 +85,7 @@ def prepare_on_ray(
 def _run(
     args: argparse.Namespace, bundle: PipelineBundle, info: SegmenterInfo, request: RunRequest, control: RunControl
 ) -> RunRecord:
+    from wordmask.bundle.hub import pinned
     from wordmask.distributed.cluster import ClusterResources, connected
     from wordmask.system.limits import processors
 
@@ -95,7 +96,7 @@ def _run(
 
         loader = SegmenterLoader(
             bundle.folder.absolute(),
-            args.bundle,
+            pinned(args.bundle, bundle.folder),
             bundle.manifest.bundle_id,
             args.device,
             args.upsampler_device,

@@ -10,7 +10,7 @@ import pytest
 
 from hollow_bundle import write_hollow_bundle
 from hub_server import Hub
-from wordmask.bundle.hub import HubName, parse_name, pull, pulled
+from wordmask.bundle.hub import HubName, parse_name, pinned, pull, pulled
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import open_bundle
 from wordmask.cli.main import main
@@ -99,6 +99,13 @@ def test_pull_takes_the_newest_commit_and_a_named_one_stays(hub: Hub, built, tmp
     assert open_bundle(NAME).manifest.clip.stride == 64
     for name in (f"{NAME}@v1", f"{NAME}@{first}"):
         assert open_bundle(name).folder.name == first
+
+
+def test_other_machines_are_given_the_commit_that_was_found_here(hub: Hub, built):
+    commit = hub.add("someone/scenes", files(built))
+    folder = open_bundle(NAME).folder
+    assert pinned(NAME, folder) == pinned(f"{NAME}@main", folder) == f"{NAME}@{commit}"
+    assert (pinned("default", folder), pinned(None, folder)) == ("default", None)
 
 
 def test_files_that_two_commits_share_are_downloaded_once(hub: Hub, built, tmp_path):
