@@ -51,5 +51,5 @@ def test_nothing_found_is_no_detections_of_the_photos_size(supervision):
 
 def test_without_supervision_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(MissingExtraError, match=r"wordmask\[supervision\]"):
+    with pytest.raises(MissingExtraError, match=r"'\.\[supervision\]'"):
         result().to_supervision()
