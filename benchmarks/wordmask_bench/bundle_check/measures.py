@@ -8,7 +8,7 @@ import numpy as np
 
 from wordmask import resize
 from wordmask.arrays import BoolMask, Floats
-from wordmask.dense.classmap import classify
+from wordmask.dense.classmap import ClassMap, classify
 from wordmask.objects.prompts import extract_prompts
 from wordmask.pipeline import Segmenter
 from wordmask.text.vocabulary import Vocabulary
@@ -50,7 +50,7 @@ class Figures:
         loftup: None if the bundle has none.
         sam2_iou: SAM2's own estimate for clicks on the object.
         sam2: where that mask lies.
-        chain: where the masks of the word lie that the whole chain gives.
+        chain: where the masks of the word lie that the chain gives with default options.
     """
 
     name: str
@@ -63,26 +63,26 @@ class Figures:
 
 
 def measure(segmenter: Segmenter, example: Example) -> Figures:
-    """Runs every stage, and the whole chain with default options."""
+    """Runs every stage once; the chain goes on from the class map with LoftUp everywhere, where the bundle has it."""
     queries = segmenter.embed(Vocabulary.parse(example.words, example.background))
     index, scale = example.words.index(example.word), segmenter.manifest.clip.logit_scale
     size = (example.photo.shape[0], example.photo.shape[1])
 
-    def of_word(similarities: Floats) -> BoolMask:
-        classes = classify(similarities, queries.class_starts, size, scale, threads=segmenter.threads)
-        return np.equal(classes.index, index)
+    def class_map(similarities: Floats) -> ClassMap:
+        return classify(similarities, queries.class_starts, size, scale, threads=segmenter.threads)
 
     options = Options(use_loftup=False)
     bilinear = segmenter.similarities(example.photo, queries, options)
-    plain, upsampled = of_word(bilinear), None
+    dense, upsampled = class_map(bilinear), None
+    plain = np.equal(dense.index, index)
     if segmenter.manifest.loftup is not None:
         sharp = segmenter.similarities(example.photo, queries, replace(options, use_loftup=True, upsample="full"))
-        upsampled = Upsampled(
-            overlap(of_word(sharp), plain), steepness(sharp[index]) / (steepness(bilinear[index]) or 1.0)
-        )
+        dense = class_map(sharp)
+        sharpening = steepness(sharp[index]) / (steepness(bilinear[index]) or 1.0)
+        upsampled = Upsampled(overlap(np.equal(dense.index, index), plain), sharpening)
     encoded = segmenter.encode(example.photo)
     iou, mask = _of_clicks(segmenter, encoded, example)
-    result = segmenter.segment(example.photo, queries, Options(), encoded=encoded)
+    result = segmenter.segment(example.photo, queries, Options(), dense=dense, encoded=encoded)
     clip, chain = covered(plain, example), covered(result.semantic == index + 1, example)
     return Figures(example.name, example.word, clip, upsampled, iou, covered(mask, example), chain)
 
