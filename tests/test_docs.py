@@ -39,12 +39,13 @@ LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]+)[^)]*\)")
 PRINTED = re.compile(r"^print\(.*\)  # (.*)$", re.MULTILINE)
 MESSAGE = re.compile(r"^\| ([^|]*`[^|]*) \|", re.MULTILINE)
 
-RUN, COMPILED = "run", "compiled"
+RUN, COMPILED, SHOWN = "run", "compiled", "shown"
 FENCES = {
     "python": RUN,
     "python before": COMPILED,
+    "text": SHOWN,
 }  # before: of the PyTorch pipeline, which is not here
-TROUBLES = ROOT / "docs" / "troubleshooting.md"
+TROUBLES = (ROOT / "docs" / "troubleshooting.md", ROOT / "docs" / "first-build.md")
 OF_OTHERS = (  # messages of pip and OpenCV, and names of options, on that page
     "No matching distribution found for wordmask",
     "requires a different Python",
@@ -310,8 +311,9 @@ def test_links_lead_to_what_is_there(path):
     assert [link for link in LINK.findall(text) if not (path.parent / link).exists()] == []
 
 
-def test_messages_that_troubleshooting_quotes_are_the_codes():
-    quoted = re.findall(r"`([^`]+)`", "\n".join(MESSAGE.findall(TROUBLES.read_text(encoding="utf-8"))))
+def test_messages_that_are_quoted_are_the_codes():
+    rows = [row for path in TROUBLES for row in MESSAGE.findall(path.read_text(encoding="utf-8"))]
+    quoted = re.findall(r"`([^`]+)`", "\n".join(rows))
     ours = [text for text in quoted if text not in OF_OTHERS]
     parts = [part.strip() for text in ours for part in text.split("\u2026") if len(part.strip()) > 3]
     assert len(parts) > 30

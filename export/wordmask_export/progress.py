@@ -21,19 +21,22 @@ class Cost:
     per_million: float = 0.0
 
 
-# measured with ViT-B/16, LoftUp and SAM2.1 tiny and large, see docs/first-build.md
+# the processor's seconds with ViT-B/16, LoftUp and SAM2.1 large, over what the two cores share of a step
 COSTS = {
     (EXPORT, "clip_image"): Cost(3, 0.08),
-    (EXPORT, "clip_text"): Cost(2, 0.08),
-    (EXPORT, "sam2_encoder"): Cost(10, 0.2),
-    (EXPORT, "sam2_decoder"): Cost(8),
-    (COMPARE, "clip_image"): Cost(2, 0.1),
-    (COMPARE, "clip_text"): Cost(2, 0.08),
-    (COMPARE, "loftup"): Cost(28),
-    (COMPARE, "loftup_cpu"): Cost(15),
-    (COMPARE, "loftup_features"): Cost(5),
-    (COMPARE, "sam2_encoder"): Cost(10, 0.7),
-    (COMPARE, "sam2_decoder"): Cost(8, 0.07),
+    (EXPORT, "clip_text"): Cost(3, 0.08),
+    (EXPORT, "loftup"): Cost(6),
+    (EXPORT, "loftup_cpu"): Cost(16),
+    (EXPORT, "loftup_features"): Cost(5),
+    (EXPORT, "sam2_encoder"): Cost(4, 0.28),
+    (EXPORT, "sam2_decoder"): Cost(9),
+    (COMPARE, "clip_image"): Cost(2, 0.06),
+    (COMPARE, "clip_text"): Cost(2),
+    (COMPARE, "loftup"): Cost(14),
+    (COMPARE, "loftup_cpu"): Cost(6),
+    (COMPARE, "loftup_features"): Cost(2),
+    (COMPARE, "sam2_encoder"): Cost(10, 0.5),
+    (COMPARE, "sam2_decoder"): Cost(8),
 }
 OTHER = Cost(5, 0.1)
 

@@ -1,4 +1,4 @@
-"""The full-size path: ViT-B/16, LoftUp for CLIP and SAM2.1 tiny, built and run on a real photo.
+"""The full-size path: ViT-B/16, LoftUp for CLIP and SAM2.1 tiny, downloaded, built and run on a real photo.
 
 A short side of 224 makes one window of a square photo, so that the test stays short.
 """
@@ -6,6 +6,7 @@ A short side of 224 makes one window of a square photo, so that the test stays s
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -26,6 +27,17 @@ def test_every_figure_is_far_inside_its_tolerance(full_bundle):
     assert max(errors.values()) < 2e-5
     assert manifest.clip.dim == 512
     assert manifest.graphs["sam2_encoder"].outputs[0].shape == ("B", 256, 64, 64)
+
+
+def test_weights_of_the_hub_are_recorded_with_their_commit_and_checksum(full_bundle):
+    models = read_manifest(full_bundle).models
+    assert {name: model.source for name, model in models.items()} == {
+        "clip": "huggingface.co/timm/vit_base_patch16_clip_224.openai/open_clip_model.safetensors",
+        "loftup": "huggingface.co/haiwen/loftup-clip/pytorch_model.bin",
+        "sam2": "huggingface.co/facebook/sam2.1-hiera-tiny/sam2.1_hiera_tiny.pt",
+    }
+    assert all(re.fullmatch(r"[0-9a-f]{40}", model.revision) for model in models.values())
+    assert all(re.fullmatch(r"[0-9a-f]{64}", model.weights_sha256) for model in models.values())
 
 
 def test_a_photo_is_segmented(full_bundle, examples, tmp_path):

@@ -191,20 +191,27 @@ class Parity:
         found = run_to_host(graph, inputs)["features_out"]
         yield Figure("loftup_features.relative_error", relative_error(found, expected), self.limits.loftup)
 
-    def _squares(self) -> Array:
-        """A photo and noise at SAM2's size, u8 (2, S, S, 3), because SAM2ImagePredictor needs bytes."""
-        size = self.manifest.sam2.image_size
-        noise = self.random.integers(0, 256, (size, size, 3), dtype=np.uint8)
-        return np.stack([resize_for_sam2(self.photos[0], size).round().astype(np.uint8), noise])
+    def _square(self) -> Array:
+        """A photo at SAM2's size, u8 (S, S, 3), because SAM2ImagePredictor needs bytes."""
+        return resize_for_sam2(self.photos[0], self.manifest.sam2.image_size).round().astype(np.uint8)
+
+    @functools.cached_property
+    def _predictor(self) -> Any:
+        """SAM2ImagePredictor with the photo encoded."""
+        predictor = image_predictor(self.models.sam2)
+        predictor.set_image(self._square())
+        return predictor
 
     def _sam2_encoder(self, graph: OrtGraph) -> Iterator[Figure]:
-        squares = self._squares()
-        predictor = image_predictor(self.models.sam2)
-        images = squares.astype(np.float32)
+        photo = self._square()
+        noise = self.random.integers(0, 256, photo.shape, dtype=np.uint8)
+        images = np.stack([photo, noise]).astype(np.float32)
         alone = [run_to_host(graph, {"image": image[None]}) for image in images]
+        self._maps = alone[0]
+        of_noise = image_predictor(self.models.sam2)
+        of_noise.set_image(noise)
         worst = 0.0
-        for square, found in zip(squares, alone, strict=True):
-            predictor.set_image(square)
+        for predictor, found in zip((self._predictor, of_noise), alone, strict=True):
             expected = encoder_maps(predictor)
             worst = max(worst, *(relative_error(found[name], value.numpy()) for name, value in expected.items()))
         yield Figure("sam2_encoder.relative_error", worst, self.limits.relative)
@@ -212,18 +219,20 @@ class Parity:
             "sam2_encoder.batch_error", rows_error(run_to_host(graph, {"image": images}), alone), self.limits.relative
         )
 
-    def _sam2_decoder(self, graph: OrtGraph) -> Iterator[Figure]:
+    @functools.cached_property
+    def _maps(self) -> dict[str, Array]:
+        """The photo, encoded by the graph; kept from the encoder's comparison where that was in this start."""
         entry = self.manifest.graphs["sam2_encoder"]
         encoder = OrtGraph(self.folder / entry.file, entry, device="cpu")
-        predictor = image_predictor(self.models.sam2)
-        square = self._squares()[0]
-        predictor.set_image(square)
-        maps = run_to_host(encoder, {"image": square[None].astype(np.float32)})
+        return run_to_host(encoder, {"image": self._square()[None].astype(np.float32)})
+
+    def _sam2_decoder(self, graph: OrtGraph) -> Iterator[Figure]:
+        maps = self._maps
         errors, ious = [], []
         for labels in ((1,), (1, 1, 0), (2, 3)):
             prompts = self._prompts(labels)
             found = run_to_host(graph, {**maps, **prompts})
-            masks, iou = predict_all(predictor, prompts)
+            masks, iou = predict_all(self._predictor, prompts)
             errors += [relative_error(found["masks"], masks), relative_error(found["iou"], iou)]
             ious.append(worst_iou(found["masks"], masks))
         yield Figure("sam2_decoder.relative_error", max(errors), self.limits.relative)

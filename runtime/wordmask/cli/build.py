@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 from wordmask.cli.arguments import BACKBONES
 from wordmask.cli.engines import add_tensorrt_arguments, build_engines_of
 
-ANY_SAM2 = ("sam2.1_hiera_large",)  # the default: where it was not chosen, another that is here will do
+AUTO, LARGE, SMALLEST = "auto", "sam2.1_hiera_large", "sam2.1_hiera_tiny"
+CORE_SECONDS = {LARGE: 45.0, SMALLEST: 9.0}  # of SAM2's encoder for one photo, on one core: see docs/first-build.md
+BEARABLE = 6.0  # seconds a photo
+MEMORY = 9 * 2**30  # bytes that a build with the large one needs, with room for the system
+PUBLISHED = re.compile(r"sam2(\.1)?_hiera_(tiny|small|base_plus|large)")  # names of files and of models
 OF_CLIP = (  # options that only its bundles have
     *("clip", "loftup", "sam2", "clip_weights", "sam2_weights"),
     *("clip_attention", "stride", "short_side", "long_side", "tensorrt"),
@@ -25,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backbone", choices=("clip", *BACKBONES), default="clip", help=text)
     add("--clip", default="ViT-B-16-quickgelu", help="open_clip model, or a JSON configuration (%(default)s)")
     add("--loftup", default="loftup_clip", help="LoftUp checkpoint, or none (%(default)s)")
-    add("--sam2", default="sam2.1_hiera_large", help="SAM2 model, or a YAML configuration (%(default)s)")
+    text = "SAM2 model, a YAML configuration, or auto: large or tiny, as this machine bears it (%(default)s)"
+    add("--sam2", default=AUTO, help=text)
     text = "attention of CLIP's last block (%(default)s)"
     add("--clip-attention", choices=("csa", "maskclip"), default="csa", help=text)
     add = parser.add_argument_group("weights").add_argument
@@ -99,7 +105,7 @@ def _build_pipeline(args: argparse.Namespace) -> None:
     choice = Choice(
         clip=args.clip,
         loftup=args.loftup,
-        sam2=args.sam2,
+        sam2=_chosen_sam2(args.sam2_weights) if args.sam2 == AUTO else args.sam2,
         clip_weights=args.clip_weights,
         loftup_weights=args.loftup_weights,
         sam2_weights=args.sam2_weights,
@@ -109,13 +115,50 @@ def _build_pipeline(args: argparse.Namespace) -> None:
         from wordmask_export.models.found_weights import choose_found
         from wordmask_export.models.messages import log
 
-        choice = choose_found(choice, args.weights_folder, log, any_sam2=args.sam2 in ANY_SAM2)
+        choice = choose_found(choice, args.weights_folder, log, any_sam2=args.sam2 == AUTO)
     if args.tensorrt:
         find_target(args.gpu)  # the export takes minutes: check first that this GPU can have engines
     protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
     build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
     if args.weights is None:
         print(f"wordmask check {args.out} says whether these weights behave as trained ones do", file=sys.stderr)
+
+
+def _chosen_sam2(weights: str) -> str:
+    """The SAM2 of a file of weights, or for this machine; says which and why."""
+    from wordmask.cli.doctor import has_nvidia_gpu
+    from wordmask.system.limits import memory, processors
+
+    if weights != "hub":
+        name = PUBLISHED.fullmatch(Path(weights).stem)
+        if name is None:
+            raise ValueError(f"--sam2-weights is {weights}, whose name tells no model: name it with --sam2")
+        return name[0]
+    chosen, reason = sam2_for(gpu=has_nvidia_gpu(), cores=processors(), memory=memory())
+    print(f"--sam2 auto is {chosen}: {reason}", file=sys.stderr, flush=True)
+    return chosen
+
+
+def sam2_for(*, gpu: bool, cores: int, memory: int) -> tuple[str, str]:
+    """The most exact SAM2.1 that is bearable on a machine, and why.
+
+    Args:
+        gpu: whether there is an NVIDIA GPU.
+        cores: that may be used.
+        memory: bytes that may be used.
+    """
+    all_the_same = f"--sam2 {LARGE} takes the most exact all the same"
+    if memory < MEMORY:
+        needed, here = f"{MEMORY / 2**30:.0f} GiB of memory", f"{memory / 2**30:.1f} GiB"
+        return SMALLEST, f"a build with {LARGE} needs {needed}, and this machine has {here}; {all_the_same}"
+    if gpu:
+        return LARGE, "the most exact, and this machine has an NVIDIA GPU"
+    large, smallest = (CORE_SECONDS[model] / cores for model in (LARGE, SMALLEST))
+    here = f"on {cores} core{'s' if cores > 1 else ''} without an NVIDIA GPU"
+    if large <= BEARABLE:
+        return LARGE, f"the most exact, and its encoder takes about {large:.0f} s a photo {here}"
+    took = f"its encoder takes about {smallest:.0f} s a photo {here}, that of {LARGE} about {large:.0f} s"
+    return SMALLEST, f"{took}; {all_the_same}"
 
 
 def _build_features(args: argparse.Namespace) -> None:

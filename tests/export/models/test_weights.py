@@ -199,6 +199,26 @@ def test_where_the_hub_is_switched_off_nothing_is_asked(no_network, monkeypatch)
         weights.find([Wanted("a", "some/a", "w.bin", "--w")])
 
 
+def test_of_three_files_only_the_one_that_cannot_be_had_is_named_with_the_way_out(hub):
+    hub.add("a/clip", {"w.bin": b"clip"})
+    hub.add("b/loftup", {"w.bin": b"loftup"}, token="hf_x", gated=True)
+    hub.add("c/sam2", {"w.bin": b"sam2"})
+    wanted = [
+        Wanted(name, f"{owner}/{name}", "w.bin", f"--{name}-weights")
+        for owner, name in (("a", "clip"), ("b", "loftup"), ("c", "sam2"))
+    ]
+    with pytest.raises(WeightsError) as caught:
+        weights.find(wanted)
+    assert str(caught.value).splitlines()[1:3] == [
+        f"  loftup: w.bin from {hub.endpoint}/b/loftup: its licence must be accepted (401): do so at "
+        f"{hub.endpoint}/b/loftup with an account, and set HF_TOKEN to its token",
+        "    or download it elsewhere and pass it as --loftup-weights PATH/w.bin",
+    ]
+    (found,) = weights.find(wanted[:1])
+    assert (found.revision, found.path.read_bytes()) == (hub.repositories["a/clip"][0].commit, b"clip")
+    assert len(hub.requests("GET", "a/clip")) == 1
+
+
 def test_weights_of_another_architecture_are_refused(small_choice, small_models, tmp_path):
     for name, state in (("clip", small_models.clip.state_dict()), ("sam2", small_models.sam2.state_dict())):
         torch.save(state, tmp_path / f"{name}.pt")
