@@ -290,6 +290,8 @@ def test_pages_of_all_depths_are_read(tmp_path):
 
 def test_the_readmes_table_of_models_has_the_figures_of_the_results():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tiny = sum(path.stat().st_size for path in (ROOT / "models_cache" / "tiny").iterdir() if path.suffix != ".md")
+    assert f"| `tiny`, shipped | {tiny / 1e6:.0f} MB |" in readme
     cores = read_report(RESULTS / "bench-2-default.json")
     gpu = read_report(RESULTS / "h200-2026-11-27" / "after" / "bench-fp16.json")
     seconds = {side: times.median_ms / 1000 for side, times in cores.measurements[0].times.items()}
