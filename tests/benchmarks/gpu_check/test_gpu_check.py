@@ -69,6 +69,7 @@ def checked(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> tup
     out = tmp_path_factory.mktemp("check")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")  # torch's threads wait for each other where tests share the cores
+        patch.setenv("TORCHDYNAMO_DISABLE", "1")  # the compiler takes a minute: it has a test of its own below
         return gpu_check.main(["--out", str(out), *options]), out
 
 
@@ -104,6 +105,15 @@ def test_a_whole_photo_is_timed_against_every_form_of_pytorch_and_agrees_with_it
     assert result["agreement.fp32"]["class_map"] > 0.999
     assert result["agreement.fp32"]["mask_iou_worst"] > 0.998
     assert result["agreement.fp16"]["class_map"] > 0.9
+
+
+@pytest.mark.soak
+def test_every_model_is_compiled(options: list[str], tmp_path: Path) -> None:
+    """By torch's compiler, which is off in the whole check above."""
+    assert gpu_check.main(["--out", str(tmp_path), *options, "--only", "compile-cpu"]) == 0
+    found = {outcome.name: outcome for outcome in read_outcomes(tmp_path)}["compile-cpu"]
+    assert found.status == "ok"
+    assert set(found.result["times"]["median_ms"]) == {"fp32", "compile"}
 
 
 def test_a_folder_is_timed_in_both_precisions(checked: tuple[int, Path]) -> None:
