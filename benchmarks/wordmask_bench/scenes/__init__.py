@@ -10,13 +10,15 @@ state is used: the same seed gives the same scene, byte for byte with the same n
 from __future__ import annotations
 
 from wordmask_bench.scenes.folder import write_folder
-from wordmask_bench.scenes.scene import Scene, SceneInstance, generate
+from wordmask_bench.scenes.scene import LEAST_SIDE, MOST_SIDE, Scene, SceneInstance, generate
 from wordmask_bench.scenes.words import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS, Combinations, vocabulary
 
 __all__ = [
     "BACKGROUNDS",
     "COLOURS",
     "HELD_OUT",
+    "LEAST_SIDE",
+    "MOST_SIDE",
     "PATTERNS",
     "Combinations",
     "Scene",

@@ -53,18 +53,27 @@ class Scene:
     background: str
 
 
-def generate(seed: int, *, combinations: Combinations = "train", size: tuple[int, int] | None = None) -> Scene:
+def generate(
+    seed: int,
+    *,
+    combinations: Combinations = "train",
+    size: tuple[int, int] | None = None,
+    colours: Sequence[str] | None = None,
+) -> Scene:
     """Makes a scene.
 
     Args:
         seed: not negative; it gives a different scene for each of the combinations.
         combinations: phrases that objects may have: "train" all but HELD_OUT, "unseen" only HELD_OUT, "test" all.
         size: (H, W), at least 64 each; None draws each side between 224 and 640.
+        colours: of the objects, some of COLOURS; None allows all.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    words = object_words(combinations)
+    words = [word for word in object_words(combinations) if colours is None or word.split()[0] in colours]
+    if not words:
+        raise ValueError(f"no object has any of the colours {colours}")
     if seed < 0:
         raise ValueError(f"seed is {seed}: it must not be negative")
     if size is not None and min(size) < 64:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from wordmask.system.limits import processors
 
-STEPS = {"clip": 4000, "loftup": 2200, "sam2": 7000}
+STEPS = {"clip": 4000, "loftup": 2200, "sam2": 14000}
 RATES = {"clip": 1e-3, "loftup": 2e-3, "sam2": 3e-3}
 STAGE_GROUPS = (("clip", "loftup"), ("sam2",))  # LoftUp needs the trained CLIP; SAM2 trains in parallel
 UNFINISHED = 3
@@ -32,6 +33,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--stage", nargs="+", choices=tuple(STEPS), help="only these, in this order (default: all, in two processes)"
     )
     train.add_argument("--steps", type=float, default=1.0, help="factor for the default number of steps (default: 1)")
+    train.add_argument(
+        "--begin",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="leave out the first steps, this share of them; with --from (default: 0)",
+    )
     train.add_argument("--threads", type=int, help="of each process (default: half the cores)")
     train.add_argument(
         "--from",
@@ -41,6 +49,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="folder with initial weights, written by train or recover; unused if --out has a checkpoint",
     )
     train.add_argument("--device", default="cpu", help="as torch names it (default: cpu)")
+    train.add_argument(
+        "--workers",
+        type=int,
+        help="processes that make the data of each training (default: none beside a CPU, else a third of the cores)",
+    )
+    train.add_argument("--nice", type=int, default=10, help="lowers the priority by that much (default: 10)")
     make = commands.add_parser("build", help="build the bundle")
     make.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     make.add_argument("--out", type=Path, required=True, help="the bundle's folder, e.g. models_cache/tiny")
@@ -56,16 +70,21 @@ def run_train(args: argparse.Namespace) -> int:
     import torch  # noqa: PLC0415
 
     from wordmask_export.models.weights import read  # noqa: PLC0415
+    from wordmask_export.tiny.ahead import ahead  # noqa: PLC0415
     from wordmask_export.tiny.clip_stage import ClipStage  # noqa: PLC0415
     from wordmask_export.tiny.loftup_stage import LoftupStage, trained_towers  # noqa: PLC0415
     from wordmask_export.tiny.loop import Schedule, Stage, train  # noqa: PLC0415
     from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: PLC0415
 
+    os.nice(args.nice)
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU
+    workers = args.workers if args.workers is not None else 0 if args.device == "cpu" else max(1, processors() // 3)
     if args.threads:
         torch.set_num_threads(args.threads)
     end = time.monotonic() + args.minutes * 60
     for name in args.stage:
-        schedule = Schedule(max(1, round(STEPS[name] * args.steps)), RATES[name])
+        steps = max(1, round(STEPS[name] * args.steps))
+        schedule = Schedule(steps, RATES[name], first=round(steps * args.begin))
         stage: Stage
         if name == "clip":
             stage = ClipStage(args.seed, device=args.device)
@@ -75,7 +94,9 @@ def run_train(args: argparse.Namespace) -> int:
             stage = LoftupStage(args.seed, trained_towers(args.out / "clip.pt"), device=args.device)
         if args.start:
             stage.start(read(args.start / f"{name}.pt"))
-        if not train(stage, schedule, args.out, seconds=end - time.monotonic()):
+        with ahead(stage.stream, workers) as stage.stream:
+            finished = train(stage, schedule, args.out, seconds=end - time.monotonic())
+        if not finished:
             print(f"stopped within {name}: the same command continues", file=sys.stderr)  # noqa: T201
             return UNFINISHED
     return 0

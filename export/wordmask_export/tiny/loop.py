@@ -6,10 +6,10 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,16 +30,18 @@ class Schedule:
         rate: highest learning rate.
         warmup: steps of the warm-up.
         decay: weight decay of matrices.
+        first: step to begin with, for a training that goes on from the weights of another.
     """
 
     steps: int
     rate: float
     warmup: int = 60
     decay: float = 0.05
+    first: int = 0
 
     def at(self, step: int) -> float:
         """The learning rate of a step."""
-        rising = min(1.0, (step + 1) / self.warmup)
+        rising = min(1.0, (step - self.first + 1) / self.warmup)
         return self.rate * rising * 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1.0)))
 
 
@@ -47,13 +49,14 @@ class Stage(Protocol):
     """One training. All randomness in a step is determined by its number."""
 
     name: str
+    stream: Any  # an ahead.Stream, which may be replaced by one that worker processes serve
     hidden: tuple[str, ...]  # parts of the names of matrices that Muon optimises; AdamW optimises the rest
 
     @property
     def module(self) -> nn.Module:
         """The trained module."""
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, step: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         """The loss, and figures to report."""
 
     def weights(self) -> dict[str, Tensor]:
@@ -85,9 +88,9 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimisers = _optimisers(stage, schedule)
-    step, spent = _resume(stage, optimisers, folder)
+    step, spent = _resume(stage, optimisers, folder) or (schedule.first, 0.0)
     started = saved = time.monotonic()
-    sums, summed = dict[str, float](), 0
+    sums, summed = dict[str, float | Tensor](), 0  # tensors stay on the device until a report
     while step < schedule.steps and time.monotonic() - started < seconds:
         figures = _step(stage, optimisers, schedule, step)
         step, summed = step + 1, summed + 1
@@ -95,7 +98,7 @@ def train(
             sums[name] = sums.get(name, 0.0) + value
         if step % REPORT_EVERY == 0 or step == schedule.steps:
             total = spent + time.monotonic() - started
-            shown = " ".join(f"{name} {value / summed:.4f}" for name, value in sums.items())
+            shown = " ".join(f"{name} {float(value) / summed:.4f}" for name, value in sums.items())
             line = f"{stage.name} {step}/{schedule.steps} {total:.0f} s {shown}"
             report(line)
             with (folder / f"{stage.name}.log").open("a", encoding="utf-8") as file:
@@ -108,7 +111,7 @@ def train(
     return step >= schedule.steps
 
 
-def _step(stage: Stage, optimisers: Optimisers, schedule: Schedule, step: int) -> dict[str, float]:
+def _step(stage: Stage, optimisers: Optimisers, schedule: Schedule, step: int) -> dict[str, float | Tensor]:
     for optimiser in optimisers:
         optimiser.zero_grad(set_to_none=True)
         for group in optimiser.param_groups:
@@ -121,7 +124,7 @@ def _step(stage: Stage, optimisers: Optimisers, schedule: Schedule, step: int) -
     nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
     for optimiser in optimisers:
         optimiser.step()
-    return {"loss": loss.item(), **figures}
+    return {"loss": loss.detach(), **figures}
 
 
 def _optimisers(stage: Stage, schedule: Schedule) -> Optimisers:
@@ -140,10 +143,10 @@ def _optimisers(stage: Stage, schedule: Schedule) -> Optimisers:
     return found
 
 
-def _resume(stage: Stage, optimisers: Optimisers, folder: Path) -> tuple[int, float]:
+def _resume(stage: Stage, optimisers: Optimisers, folder: Path) -> tuple[int, float] | None:
     path = folder / f"{stage.name}.checkpoint"
     if not path.is_file():
-        return 0, 0.0
+        return None
     state = torch.load(path, "cpu", weights_only=True)
     stage.module.load_state_dict(state["module"])
     for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):

@@ -14,13 +14,46 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wordmask_bench.scenes import Scene, generate
+from wordmask_bench.scenes import COLOURS, LEAST_SIDE, MOST_SIDE, Scene, generate
 from wordmask_export.tiny.data import WORDS, generator
 
 Kind = Literal["click", "points", "box"]
-LEAST_AREA = 60  # least visible area of a target, in pixels of SAM2's square
+KINDS: tuple[Kind, ...] = ("click", "box", "click", "points", "click")  # of the steps in rotation
+LEAST_AREA = 36  # least visible area of a target, in pixels of SAM2's square
 SCENES_A_BLOCK, STEPS_A_BLOCK = 32, 60
+COVERED = 4  # pixels of a whole value of a mask
 _TRIES = 4  # squares tried until a part shows an object
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The data in one phase of the training.
+
+    Attributes:
+        start: share of the steps before it.
+        side: of the parts of squares, in pixels; None for whole squares.
+        images: per step.
+        prompts: per image.
+        helped: by the auxiliary losses.
+        crowded: of four steps, how many have CROWDED parts.
+    """
+
+    start: float
+    side: int | None
+    images: int
+    prompts: int
+    helped: bool = True
+    crowded: int = 0
+
+
+PHASES = (
+    Phase(0.0, 128, 8, 2),
+    Phase(0.15, 256, 3, 4),
+    Phase(0.5, None, 1, 8, helped=False, crowded=3),
+    Phase(0.65, None, 1, 8, helped=False, crowded=2),
+    Phase(0.85, None, 1, 8, helped=False, crowded=1),
+)
+CROWDED = Phase(0.5, 256, 4, 4, helped=False)  # whole scenes, with as many objects in each as else in a square
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,21 +77,25 @@ class Batch:
 
     Attributes:
         images: u8 (B, side, side, 3).
+        offset: y and x of the parts in their squares, in pixels.
         image_index: i64 (N,), index of each prompt's image.
         coords: f32 (N, P, 2), x and y in pixels of the whole square.
         labels: i32 (N, P), as in sam2.
-        masks: f32 (N, side / 4, side / 4), coverage.
+        masks: u8 (N, side / 2, side / 2), how many of the COVERED pixels are covered.
         words: i64 (N,), the word of each prompted object or background.
         class_maps: u8 (B, side / 4, side / 4).
+        helped: whether there are auxiliary losses.
     """
 
     images: NDArray[np.uint8]
+    offset: tuple[int, int]
     image_index: NDArray[np.int64]
     coords: NDArray[np.float32]
     labels: NDArray[np.int32]
-    masks: NDArray[np.float32]
+    masks: NDArray[np.uint8]
     words: NDArray[np.int64]
     class_maps: NDArray[np.uint8]
+    helped: bool
 
 
 def square(scene: Scene, size: int) -> Square:
@@ -73,48 +110,80 @@ def square(scene: Scene, size: int) -> Square:
 
 
 class PromptStream:
-    """Batches of prompts by step number; a block of scenes is used for several steps with new prompts."""
+    """Batches of prompts by step number; a block of scenes is used for several steps with new prompts.
 
-    def __init__(self, seed: int, size: int, *, scenes: int = SCENES_A_BLOCK) -> None:
-        self.seed, self.size, self.scenes = seed, size, scenes
-        self._held: tuple[int, list[Square]] | None = None
+    Args:
+        seed: of the training.
+        size: side of SAM2's square.
+        steps: of the whole training.
+        scenes: in a block.
+    """
 
-    def __call__(self, step: int, *, images: int, prompts: int, offset: tuple[int, int], side: int) -> Batch:
-        """The batch of a step: `images` parts of the given side at an offset (y, x), with `prompts` prompts on each."""
-        rng = generator(self.seed, 5, step)
-        squares = self._block(step // STEPS_A_BLOCK)
-        kind: Kind = ("click", "box", "click", "points")[step % 4]
-        rows, columns = slice(offset[0], offset[0] + side), slice(offset[1], offset[1] + side)
+    steps_a_block: int = STEPS_A_BLOCK
+
+    def __init__(self, seed: int, size: int, steps: int, *, scenes: int = SCENES_A_BLOCK) -> None:
+        self.seed, self.size, self.steps, self.scenes = seed, size, steps, scenes
+        self._held: dict[int, tuple[int, list[Square]]] = {}  # by side
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step, as its phase has it."""
+        phase = next(phase for phase in reversed(PHASES) if step >= phase.start * self.steps)
+        if step % 4 < phase.crowded:
+            phase = CROWDED
+        side = phase.side or self.size
+        y, x = generator(self.seed, 6, step).integers((self.size - side) // 128 + 1, size=2) * 128
+        return self.draw(step, phase, (int(y), int(x)))
+
+    def draw(self, step: int, phase: Phase, offset: tuple[int, int]) -> Batch:
+        """The batch of a step, with parts of the squares at an offset (y, x)."""
+        rng, side, crowded = generator(self.seed, 5, step), phase.side or self.size, phase is CROWDED
+        squares = self._block(step // STEPS_A_BLOCK, side if crowded else self.size)
+        kind = KINDS[step // 4 % len(KINDS)]
+        corner = (0, 0) if crowded else offset
+        rows, columns = (slice(start, start + side) for start in corner)
         found: list[tuple[NDArray[np.uint8], NDArray[np.uint8], list[_Prompted]]] = []
-        while len(found) < images:
+        while len(found) < phase.images:
             for _ in range(_TRIES):
                 chosen = _flipped(rng, squares[int(rng.integers(len(squares)))])
                 owners = np.ascontiguousarray(chosen.owners[rows, columns])
                 if np.count_nonzero(owners) >= LEAST_AREA:
                     break
-            prompted = _prompt_all(rng, owners, chosen.words, kind, prompts)
+            prompted = _prompt_all(rng, owners, chosen.words, kind, phase.prompts)
             found.append((chosen.image[rows, columns], chosen.words[owners[2::4, 2::4]], prompted))
-        index = np.repeat(np.arange(images), prompts)
+        index = np.repeat(np.arange(phase.images), phase.prompts)
         pictures, class_maps = np.stack([entry[0] for entry in found]), np.stack([entry[1] for entry in found])
         every = [prompt for *_, prompted in found for prompt in prompted]
         coords = np.stack([prompt.coords for prompt in every]) + np.array(offset[::-1], np.float32)
         labels, masks = (np.stack([getattr(prompt, name) for prompt in every]) for name in ("labels", "mask"))
         words = np.array([prompt.word for prompt in every], np.int64)
-        return Batch(pictures, index, coords, labels, masks, words, class_maps)
+        return Batch(pictures, offset, index, coords, labels, masks, words, class_maps, phase.helped)
 
-    def _block(self, number: int) -> list[Square]:
-        if self._held is None or self._held[0] != number:
-            rng = generator(self.seed, 4, number)
-            seeds = rng.integers(2**62, size=self.scenes)
-            self._held = (number, [square(generate(int(seed)), self.size) for seed in seeds])
-        return self._held[1]
+    def _block(self, number: int, side: int) -> list[Square]:
+        if self._held.get(side, (-1, []))[0] != number:
+            rng = generator(self.seed, 4, number, side)
+            self._held[side] = (number, [square(few_colours(rng, side / self.size), side) for _ in range(self.scenes)])
+        return self._held[side][1]
+
+
+def few_colours(rng: np.random.Generator, scale: float) -> Scene:
+    """A scene that often has several objects of a colour, which a click on one of them must not select.
+
+    Args:
+        rng: source of randomness.
+        scale: of its sides. The scene fills that share of the square's side, so its objects have the size in pixels that they
+            have in a whole square, and there are as many of them in less room.
+    """
+    count = int(rng.choice((1, 2, 3, len(COLOURS)), p=(0.2, 0.25, 0.15, 0.4)))
+    height, width = np.exp(rng.uniform(np.log(LEAST_SIDE), np.log(MOST_SIDE + 1), 2)) * scale
+    colours = [COLOURS[i] for i in rng.permutation(len(COLOURS))[:count]]
+    return generate(int(rng.integers(2**62)), size=(int(height), int(width)), colours=colours)
 
 
 @dataclass(frozen=True, eq=False)
 class _Prompted:
     coords: NDArray[np.float32]
     labels: NDArray[np.int32]
-    mask: NDArray[np.float32]
+    mask: NDArray[np.uint8]
     word: int
 
 
@@ -137,9 +206,8 @@ def _prompt_all(
 
 
 def _prompt(rng: np.random.Generator, inside: NDArray[np.uint8], word: int, kind: Kind) -> _Prompted:
-    side = inside.shape[0]
-    coverage = cv2.resize(inside.astype(np.float32), (side // 4, side // 4), interpolation=cv2.INTER_AREA)
-    mask = np.asarray(coverage, np.float32)
+    side = inside.shape[0] // 2
+    mask = inside.reshape(side, 2, side, 2).sum((1, 3), dtype=np.uint8)
     if kind == "box":
         rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
         corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], np.float32)

@@ -31,18 +31,27 @@ def similarity_loss(logits: Tensor, words: Tensor) -> Tensor:
 
 
 def mask_losses(masks: Tensor, target: Tensor) -> Tensor:
-    """Dice loss plus cross-entropy over the whole mask and near the object: (N, M), of logits (N, M, h, w)."""
+    """Dice loss plus cross-entropy over the whole mask and where the object or the mask is: (N, M).
+
+    Args:
+        masks: logits (N, M, h, w). They are resized bilinearly to the target's size, as the runtime does.
+        target: coverage (N, H, W), H and W multiples of 4.
+    """
+    masks = F.interpolate(masks, size=target.shape[1:], mode="bilinear", align_corners=False)
     wanted = target[:, None].expand_as(masks)
     entropy = F.binary_cross_entropy_with_logits(masks, wanted, reduction="none")
-    near = F.max_pool2d(target[:, None], 9, stride=1, padding=4).ceil()  # (N, 1, h, w)
-    local = (entropy * near).sum((2, 3)) / near.sum((2, 3)).clamp_min(1.0)
     found = masks.sigmoid()
+    near = F.max_pool2d(F.max_pool2d(target[:, None], 4), 3, stride=1, padding=1).ceil()  # (N, 1, H/4, W/4)
+    near = near.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    weight = torch.maximum(near, found.detach())  # other objects that the mask takes count as pixels near the object
+    local = (entropy * weight).sum((2, 3)) / weight.sum((2, 3)).clamp_min(1.0)
     dice = 1 - (2 * (found * wanted).sum((2, 3)) + 1) / ((found + wanted).sum((2, 3)) + 1)
-    return dice + 2 * entropy.mean((2, 3)) + local
+    return dice + entropy.mean((2, 3)) + local
 
 
 def ious(masks: Tensor, target: Tensor) -> Tensor:
-    """IoU (N, M) of logits (N, M, h, w) above 0 with coverage (N, h, w) above one half."""
-    found, right = masks > 0, target[:, None] > 0.5
+    """IoU (N, M) of logits (N, M, h, w) above 0 with coverage (N, H, W), averaged to that size, above one half."""
+    coverage = F.adaptive_avg_pool2d(target[:, None], (masks.shape[2], masks.shape[3]))
+    found, right = masks > 0, coverage > 0.5
     both, either = (found & right).sum((2, 3)), (found | right).sum((2, 3))
     return both / either.clamp_min(1)

@@ -16,8 +16,8 @@ from wordmask_bench.scenes import BACKGROUNDS, COLOURS, PATTERNS
 from wordmask_export.graphs.sam2 import MEAN, STD
 from wordmask_export.models.normalise import Normalise
 from wordmask_export.models.pipeline import new_sam2
-from wordmask_export.tiny.data import generator
-from wordmask_export.tiny.prompts import SCENES_A_BLOCK, Batch, PromptStream
+from wordmask_export.tiny.ahead import Stream
+from wordmask_export.tiny.prompts import COVERED, SCENES_A_BLOCK, Batch, PromptStream
 from wordmask_export.tiny.sam2_losses import appearance_loss, ious, mask_losses, similarity_loss
 
 CONFIG = Path(__file__).parent / "tiny_sam2.yaml"
@@ -29,24 +29,21 @@ FEATURE_GAIN = 2.5  # of the initial attention between tokens and positions with
 INITIAL_SCALE = 0.3  # of all other initial weights in tokens, norms and projections
 
 
-@dataclass(frozen=True)
-class Phase:
-    """The data in one phase of the training.
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the model gives for a batch.
 
     Attributes:
-        start: share of the steps before it.
-        side: of the parts of squares, in pixels; None for whole squares.
-        images: per step.
-        prompts: per image.
+        masks: f32 (N, 4, s / 4, s / 4), logits.
+        iou: f32 (N, 4), predicted.
+        levels: high_res_0, high_res_1 and image_embed, each (B, C, h, w).
+        mask_tokens: (N, 4, C).
     """
 
-    start: float
-    side: int | None
-    images: int
-    prompts: int
-
-
-PHASES = (Phase(0.0, 128, 8, 2), Phase(0.3, 256, 3, 4), Phase(0.75, None, 1, 6))
+    masks: Tensor
+    iou: Tensor
+    levels: list[Tensor]
+    mask_tokens: Tensor
 
 
 class Sam2(nn.Module):
@@ -61,7 +58,7 @@ class Sam2(nn.Module):
             looks = 1 + len(COLOURS) + len(BACKGROUNDS) + len(PATTERNS)
             self.readers = nn.ModuleList([nn.Linear(n, looks) for n in (width // 8, width // 4, width, width)])
         self.normalise = Normalise(MEAN, STD)
-        self.alike = nn.Parameter(
+        self.likeness = nn.Parameter(
             torch.tensor([10.0, -3.0])
         )  # scale and shift from the cosine of two embeddings to a logit
         self._set_position_frequencies()
@@ -148,19 +145,10 @@ class Sam2(nn.Module):
             del trunk._get_pos_embed  # noqa: SLF001  (sam2 has no public name for it)
         return [*maps[:2], maps[2] + model.no_mem_embed.reshape(1, -1, 1, 1)]
 
-    def forward(
-        self, images: Tensor, offset: tuple[int, int], index: Tensor, coords: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
-        """Masks and the logits of the auxiliary losses; arguments as in prompts.Batch.
-
-        Returns:
-            Logits of all four masks (N, 4, s/4, s/4); predicted IoU (N, 4); logits of colours, backgrounds and
-            patterns, from the three maps (B, h, w, L) and from the mask tokens (N, 4, L); the logit that two positions
-            of the image embedding have the same word (B, K, K).
-        """
+    def forward(self, images: Tensor, offset: tuple[int, int], index: Tensor, coords: Tensor, labels: Tensor) -> Answer:
+        """Masks, and what the auxiliary losses read; arguments as in prompts.Batch."""
         encoder = self.model.sam_prompt_encoder
         levels = self.encode(images, offset)
-        looks = [reader(level.permute(0, 2, 3, 1)) for reader, level in zip(self.readers, levels, strict=False)]
         maps = [level[index] for level in levels]
         top, left, side = offset[0] // 16, offset[1] // 16, images.shape[1] // 16
         positions = encoder.get_dense_pe()[:, :, top : top + side, left : left + side]
@@ -170,13 +158,18 @@ class Sam2(nn.Module):
         masks, iou, mask_tokens, _ = self.model.sam_mask_decoder.predict_masks(
             maps[2], positions, sparse, dense, repeat_image=False, high_res_features=maps[:2]
         )
-        return masks.float(), iou.float(), [*looks, self.readers[3](mask_tokens)], self._alike(levels[2])
+        return Answer(masks.float(), iou.float(), levels, mask_tokens)
 
-    def _alike(self, embed: Tensor) -> Tensor:
-        """Similarity logits from the feature channels that _initialise_attention uses."""
+    def looks(self, answer: Answer) -> list[Tensor]:
+        """Logits of colours, backgrounds and patterns: of the three maps (B, h, w, L), of the mask tokens (N, 4, L)."""
+        maps = [reader(level.permute(0, 2, 3, 1)) for reader, level in zip(self.readers, answer.levels, strict=False)]
+        return [*maps, self.readers[3](answer.mask_tokens)]
+
+    def alike(self, embed: Tensor) -> Tensor:
+        """The logit (B, K, K) that two positions have one word, from channels that _initialise_attention uses."""
         quarter = embed.shape[1] // 4
         compared = F.normalize(embed[:, quarter : 2 * quarter].float().flatten(2), dim=1)  # (B, D/4, K)
-        scale, shift = self.alike
+        scale, shift = self.likeness
         return compared.transpose(1, 2) @ compared * scale + shift
 
 
@@ -189,47 +182,56 @@ class Sam2Stage:
     def __init__(
         self, seed: int, steps: int, *, device: torch.device | str = "cpu", scenes: int = SCENES_A_BLOCK
     ) -> None:
-        self.seed, self.steps, self.device = seed, steps, torch.device(device)
+        self.device = torch.device(device)
         self.module = Sam2(seed).to(self.device)
-        self.stream = PromptStream(seed, self.module.size, scenes=scenes)
+        self.stream: Stream = PromptStream(seed, self.module.size, steps, scenes=scenes)
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Losses of all four masks with equal weight, of the IoU head, and the auxiliary losses."""
-        phase = next(phase for phase in reversed(PHASES) if step >= phase.start * self.steps)
-        side = phase.side or self.module.size
-        y, x = generator(self.seed, 6, step).integers((self.module.size - side) // 128 + 1, size=2) * 128
-        offset = (int(y), int(x))
-        batch = self.stream(step, images=phase.images, prompts=phase.prompts, offset=offset, side=side)
-        coords = self._tensor(batch.coords)
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Losses of two of the masks, of the IoU head, and the auxiliary losses.
+
+        A click on an object always means the whole object, so all masks have the same target. The three masks for a
+        single click take turns.
+        """
+        batch: Batch = self.stream(step)
         with torch.autocast(self.device.type, torch.bfloat16):
-            masks, iou, looks, alike = self.module(
-                self._tensor(batch.images), offset, self._tensor(batch.image_index), coords, self._tensor(batch.labels)
+            answer: Answer = self.module(
+                self._tensor(batch.images),
+                batch.offset,
+                self._tensor(batch.image_index),
+                self._tensor(batch.coords),
+                self._tensor(batch.labels),
             )
-        target = self._tensor(batch.masks)
-        true_iou = ious(masks.detach(), target)
-        error = F.binary_cross_entropy(iou, true_iou)  # with an absolute error the sigmoid saturates
-        named, tokens, same = self._auxiliary_losses(batch, looks, alike)
-        astray = self._attention_loss(coords, offset, side)
-        # A click on an object always means the whole object, so all masks have the same target.
-        loss = 2 * mask_losses(masks, target).mean() + error
-        loss = loss + APPEARANCE_WEIGHT * (named + tokens) + SIMILARITY_WEIGHT * same + ATTENTION_WEIGHT * astray
-        chosen = true_iou[:, 1:].gather(1, iou[:, 1:].argmax(1, keepdim=True))
+        target = self._tensor(batch.masks).float() / COVERED
+        true_iou = ious(answer.masks.detach(), target)
+        error = F.binary_cross_entropy(answer.iou, true_iou)  # with an absolute error the sigmoid saturates
+        loss = 2 * mask_losses(answer.masks[:, [0, 1 + step // 4 % 3]], target).mean() + error
+        chosen = true_iou[:, 1:].gather(1, answer.iou[:, 1:].argmax(1, keepdim=True))
         figures = {"single": true_iou[:, 0].mean(), "chosen": chosen.mean(), "iou_error": error}
-        figures |= {"named": named, "looks": tokens, "alike": same, "astray": astray}
-        return loss, {name: float(value.detach()) for name, value in figures.items()}
+        if batch.helped:
+            help_loss, helping = self._auxiliary_losses(batch, answer)
+            loss, figures = loss + help_loss, figures | helping
+        return loss, {name: value.detach() for name, value in figures.items()}
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
 
-    def _auxiliary_losses(self, batch: Batch, looks: list[Tensor], alike: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Losses of appearance, at the maps' positions and for the prompted objects, and of similarity."""
+    def _auxiliary_losses(self, batch: Batch, answer: Answer) -> tuple[Tensor, dict[str, Tensor]]:
+        """Losses of appearance, at the maps' positions and for the prompted objects, of similarity and attention."""
         maps, words = self._tensor(batch.class_maps).long(), self._tensor(batch.words)
-        named = [
-            appearance_loss(look, maps[:, step // 2 :: step, step // 2 :: step])
-            for step, look in zip((1, 2, 4), looks, strict=False)
-        ]
-        tokens = appearance_loss(looks[3], words[:, None].expand(-1, 4))
-        return torch.stack(named).mean(), tokens, similarity_loss(alike, maps[:, 2::4, 2::4].flatten(1))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            *looks, token_looks = self.module.looks(answer)
+            alike = self.module.alike(answer.levels[2])
+        named = torch.stack(
+            [
+                appearance_loss(look, maps[:, step // 2 :: step, step // 2 :: step])
+                for step, look in zip((1, 2, 4), looks, strict=True)
+            ]
+        ).mean()
+        tokens = appearance_loss(token_looks, words[:, None].expand(-1, 4))
+        same = similarity_loss(alike, maps[:, 2::4, 2::4].flatten(1))
+        astray = self._attention_loss(self._tensor(batch.coords), batch.offset, batch.images.shape[1])
+        loss = APPEARANCE_WEIGHT * (named + tokens) + SIMILARITY_WEIGHT * same + ATTENTION_WEIGHT * astray
+        return loss, {"named": named, "looks": tokens, "alike": same, "astray": astray}
 
     def _attention_loss(self, coords: Tensor, offset: tuple[int, int], side: int) -> Tensor:
         """Cross-entropy between the points and the attention of the point tokens, in half of the heads."""

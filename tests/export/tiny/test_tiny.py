@@ -9,14 +9,16 @@ import pytest
 torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 
-from wordmask_bench.scenes import HELD_OUT  # noqa: E402
+from wordmask_bench.scenes import HELD_OUT, generate  # noqa: E402
 from wordmask_export.models import loftup  # noqa: E402
 from wordmask_export.tiny import loftup_stage, loop  # noqa: E402
+from wordmask_export.tiny.ahead import ahead  # noqa: E402
 from wordmask_export.tiny.clip_stage import ClipStage, mixed_squares, new_towers, parts, squares  # noqa: E402
 from wordmask_export.tiny.data import TRAINED, WORDS, WindowStream  # noqa: E402
 from wordmask_export.tiny.loftup_stage import Crop, LoftupStage, upsample_pixels  # noqa: E402
 from wordmask_export.tiny.loop import Schedule, train  # noqa: E402
-from wordmask_export.tiny.prompts import PromptStream  # noqa: E402
+from wordmask_export.tiny.prompts import Phase, PromptStream, few_colours  # noqa: E402
+from wordmask_export.tiny.sam2_losses import mask_losses  # noqa: E402
 from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: E402
 
 SCHEDULE = Schedule(steps=5, rate=1e-3, warmup=1)
@@ -89,9 +91,46 @@ def test_batches_follow_from_the_seed_and_the_step():
     again(20)  # another block in between
     assert np.array_equal(again(3).images, batch.images)
     assert not np.array_equal(other(3).images, batch.images)
-    prompts = [PromptStream(0, 128, scenes=2)(5, images=1, prompts=3, offset=(0, 0), side=128) for _ in range(2)]
+    prompts = [PromptStream(0, 128, 100, scenes=2).draw(5, Phase(0, 128, 1, 3), (0, 0)) for _ in range(2)]
     assert np.array_equal(prompts[0].coords, prompts[1].coords)
     assert np.array_equal(prompts[0].masks, prompts[1].masks)
+
+
+def test_batches_of_worker_processes_are_those_of_the_training_process():
+    mine, theirs = (PromptStream(0, 256, 8, scenes=2) for _ in range(2))
+    theirs.steps_a_block = 3
+    with ahead(theirs, 1) as made:
+        assert made is not theirs
+        for step in (1, 2, 4, 7, 0):  # crops, crowded scenes and whole squares
+            pair = zip(dataclasses.astuple(mine(step)), dataclasses.astuple(made(step)), strict=True)
+            assert all(np.array_equal(a, b) for a, b in pair)
+
+
+def test_without_workers_the_stream_is_used_as_it_is():
+    stream = WindowStream(0, 4, scenes=2)
+    with ahead(stream, 0) as made:
+        assert made is stream
+
+
+def test_scenes_of_few_colours_have_objects_of_one_colour_more_often():
+    def same_coloured(scenes):
+        colours = [[thing.word.split()[0] for thing in scene.instances] for scene in scenes]
+        return sum(len(names) - len(set(names)) for names in colours) / sum(map(len, colours))
+
+    rng = np.random.default_rng(0)
+    few = same_coloured([few_colours(rng, 0.3) for _ in range(30)])
+    assert few > 1.5 * same_coloured([generate(seed, size=(120, 120)) for seed in range(30)])
+
+
+def test_a_mask_that_takes_another_object_costs_more_than_one_that_is_a_little_too_large():
+    target = torch.zeros(1, 64, 64)
+    target[:, 8:16, 8:16] = 1
+    exact = torch.nn.functional.avg_pool2d(target, 2)[:, None] * 20 - 10
+    larger, other = exact.clone(), exact.clone()
+    larger[..., 4:8, 8] = 10.0
+    other[..., 20:28, 20:28] = 10.0
+    costs = [float(mask_losses(logits, target)) for logits in (exact, larger, other)]
+    assert costs[0] < costs[1] < costs[2] / 3
 
 
 def test_a_click_is_looked_at_before_training():
@@ -100,11 +139,11 @@ def test_a_click_is_looked_at_before_training():
 
 
 def test_clicks_are_inside_their_masks():
-    batch = PromptStream(0, 256, scenes=4)(0, images=2, prompts=4, offset=(128, 0), side=128)
+    batch = PromptStream(0, 256, 100, scenes=4).draw(0, Phase(0, 128, 2, 4), (128, 0))
     for (x, y), index, mask in zip(batch.coords[:, 0], batch.image_index, batch.masks, strict=True):
         assert 0 <= x < 128 <= y < 256
         assert index in (0, 1)
-        assert mask[int(y - 128) // 4, int(x) // 4] > 0
+        assert mask[int(y - 128) // 2, int(x) // 2] > 0
 
 
 def test_held_out_words_are_never_a_label_or_a_negative():
