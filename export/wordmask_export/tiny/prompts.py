@@ -12,10 +12,9 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from wordmask_bench.scenes import COLOURS, LEAST_SIDE, MOST_SIDE, Scene, generate
-from wordmask_export.tiny.data import WORDS, generator
+from wordmask_export.tiny.data import generator
+from wordmask_export.tiny.squares import Square, few_colours, square
 
 Kind = Literal["click", "points", "box"]
 KINDS: tuple[Kind, ...] = ("click", "box", "click", "points", "click")  # of the steps in rotation
@@ -57,21 +56,6 @@ CROWDED = Phase(0.5, 256, 4, 4, helped=False)  # whole scenes, with as many obje
 
 
 @dataclass(frozen=True, eq=False)
-class Square:
-    """A scene resized to SAM2's square.
-
-    Attributes:
-        image: u8 (S, S, 3).
-        owners: u8 (S, S), 0 background, i + 1 the i-th object.
-        words: u8 (objects + 1,), the word of each owner, as an index into data.WORDS.
-    """
-
-    image: NDArray[np.uint8]
-    owners: NDArray[np.uint8]
-    words: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
 class Batch:
     """Prompts of one kind on parts of some squares.
 
@@ -96,17 +80,6 @@ class Batch:
     words: NDArray[np.int64]
     class_maps: NDArray[np.uint8]
     helped: bool
-
-
-def square(scene: Scene, size: int) -> Square:
-    """Resizes a scene as the runtime does for SAM2."""
-    owners = np.zeros(scene.class_map.shape, np.uint8)
-    for number, instance in enumerate(scene.instances, start=1):
-        owners[instance.mask] = number
-    image = np.asarray(Image.fromarray(scene.image).resize((size, size), Image.Resampling.BILINEAR))
-    owners = np.asarray(cv2.resize(owners, (size, size), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-    words = [WORDS.index(scene.background), *(instance.class_index for instance in scene.instances)]
-    return Square(image, owners, np.array(words, np.uint8))
 
 
 class PromptStream:
@@ -163,20 +136,6 @@ class PromptStream:
             rng = generator(self.seed, 4, number, side)
             self._held[side] = (number, [square(few_colours(rng, side / self.size), side) for _ in range(self.scenes)])
         return self._held[side][1]
-
-
-def few_colours(rng: np.random.Generator, scale: float) -> Scene:
-    """A scene that often has several objects of a colour, which a click on one of them must not select.
-
-    Args:
-        rng: source of randomness.
-        scale: of its sides. The scene fills that share of the square's side, so its objects have the size in pixels that they
-            have in a whole square, and there are as many of them in less room.
-    """
-    count = int(rng.choice((1, 2, 3, len(COLOURS)), p=(0.2, 0.25, 0.15, 0.4)))
-    height, width = np.exp(rng.uniform(np.log(LEAST_SIDE), np.log(MOST_SIDE + 1), 2)) * scale
-    colours = [COLOURS[i] for i in rng.permutation(len(COLOURS))[:count]]
-    return generate(int(rng.integers(2**62)), size=(int(height), int(width)), colours=colours)
 
 
 @dataclass(frozen=True, eq=False)

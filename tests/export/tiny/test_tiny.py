@@ -17,9 +17,10 @@ from wordmask_export.tiny.clip_stage import ClipStage, mixed_squares, new_towers
 from wordmask_export.tiny.data import TRAINED, WORDS, WindowStream  # noqa: E402
 from wordmask_export.tiny.loftup_stage import Crop, LoftupStage, upsample_pixels  # noqa: E402
 from wordmask_export.tiny.loop import Schedule, train  # noqa: E402
-from wordmask_export.tiny.prompts import Phase, PromptStream, few_colours  # noqa: E402
+from wordmask_export.tiny.prompts import Phase, PromptStream  # noqa: E402
 from wordmask_export.tiny.sam2_losses import mask_losses  # noqa: E402
 from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: E402
+from wordmask_export.tiny.squares import few_colours  # noqa: E402
 
 SCHEDULE = Schedule(steps=5, rate=1e-3, warmup=1)
 
