@@ -48,9 +48,9 @@ class Phase:
 PHASES = (
     Phase(0.0, 128, 8, 2),
     Phase(0.15, 256, 3, 4),
-    Phase(0.5, None, 1, 8, helped=False, crowded=3),
-    Phase(0.65, None, 1, 8, helped=False, crowded=2),
-    Phase(0.85, None, 1, 8, helped=False, crowded=1),
+    Phase(0.5, None, 1, 6, helped=False, crowded=3),
+    Phase(0.65, None, 1, 6, helped=False, crowded=2),
+    Phase(0.72, None, 1, 6, helped=False, crowded=1),
 )
 CROWDED = Phase(0.5, 256, 4, 4, helped=False)  # whole scenes, with as many objects in each as else in a square
 
@@ -183,9 +183,9 @@ def _prompt(rng: np.random.Generator, inside: NDArray[np.uint8], word: int, kind
 
 
 def click(rng: np.random.Generator, inside: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A random point (x, y) inside: half of them far from the outline, like the runtime's, half anywhere."""
+    """A random point (x, y) inside: most of them far from the outline, like the runtime's, a quarter anywhere."""
     ys, xs = np.nonzero(inside)
-    if rng.uniform() < 0.5:
+    if rng.uniform() < 0.25:
         i = int(rng.integers(len(ys)))
         return np.array([xs[i] + 0.5, ys[i] + 0.5], np.float32)
     y, x = int(ys.mean()), int(xs.mean())

@@ -81,6 +81,40 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypa
         torch.testing.assert_close(second.weights()[name], value, rtol=0, atol=0)
 
 
+class Counted:
+    """A training of one number, which notes its steps."""
+
+    name, hidden = "counted", ()
+
+    def __init__(self):
+        self.module, self.steps = torch.nn.Linear(1, 1), []
+
+    def loss(self, step):
+        self.steps.append(step)
+        return self.module.weight.square().sum(), {"on_device": torch.tensor(float(step)), "off_device": float(step)}
+
+    def weights(self):
+        return dict(self.module.state_dict())
+
+
+def test_a_training_from_other_weights_begins_with_a_later_step_and_a_warm_up(tmp_path):
+    schedule, stage = Schedule(steps=40, rate=1.0, warmup=10, first=20), Counted()
+    assert schedule.at(20) == pytest.approx(0.1 * 0.5)
+    assert schedule.at(29) == pytest.approx(Schedule(steps=40, rate=1.0, warmup=10).at(29))
+    assert train(stage, schedule, tmp_path, report=quiet)
+    assert stage.steps == list(range(20, 40))
+    resumed = Counted()
+    assert train(resumed, schedule, tmp_path, report=quiet)
+    assert resumed.steps == []
+
+
+def test_figures_of_a_report_are_means_of_its_steps(tmp_path):
+    train(Counted(), Schedule(steps=20, rate=0.0), tmp_path, report=quiet)
+    line = (tmp_path / "counted.log").read_text(encoding="utf-8")
+    assert line.startswith("counted 20/20 ")
+    assert line.endswith("on_device 9.5000 off_device 9.5000\n")
+
+
 def test_time_that_runs_out_is_told(tmp_path):
     assert not train(new_stage("clip"), SCHEDULE, tmp_path, seconds=0.0, report=quiet)
     assert (tmp_path / "clip.pt").is_file()
