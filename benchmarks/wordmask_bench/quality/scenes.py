@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordmask import resize
+from wordmask.dense.windows import with_stride
 from wordmask.pipeline import Segmenter
 from wordmask.text.vocabulary import Vocabulary
 from wordmask.types import Options, Prompt, Segmentation
 from wordmask_bench.machine.markdown import markdown_table
 from wordmask_bench.quality.metrics import Confusion, boundary, deepest_point, iou, is_small, mean, without_nan
 from wordmask_bench.quality.objects import OBJECT_ROWS, SIZES, ObjectTally, by_size
+from wordmask_bench.quality.seams import NEAR, SeamTally, near_borders
 from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, Scene, generate, vocabulary
 
 FIRST_SEED = 1_000_000  # training uses scenes of the combinations "train" only
@@ -79,6 +81,7 @@ class SceneReport:
     Attributes:
         maps: figures of each of MAPS, see Tally.figures; `over` has the masks painted over LoftUp's class map.
         objects: see wordmask_bench.quality.objects.
+        seam: LoftUp's error rate near the borders of CLIP's windows over that elsewhere, see quality.seams.
         click: mean IoU of SAM2's mask for one click on each object, at the point farthest from its outline.
         click_by_area: the same by COCO's sizes: under 32 x 32 pixels, under 96 x 96, and larger.
         prompts: mean number per scene.
@@ -89,6 +92,7 @@ class SceneReport:
 
     maps: dict[str, dict[str, float]]
     objects: dict[str, float]
+    seam: float
     click: float
     click_by_area: dict[str, float]
     prompts: float
@@ -103,6 +107,7 @@ class _Found:
     maps: dict[str, NDArray[np.int64]]
     result: Segmentation
     class_of: NDArray[np.int64]
+    near_borders: NDArray[np.bool_]
     clicks: list[float]
     seconds: float
 
@@ -127,12 +132,13 @@ def evaluate(
         progress: called after each scene.
     """
     options = replace(options or Options(), use_loftup=True)
-    tallies, objects = {name: Tally() for name in MAPS}, ObjectTally()
+    tallies, objects, seams = {name: Tally() for name in MAPS}, ObjectTally(), SeamTally()
     areas, clicks, prompts, seconds = list[int](), list[float](), list[int](), list[float]()
     with ThreadPoolExecutor(workers) as pool:
         for found in pool.map(lambda seed: _segment(segmenter, seed, options, all_words), seeds):
             for name, tally in tallies.items():
                 tally.add(found.scene, found.maps[name])
+            seams.add(found.scene.class_map, found.maps["loftup"], found.near_borders)
             areas += [int(np.count_nonzero(thing.mask)) for thing in found.scene.instances]
             clicks += found.clicks
             objects.add(found.scene, found.result.instances, found.class_of)
@@ -142,6 +148,7 @@ def evaluate(
     return SceneReport(
         maps={name: tally.figures() for name, tally in tallies.items()},
         objects=objects.figures(),
+        seam=seams.ratio(),
         click=float(np.mean(clicks)),
         click_by_area=by_size(areas, clicks),
         prompts=float(np.mean(prompts)),
@@ -175,7 +182,9 @@ def _segment(segmenter: Segmenter, seed: int, options: Options, all_words: bool)
         "masks": names[full.semantic],
         "over": names[np.where(full.semantic > 0, full.semantic, full.dense)],
     }
-    return _Found(scene, maps, full, names[1:], click_ious(segmenter, scene), seconds)
+    constants = with_stride(segmenter.manifest.clip, options.stride)
+    near = near_borders((scene.image.shape[0], scene.image.shape[1]), constants)
+    return _Found(scene, maps, full, names[1:], near, click_ious(segmenter, scene), seconds)
 
 
 def click_ious(segmenter: Segmenter, scene: Scene) -> list[float]:
@@ -219,6 +228,7 @@ def table(report: SceneReport) -> str:
     lines += [
         "",
         f"Objects found {by_size}",
+        f"LoftUp's errors within {NEAR} pixels of a window's border: {report.seam:.2f} times those elsewhere",
         f"One click in each object: mean IoU {report.click:.3f} ({by_area})",
         f"Prompts a scene: {report.prompts:.1f}, {report.prompts_saved:.1%} fewer than a grid of 1024 points",
         f"Median time of a scene: {report.seconds:.2f} s",

@@ -46,7 +46,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         dest="start",
         type=Path,
         metavar="WEIGHTS",
-        help="folder with initial weights, written by train or recover; unused if --out has a checkpoint",
+        help="folder with initial weights, written by train or keep; unused if --out has a checkpoint",
     )
     train.add_argument("--device", default="cpu", help="as torch names it (default: cpu)")
     train.add_argument(
@@ -56,12 +56,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     train.add_argument("--nice", type=int, default=10, help="lowers the priority by that much (default: 10)")
     make = commands.add_parser("build", help="build the bundle")
-    make.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
+    make.add_argument("--weights", type=Path, required=True, help="folder that train or keep wrote")
     make.add_argument("--out", type=Path, required=True, help="the bundle's folder, e.g. models_cache/tiny")
     make.add_argument("--force", action="store_true", help="replace an existing bundle")
-    recover = commands.add_parser("recover", help="write the checkpoints that a bundle was built from")
-    recover.add_argument("--bundle", required=True, help="folder or name (tiny) of a bundle that build wrote")
-    recover.add_argument("--out", type=Path, required=True, help="folder for the same files as train writes")
+    keep = commands.add_parser("keep", help="write the weights in half precision, as they stand in the repository")
+    keep.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
+    keep.add_argument("--out", type=Path, required=True, help="folder for NAME.safetensors")
     return parser.parse_args(arguments)
 
 
@@ -72,6 +72,7 @@ def run_train(args: argparse.Namespace) -> int:
     from wordmask_export.models.weights import read  # noqa: PLC0415
     from wordmask_export.tiny.ahead import ahead  # noqa: PLC0415
     from wordmask_export.tiny.clip_stage import ClipStage  # noqa: PLC0415
+    from wordmask_export.tiny.kept import weights_file  # noqa: PLC0415
     from wordmask_export.tiny.loftup_stage import LoftupStage, trained_towers  # noqa: PLC0415
     from wordmask_export.tiny.loop import Schedule, Stage, train  # noqa: PLC0415
     from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: PLC0415
@@ -91,9 +92,11 @@ def run_train(args: argparse.Namespace) -> int:
         elif name == "sam2":
             stage = Sam2Stage(args.seed, schedule.steps, device=args.device)
         else:
-            stage = LoftupStage(args.seed, trained_towers(args.out / "clip.pt"), device=args.device)
+            own = args.out / "clip.pt"
+            clip = weights_file(args.start, "clip") if args.start and not own.is_file() else own
+            stage = LoftupStage(args.seed, trained_towers(clip), device=args.device)
         if args.start:
-            stage.start(read(args.start / f"{name}.pt"))
+            stage.start(read(weights_file(args.start, name)))
         with ahead(stage.stream, workers) as stage.stream:
             finished = train(stage, schedule, args.out, seconds=end - time.monotonic())
         if not finished:
@@ -121,22 +124,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_args(arguments)
     if args.command == "train" and not args.stage:
         return run_processes(args, sys.argv[1:] if arguments is None else arguments)
-    from wordmask.errors import BundleError  # noqa: PLC0415
     from wordmask_export.build import BuildError  # noqa: PLC0415
     from wordmask_export.models.weights import WeightsError  # noqa: PLC0415
 
     try:
         if args.command == "train":
             return run_train(args)
-        if args.command == "recover":
-            from wordmask_export.tiny.recover import recover  # noqa: PLC0415
+        if args.command == "keep":
+            from wordmask_export.tiny.kept import keep  # noqa: PLC0415
 
-            recover(args.bundle, args.out)
+            keep(args.weights, args.out)
         else:
             from wordmask_export.tiny.bundle import build_bundle  # noqa: PLC0415
 
             build_bundle(args.weights, args.out, force=args.force)
-    except (BuildError, BundleError, WeightsError) as error:
+    except (BuildError, WeightsError) as error:
         print(f"wordmask_export.tiny: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

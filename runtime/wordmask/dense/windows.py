@@ -45,6 +45,12 @@ def clip_scale(size: tuple[int, int], constants: Clip) -> float:
     return min(constants.long_side / max(size), constants.short_side / min(size))
 
 
+def resized_size(size: tuple[int, int], constants: Clip) -> tuple[int, int]:
+    """Height and width to which a photo of that height and width is resized for CLIP, rounded half up."""
+    scale = clip_scale(size, constants)
+    return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
+
+
 def resize_for_clip(photo: Photo, constants: Clip) -> Photo:
     """Keeps the aspect: short side to short_side unless the long side would exceed long_side.
 
@@ -54,10 +60,8 @@ def resize_for_clip(photo: Photo, constants: Clip) -> Photo:
         photo: u8 (H, W, 3).
         constants: the bundle's.
     """
-    height, width = photo.shape[:2]
-    scale = clip_scale((height, width), constants)
-    size = (max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5)))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    height, width = resized_size((photo.shape[0], photo.shape[1]), constants)
+    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
