@@ -110,6 +110,6 @@ def test_the_demo_reads_photos_by_them(tmp_path) -> None:
 
 def test_the_report_reads_photos_as_the_run_did(tmp_path) -> None:
     (tmp_path / "photo.png").write_bytes(encoded(photo(), "PNG"))
-    arguments = (tmp_path / "out", "photo", tmp_path / "photo.png", (90, 120), ())
+    arguments = (tmp_path / "out", "photo", tmp_path / "photo.png", (90, 120), (), ())
     assert "report_assets/photos" not in make_pictures(*arguments, ReadOptions(max_pixels=100))
     assert "report_assets/photos" in make_pictures(*arguments, ReadOptions(max_pixels=10800))
