@@ -28,7 +28,7 @@ from wordmask.text.vocabulary import Vocabulary
 from wordmask_export.tensorrt.profiles import profiles
 
 WORDS = ["red striped", "blue", "green dotted"]
-OPTIONS = Options(min_confidence=0.3, upsample="full")
+OPTIONS = Options(min_confidence=0.3, upsample="full", stride=128)
 VOCABULARY = Vocabulary.parse(WORDS)
 
 

@@ -112,7 +112,7 @@ def test_openvino_not_installed_is_told(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"wordmask\[openvino\]"):
+    with pytest.raises(MissingExtraError, match=r"\[openvino\]"):
         import_openvino()
 
 

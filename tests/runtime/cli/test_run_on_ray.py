@@ -26,7 +26,17 @@ NAMES = {"01.png": "01.png", "02.png": "0 2+#?&%41.png", "03.png": "03[1].png", 
 
 
 def command(photos: str, out: str, *arguments: str) -> list[str]:
-    options = ["--vocabulary", f"@{SCENES / 'words.txt'}", "--background", "none", "--threads", "1", *arguments]
+    options = [
+        "--vocabulary",
+        f"@{SCENES / 'words.txt'}",
+        "--background",
+        "none",
+        "--threads",
+        "1",
+        "--stride",
+        "128",
+        *arguments,
+    ]
     bundle = ["--bundle", str(ROOT / "models_cache" / "tiny")]
     return [sys.executable, "-m", "wordmask", "run", photos, *options, *bundle, "--output", out]
 
