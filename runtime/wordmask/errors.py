@@ -55,8 +55,8 @@ class MissingExtraError(WordmaskError, ImportError):
 class HubError(WordmaskError, OSError):
     """A file cannot be had from the Hugging Face hub. `code` is a short name of the reason.
 
-    Codes: OFFLINE, UNREACHABLE, CERTIFICATE, NOT_A_HUB, TOKEN, LICENCE, REFUSED, NOT_FOUND, LIMITED, UNAVAILABLE,
-    BROKEN, CHECKSUM, DISK_FULL, NOT_WRITABLE.
+    Codes: OFFLINE, UNREACHABLE, CERTIFICATE, NOT_A_HUB, TOKEN, LICENCE, REFUSED, NOT_FOUND, NO_FILE, TOO_LARGE,
+    LIMITED, UNAVAILABLE, BROKEN, CHECKSUM, DISK_FULL, NOT_WRITABLE.
 
     Attributes:
         code: one of the codes.

@@ -121,7 +121,8 @@ class Fault:
         path: part of the path.
         method: HEAD or GET; empty for both.
         host: "hub", "storage", or empty for both.
-        times: of how many requests; the later ones are answered as usual.
+        skipped: of so many requests first nothing goes wrong.
+        times: with how many requests then; the later ones are answered as usual.
         status, headers, body: of an answer in place of the usual one.
         cut: the connection ends after so many bytes of the usual answer's body.
         reset: it ends with a reset (RST) and not with an end of the stream.
@@ -131,6 +132,7 @@ class Fault:
     path: str = ""
     method: str = ""
     host: str = ""
+    skipped: int = 0
     times: int = 1_000_000
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -143,6 +145,9 @@ class Fault:
         """Whether it goes wrong with a request; counts it."""
         named = self.path in asked.path and self.method in ("", asked.method) and self.host in ("", asked.host)
         if not named or not self.times:
+            return False
+        if self.skipped:
+            self.skipped -= 1
             return False
         self.times -= 1
         return True

@@ -121,7 +121,7 @@ def _downloaded(item: Wanted) -> Path:
     try:
         return download(Place(item.repository, item.file), log)
     except HubError as error:
-        if not item.older or error.code not in ("NOT_FOUND", "OFFLINE"):
+        if not item.older or error.code not in ("NO_FILE", "NOT_FOUND", "OFFLINE"):
             raise
         try:
             return download(Place(item.repository, item.older), log)

@@ -29,22 +29,30 @@ def what_is(path: Path) -> str:
     return ""
 
 
-def explain(error: Exception, repository: str, *, reached: bool) -> HubError:
+def explain(error: Exception, repository: str, revision: str, *, reached: bool) -> HubError:
     """What an error of huggingface_hub means for the user.
 
     Args:
         error: of any version of huggingface_hub, and of whatever HTTP library that uses.
         repository: on the hub, `owner/name`.
+        revision: a branch, tag or commit of it.
         reached: whether the hub had answered a request for this file before.
     """
     from huggingface_hub import constants  # noqa: PLC0415
-    from huggingface_hub.errors import FileMetadataError, LocalEntryNotFoundError, OfflineModeIsEnabled  # noqa: PLC0415
+    from huggingface_hub.errors import (  # noqa: PLC0415
+        FileMetadataError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # it found nothing in the cache because of this
     response = getattr(error, "response", None)
     if response is not None:
-        return _refused(response.status_code, response.headers, repository)
+        return _refused(response.status_code, response.headers, repository, revision)
+    if isinstance(error, HFValidationError):
+        return HubError("NOT_FOUND", f"no repository has such a name ({_line(error)})")
     if isinstance(error, OfflineModeIsEnabled):
         message = (
             f"HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE} does not hold it: unset it, or copy a filled HF_HOME"
@@ -63,7 +71,7 @@ def explain(error: Exception, repository: str, *, reached: bool) -> HubError:
         advice = "if a proxy signs connections here, set SSL_CERT_FILE to its certificates"
         return HubError("CERTIFICATE", f"the certificate of {constants.ENDPOINT} is not trusted: {advice}")
     if reached:
-        advice = "start again; a proxy may also put a page of its own in the file's place"
+        advice = "start again, files that arrived whole are kept; a proxy may also put a page in the file's place"
         return HubError("BROKEN", f"the download ended too early ({_line(error)}): {advice}", transient=True)
     advice = "check the network; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror"
     return HubError("UNREACHABLE", f"{constants.ENDPOINT} cannot be reached ({_line(error)}): {advice}")
@@ -77,7 +85,7 @@ def not_a_hub() -> HubError:
     return HubError("NOT_A_HUB", f"{constants.ENDPOINT} does not answer as the hub does: {advice}")
 
 
-def _refused(status: int, headers: Mapping[str, str], repository: str) -> HubError:
+def _refused(status: int, headers: Mapping[str, str], repository: str, revision: str) -> HubError:
     """The error for an HTTP status; `headers` in any case."""
     from huggingface_hub import constants, get_token  # noqa: PLC0415
 
@@ -99,12 +107,16 @@ def _refused(status: int, headers: Mapping[str, str], repository: str) -> HubErr
         advice = "set HF_TOKEN to another, or unset it and `hf auth logout`: a public repository needs none"
         return HubError("TOKEN", f"the hub does not take your token (401): {advice}")
     if status == 401:
-        advice = "set HF_TOKEN to the token of an account that may read it"
-        return HubError("TOKEN", f"there is no such repository for everyone (401): {advice}, or look at {page}")
+        advice = "`hf auth login`, or a token in HF_TOKEN, gives access to a private one"
+        return HubError("TOKEN", f"there is no such repository for everyone (401): look at {page}; {advice}")
     if status == 404:
-        what = {"EntryNotFound": "has no such file", "RevisionNotFound": "has no such revision"}
         advice = f"look at {page}" + ("" if "huggingface.co" in page else "; HF_ENDPOINT may name an incomplete mirror")
-        return HubError("NOT_FOUND", f"the repository {what.get(code, 'is not there')} (404): {advice}")
+        if code == "EntryNotFound":
+            return HubError("NO_FILE", f"the repository has no such file (404): {advice}")
+        what = (
+            f"has no branch, tag or commit {revision}" if code == "RevisionNotFound" else "is not there, or is private"
+        )
+        return HubError("NOT_FOUND", f"the repository {what} (404): {advice}")
     advice = "your token may lack the permission, or a proxy forbids it"
     return HubError("REFUSED", f"the answer was {status}: {advice}")
 

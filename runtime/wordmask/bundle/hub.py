@@ -1,13 +1,14 @@
 """Bundles on the Hugging Face hub: `hf:OWNER/NAME`, with `@REVISION` for a branch, tag or commit.
 
-A repository there holds a bundle's files at its top. huggingface_hub downloads them into a cache of its own, continues
-after broken connections, and finds tokens. The files are checked against the manifest, and linked or copied to
+A repository there holds a bundle's files at its top. They are downloaded into huggingface_hub's cache (downloads.py);
+further attempts are logged as warnings. The files are checked against the manifest, and linked or copied to
 wordmask's cache. There the bundle is found from then on, without huggingface_hub and without a network, until `pull`
 asks for a newer one.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -16,19 +17,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 from wordmask import extras
+from wordmask.bundle.downloads import Place, download, forget_unproven
 from wordmask.bundle.file_checks import check_file
 from wordmask.bundle.manifest import File
 from wordmask.bundle.manifest_reading import FILE_NAME, read_any_manifest
-from wordmask.errors import BundleError
+from wordmask.errors import BundleError, HubError
 from wordmask.system.files import copy_file, write_bytes
 from wordmask.system.user_cache import made_once, temporary_cache, user_cache, writable_cache
 
 PREFIX = "hf:"
 FOLDER = "hub"  # in the cache
-TIMEOUT = 10  # seconds that the hub may take for an answer
 _MOST_MANIFEST = 16 << 20  # bytes
 _NAME = re.compile(r"hf:(?P<repository>[\w][\w.-]*/[\w][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def pull(name: HubName) -> Path:
         OutputError: the cache cannot be written.
     """
     extras.need(f"a bundle on the hub ({name})", "hub", extras.HUB)
-    manifest = _download(name, FILE_NAME, name.revision, _MOST_MANIFEST)
+    manifest = _download(name, FILE_NAME, _MOST_MANIFEST)
     commit = manifest.parent.name
     folder = made_once(f"{name.folder}/{commit}", lambda work: _fill(work, manifest, HubName(name.repository, commit)))
     if name.revision != commit:
@@ -111,68 +113,32 @@ def _fill(work: Path, manifest: Path, name: HubName) -> None:
     try:
         files = read_any_manifest(work).files()
     except BundleError as error:
+        forget_unproven(manifest)
         raise BundleError(f"{name} is not a bundle that can be used: {str(error).replace(f'{work}/', '')}") from error
     for file in files:
-        path = _download(name, file.file, name.revision, file.size).resolve()
+        path = _download(name, file.file, file.size)
         _check(name, path, file)
         try:
-            os.link(path, work / file.file)
+            os.link(path.resolve(), work / file.file)
         except OSError:  # on another file system, or one without hard links
             copy_file(path, work / file.file)
 
 
 def _check(name: HubName, path: Path, file: File) -> None:
     try:
-        check_file(path, file)
+        check_file(path.resolve(), file)
     except BundleError as error:
-        advice = "remove that file and pull again; if it comes back so, the repository mixes two builds"
+        forget_unproven(path)
+        advice = "pull again; if it comes back so, the repository mixes two builds"
         raise BundleError(f"{name}: {file.file} is not the manifest's ({error}): {advice}") from error
 
 
-def _download(name: HubName, file: str, revision: str, most: int) -> Path:
-    """A file of the repository, in huggingface_hub's cache; `most` bytes at most."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url  # noqa: PLC0415
-    from huggingface_hub.errors import OfflineModeIsEnabled  # noqa: PLC0415
-
+def _download(name: HubName, file: str, most: int) -> Path:
+    """A file of the repository in huggingface_hub's cache, `most` bytes at most; of a branch or tag as it is now."""
+    place = Place(name.repository, file, name.revision)
     try:
-        # a plain request first: without a network the download itself would take an older state, or try for long
-        found = get_hf_file_metadata(hf_hub_url(name.repository, file, revision=revision), timeout=TIMEOUT)
-        if found.size is None or found.size <= most:
-            return Path(hf_hub_download(name.repository, file, revision=revision))
-    except OfflineModeIsEnabled:
-        return _kept(name, file, revision)
-    except Exception as error:  # the errors of a failed download depend on the hub client's HTTP library
-        raise BundleError(f"{name}: {file} cannot be downloaded: {_reason(name, file, error)}") from error
-    raise BundleError(f"{name}: {file} has {found.size} bytes on the hub, expected at most {most}")
-
-
-def _kept(name: HubName, file: str, revision: str) -> Path:
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
-    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
-
-    try:
-        return Path(hf_hub_download(name.repository, file, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        raise BundleError(f"{name}: {file} is not in the hub's cache, and HF_HUB_OFFLINE is set") from error
-
-
-def _reason(name: HubName, file: str, error: Exception) -> str:
-    """What a failed download means, and what to do."""
-    from huggingface_hub import errors  # noqa: PLC0415
-
-    access = "`hf auth login`, or a token in HF_TOKEN, gives access"
-    if isinstance(error, errors.GatedRepoError):
-        return f"the repository is gated: ask for access at https://huggingface.co/{name.repository}; then {access}"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return f"there is no repository {name.repository}, or it is private: {access}"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"the repository has no branch, tag or commit {name.revision}"
-    if isinstance(error, errors.EntryNotFoundError) and isinstance(error, errors.HfHubHTTPError):
-        return "it is not at the top of the repository, so that holds no bundle, or not all of one"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403):
-        return f"the hub refuses it with {status}: {access}"
-    found = (
-        f"the hub answers with {status}" if status else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    )
-    return f"{found}; try again; files that arrived whole are kept"
+        return download(place, logger.warning, latest=_COMMIT.fullmatch(name.revision) is None, most=most)
+    except OSError as error:  # a HubError, or a cached file cannot be read
+        absent = "it is not at the top of the repository, so that holds no bundle, or not all of one"
+        reason = absent if isinstance(error, HubError) and error.code == "NO_FILE" else error
+        raise BundleError(f"{name}: {file} cannot be downloaded: {reason}") from error

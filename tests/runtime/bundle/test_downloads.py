@@ -21,14 +21,7 @@ from wordmask.errors import HubError
 
 CONTENT = bytes(range(250)) * 40
 PLACE = Place("owner/name", "w.bin")
-
-
-@pytest.fixture
-def waits(monkeypatch) -> list[float]:
-    """The seconds that are waited, without waiting."""
-    seconds: list[float] = []
-    monkeypatch.setattr("time.sleep", seconds.append)
-    return seconds
+SMALL = Place("owner/name", "config.json")
 
 
 @pytest.fixture
@@ -92,6 +85,47 @@ def test_a_damaged_file_of_the_cache_is_downloaded_again(filled, capsys):
     assert "is damaged" in capsys.readouterr().out
 
 
+def test_a_damaged_file_of_the_cache_that_cannot_be_removed_is_named(filled, monkeypatch):
+    path = download(PLACE, print)
+    path.resolve().write_bytes(CONTENT[:-1])
+
+    def closed(path, **settings):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", closed)
+    error = refused()
+    assert error.code == "NOT_WRITABLE"
+    assert f"{path} is damaged and cannot be removed (Permission denied)" in str(error)
+
+
+def test_a_branch_that_moved_is_seen_where_its_latest_state_is_asked_for(filled, monkeypatch):
+    download(SMALL, pytest.fail)
+    filled.add("owner/name", {"config.json": b"[]"})
+    assert download(SMALL, pytest.fail).read_bytes() == b"{}"
+    assert download(SMALL, pytest.fail, latest=True).read_bytes() == b"[]"
+    filled.asked.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download(SMALL, pytest.fail, latest=True).read_bytes() == b"[]"
+    assert filled.asked == []
+
+
+def test_an_earlier_state_of_a_branch_is_not_taken_for_its_latest_where_the_hub_fails(filled, waits, capsys):
+    download(SMALL, pytest.fail)
+    filled.add("owner/name", {"config.json": b"[]"})
+    filled.fail(path="resolve/main/config.json", skipped=1, times=1, status=503)  # the client's own question
+    assert download(SMALL, print, latest=True).read_bytes() == b"[]"
+    assert waits == [2]
+    assert "the hub failed, or main moved" in capsys.readouterr().out
+
+
+def test_a_file_that_is_larger_than_allowed_is_refused_before_it_is_downloaded(filled):
+    with pytest.raises(HubError, match=r"^it has 10000 bytes on the hub, expected at most 9999$") as caught:
+        download(PLACE, pytest.fail, most=9999)
+    assert caught.value.code == "TOO_LARGE"
+    assert filled.requests("GET") == []
+    assert download(PLACE, pytest.fail, most=10000).read_bytes() == CONTENT
+
+
 def test_who_asks_too_often_waits_as_long_as_the_hub_asks(filled, waits, capsys):
     filled.fail(method="HEAD", status=429, headers={"Retry-After": "7"}, times=1)
     filled.fail(method="HEAD", status=429, headers={"RateLimit": '"resolvers";r=0;t=41'}, times=1)
@@ -128,7 +162,7 @@ def test_a_repository_that_is_private_or_not_there_says_so(hub, monkeypatch):
     hub.add("owner/name", {"w.bin": CONTENT}, token="hf_right")
     hub.tokens.add("hf_other")
     assert refused().code == "TOKEN"
-    assert "set HF_TOKEN" in str(refused())
+    assert "a token in HF_TOKEN" in str(refused())
     monkeypatch.setenv("HF_TOKEN", "hf_other")
     assert refused().code == "NOT_FOUND"
     monkeypatch.setenv("HF_TOKEN", "hf_right")
@@ -164,7 +198,7 @@ def test_a_refusal_that_is_nobodys_known_one_gives_its_status(filled):
     [
         (Place("owner/none", "w.bin"), "no such repository"),
         (Place("owner/name", "x.bin"), "no such file (404)"),
-        (Place("owner/name", "w.bin", "v9"), "no such revision (404)"),
+        (Place("owner/name", "w.bin", "v9"), "no branch, tag or commit v9 (404)"),
     ],
     ids=["repository", "file", "revision"],
 )
@@ -224,6 +258,16 @@ def test_a_disk_without_room_is_said_before_anything_is_downloaded(filled, monke
     assert error.code == "DISK_FULL"
     assert "HF_HOME" in str(error)
     assert filled.requests("GET") == []
+
+
+def test_a_file_that_an_earlier_commit_had_needs_no_room(filled, monkeypatch):
+    download(PLACE, pytest.fail)
+    commit = filled.add("owner/name", {"w.bin": CONTENT})
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    path = download(PLACE, pytest.fail, latest=True)
+    assert (path.parent.name, path.read_bytes()) == (commit, CONTENT)
+    assert len(filled.requests("GET")) == 1
 
 
 def test_a_disk_that_fills_meanwhile_is_one_line(filled, waits):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hollow_bundle import write_hollow_bundle
-from hub_server import Hub
+from hub_server import Hub, HubFile
 from wordmask.bundle.hub import HubName, parse_name, pinned, pull, pulled
 from wordmask.bundle.manifest_reading import read_manifest
 from wordmask.bundle.opening import open_bundle
@@ -20,7 +20,7 @@ NAME = "hf:someone/scenes"
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
+def cache(tmp_path, monkeypatch, waits) -> Path:
     monkeypatch.setenv("WORDMASK_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -121,12 +121,11 @@ def test_a_broken_connection_is_gone_on_with_and_files_that_arrived_are_kept(hub
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100)
-    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
     hub.add("someone/scenes", files(built))
     hub.fail(path="clip_image.onnx", host="storage", cut=1000, times=1)
     fault = hub.fail(path="clip_text.onnx", host="storage", cut=0)
     with pytest.raises(
-        BundleError, match=r"clip_text\.onnx cannot be downloaded: .*; files that arrived whole are kept"
+        BundleError, match=r"clip_text\.onnx cannot be downloaded: the download ended too early .* whole are kept"
     ):
         pull(parse_name(NAME))
     ranges = [asked.headers.get("range") for asked in hub.requests("GET", "clip_image.onnx", "storage")]
@@ -140,21 +139,28 @@ def test_a_broken_connection_is_gone_on_with_and_files_that_arrived_are_kept(hub
 @pytest.mark.parametrize(
     ("settings", "token", "name", "message"),
     [
-        ({}, None, "hf:nobody/nothing", "there is no repository nobody/nothing, or it is private: `hf auth login`"),
-        ({"token": "hf_right"}, None, NAME, "there is no repository someone/scenes, or it is private: `hf auth login`"),
+        (
+            {},
+            None,
+            "hf:nobody/nothing",
+            "there is no such repository for everyone (401): look at HUB/nobody/nothing; `hf",
+        ),
         (
             {"token": "hf_right"},
-            "hf_wrong",
+            None,
             NAME,
-            "the hub refuses it with 401: `hf auth login`, or a token in HF_TOKEN",
+            "there is no such repository for everyone (401): look at HUB/someone/scenes; ",
         ),
+        ({"token": "hf_right"}, "hf_other", NAME, "the repository is not there, or is private (404): look at HUB/"),
+        ({"token": "hf_right"}, "hf_wrong", NAME, "the hub does not take your token (401): "),
         (
             {"token": "hf_right", "gated": True},
             "hf_other",
             NAME,
-            "the repository is gated: ask for access at https://huggingface.co/someone/scenes; then `hf auth login`",
+            "its licence must be accepted (403): do so at HUB/someone/scenes with the account of your token",
         ),
-        ({}, None, f"{NAME}@v9", "the repository has no branch, tag or commit v9"),
+        ({}, None, "hf:a/b.git", "no repository has such a name ("),
+        ({}, None, f"{NAME}@v9", "the repository has no branch, tag or commit v9 (404)"),
     ],
 )
 def test_what_the_hub_refuses_is_said_with_what_to_do(
@@ -165,7 +171,8 @@ def test_what_the_hub_refuses_is_said_with_what_to_do(
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     assert main(["pull", name]) == 2
-    assert f"wordmask: {name}: manifest.json cannot be downloaded: {message}" in capsys.readouterr().err
+    expected = f"wordmask: {name}: manifest.json cannot be downloaded: {message.replace('HUB', hub.endpoint)}"
+    assert capsys.readouterr().err.startswith(expected)
 
 
 def test_a_token_opens_a_private_repository(hub: Hub, built, monkeypatch):
@@ -199,22 +206,53 @@ def test_a_repository_that_lacks_a_file_leaves_nothing_under_its_commit(hub: Hub
 
 def test_a_file_of_another_size_is_not_downloaded(hub: Hub, built):
     hub.add("someone/scenes", {**files(built), "loftup.onnx": bytes(20000)})
-    with pytest.raises(BundleError, match=r"loftup\.onnx has 20000 bytes on the hub, expected at most 2200"):
+    with pytest.raises(
+        BundleError, match=r"loftup\.onnx cannot be downloaded: it has 20000 bytes on the hub, expected at most 2200"
+    ):
         open_bundle(NAME)
     assert hub.requests("GET", "loftup.onnx") == []
 
 
-def test_a_file_that_was_damaged_on_its_way_is_named_with_its_place(hub: Hub, built, tmp_path):
+def test_a_reset_of_the_storage_host_is_tried_again_and_reported(hub: Hub, built, waits, caplog):
     hub.add("someone/scenes", files(built))
-    fault = hub.fail(path="loftup.onnx", host="storage", flipped=100)
-    with pytest.raises(
-        BundleError, match=r"loftup\.onnx is not the manifest's .*: remove that file and pull again"
-    ) as caught:
-        open_bundle(NAME)
-    (blob,) = [path for path in (tmp_path / "hf_home").rglob("blobs/*") if str(path) in str(caught.value)]
-    fault.times = 0
-    blob.unlink()
+    hub.fail(path="loftup.onnx", host="storage", cut=1000, reset=True, times=1)
+    assert main(["pull", NAME]) == 0
+    assert waits == [2]
+    (message,) = (text for text in caplog.messages if text.startswith("loftup.onnx: the download ended too early ("))
+    assert message.endswith(". Trying again in 2 s (2 of 4)")
     assert open_bundle(NAME).manifest == read_manifest(built)
+
+
+def test_a_file_that_was_damaged_on_its_way_is_refused_by_its_sha256_and_the_next_pull_succeeds(hub: Hub, built):
+    hub.add("someone/scenes", files(built))
+    hub.fail(path="loftup.onnx", host="storage", flipped=100, times=1)
+    with pytest.raises(BundleError, match=r"loftup\.onnx cannot be downloaded: .* \(another SHA-256\) and was deleted"):
+        open_bundle(NAME)
+    assert open_bundle(NAME).manifest == read_manifest(built)
+    assert len(hub.requests("GET", "loftup.onnx", "storage")) == 2
+    assert len(hub.requests("GET", "clip_image.onnx", "storage")) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [("loftup.onnx", r"loftup\.onnx is not the manifest's .*: pull again"), ("manifest.json", "not a bundle that can")],
+)
+def test_a_damaged_file_without_a_sha256_on_the_hub_comes_anew_with_the_next_pull(hub: Hub, built, file, message):
+    small = {name: HubFile(content, large=False) for name, content in files(built).items()}
+    hub.add("someone/scenes", small)
+    hub.fail(path=file, method="GET", flipped=100, times=1)
+    with pytest.raises(BundleError, match=message):
+        open_bundle(NAME)
+    assert open_bundle(NAME).manifest == read_manifest(built)
+
+
+def test_a_file_of_another_build_is_named_and_downloaded_once(hub: Hub, built):
+    other = bytes(len(files(built)["loftup.onnx"]))
+    hub.add("someone/scenes", {**files(built), "loftup.onnx": other})
+    for _ in range(2):
+        with pytest.raises(BundleError, match=r"loftup\.onnx is not the manifest's .*the repository mixes two builds"):
+            open_bundle(NAME)
+    assert len(hub.requests("GET", "loftup.onnx", "storage")) == 1
 
 
 def test_a_manifest_of_another_version_is_refused_without_naming_a_temporary_folder(hub: Hub, built, cache):
@@ -224,7 +262,7 @@ def test_a_manifest_of_another_version_is_refused_without_naming_a_temporary_fol
     assert str(cache) not in str(caught.value)
 
 
-def test_without_a_network_it_ends_at_once_and_says_so(hub: Hub, built, monkeypatch, capsys):
+def test_without_a_network_it_ends_at_once_and_says_so(hub: Hub, built, monkeypatch, capsys, waits):
     from huggingface_hub import constants
 
     dead = "http://127.0.0.1:9"
@@ -233,8 +271,8 @@ def test_without_a_network_it_ends_at_once_and_says_so(hub: Hub, built, monkeypa
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{dead}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     )
     assert main(["pull", NAME]) == 2
-    assert "ConnectError: " in (found := capsys.readouterr().err)
-    assert "try again; files that arrived whole are kept" in found
+    assert f"manifest.json cannot be downloaded: {dead} cannot be reached (" in capsys.readouterr().err
+    assert waits == []
 
 
 def test_offline_a_filled_cache_of_the_hub_is_taken_and_an_empty_one_said(
@@ -257,9 +295,9 @@ def test_offline_a_filled_cache_of_the_hub_is_taken_and_an_empty_one_said(
             assert len(hub.asked) == before
         close_session()
     out, error = capsys.readouterr()
-    assert (
-        error.splitlines()[0] == f"wordmask: {NAME}: manifest.json is not in the hub's cache, and HF_HUB_OFFLINE is set"
-    )
+    expected = f"HF_HUB_OFFLINE is set, and {tmp_path / 'hf_home' / 'hub'} does not hold it: unset it, or "
+    first = error.splitlines()[0]  # the others are the hub client's bars
+    assert first.startswith(f"wordmask: {NAME}: manifest.json cannot be downloaded: {expected}")
     assert out.count(f"bundle {read_manifest(built).bundle_id}, commit ") == 3
 
 
