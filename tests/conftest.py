@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import hub_server
 from wordmask.bundle.domains import warn_of_weights
+from wordmask.bundle.manifest_reading import FILE_NAME, read_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
@@ -119,6 +122,19 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return out
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fast_tiny(made_once) -> Path:
+    """The shipped bundle with few windows a photo: for what needs trained weights, but not their best results."""
+
+    def make(out: Path) -> None:
+        shutil.copytree(ROOT / "models_cache" / "tiny", out)
+        manifest = read_manifest(out)
+        clip = replace(manifest.clip, stride=manifest.clip.window, short_side=2 * manifest.clip.window)
+        (out / FILE_NAME).write_text(replace(manifest, clip=clip).sealed().to_json(), encoding="utf-8")
+
+    return made_once("fast_tiny", make)
 
 
 @pytest.fixture(scope="session")

@@ -25,12 +25,13 @@ PATIENCE = 20  # seconds; an answer takes one or two
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
+def server(fast_tiny, tmp_path_factory) -> Iterator[SimpleNamespace]:
     """The command, as its user starts it and ends it with Ctrl-C."""
     if importlib.util.find_spec("gradio") is None:
         pytest.skip("Gradio is not installed: pip install '.[demo]'")
     temporary = tmp_path_factory.mktemp("temporary")
-    command = (sys.executable, "-m", "wordmask", "demo", "--bundle", "tiny", "--threads", "1", "--background", "none")
+    options = ("--bundle", str(fast_tiny), "--threads", "1", "--background", "none")
+    command = (sys.executable, "-m", "wordmask", "demo", *options)
     environment = os.environ | {"TMPDIR": str(temporary)}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -50,8 +51,8 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
 
 
 @pytest.fixture(scope="module")
-def segmenter() -> Segmenter:
-    return Segmenter("tiny", threads=1)
+def segmenter(fast_tiny) -> Segmenter:
+    return Segmenter(fast_tiny, threads=1)
 
 
 @pytest.fixture(scope="module")

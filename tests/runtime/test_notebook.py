@@ -20,8 +20,8 @@ NONE = {"background": [], "use_loftup": False}  # quick
 
 
 @pytest.fixture(scope="module")
-def segmenter():
-    return Segmenter("tiny", threads=2)
+def segmenter(fast_tiny):
+    return Segmenter(fast_tiny, threads=2)
 
 
 @pytest.fixture(scope="module")

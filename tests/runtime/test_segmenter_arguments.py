@@ -19,8 +19,8 @@ WORDS = Vocabulary.parse(["red striped", "blue"], ["grass"])
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return Segmenter("tiny", threads=1)
+def tiny(fast_tiny):
+    return Segmenter(fast_tiny, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def states(report: dict) -> dict[str, set[str]]:
 
 
 def altered(out: Path, graphs: tuple[str, ...], *, domain: str = "synthetic") -> Path:
-    """A copy of tiny with the weights of some graphs in another order, and with another origin."""
+    """A copy of tiny with the weights of some graphs in another order, another origin, and few windows a photo."""
     onnx = pytest.importorskip("onnx")
     shutil.copytree(find_bundle("tiny"), out)
     manifest, random = read_manifest(out), np.random.default_rng(0)
@@ -55,7 +55,8 @@ def altered(out: Path, graphs: tuple[str, ...], *, domain: str = "synthetic") ->
         entries[name] = dataclasses.replace(
             entries[name], sha256=hashlib.sha256(content).hexdigest(), size=len(content)
         )
-    changed = dataclasses.replace(manifest, graphs=entries, domain=domain).sealed()
+    clip = dataclasses.replace(manifest.clip, stride=manifest.clip.window)
+    changed = dataclasses.replace(manifest, graphs=entries, domain=domain, clip=clip).sealed()
     (out / FILE_NAME).write_text(changed.to_json(), encoding="utf-8")
     return out
 

@@ -268,8 +268,8 @@ def test_the_table_and_the_json_say_all_maps_and_the_protocol(folder):
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return Segmenter("tiny", threads=1)
+def tiny(fast_tiny):
+    return Segmenter(fast_tiny, threads=1)
 
 
 @pytest.fixture(scope="module")

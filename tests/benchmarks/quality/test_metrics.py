@@ -141,8 +141,9 @@ def test_the_table_puts_the_maps_side_by_side_and_the_objects_below(report):
     assert "within 4 pixels of a window's border: 1.25 times those elsewhere" in text
 
 
-def test_eval_prints_the_table_and_writes_the_figures(tmp_path, capsys):
-    assert main(["eval", "--dataset", "scenes", "--limit", "2", "--json", str(tmp_path / "f.json")]) == 0
+def test_eval_prints_the_table_and_writes_the_figures(fast_tiny, tmp_path, capsys):
+    asked = ["eval", "--dataset", "scenes", "--bundle", str(fast_tiny), "--limit", "2"]
+    assert main([*asked, "--json", str(tmp_path / "f.json")]) == 0
     assert "2 scenes" in capsys.readouterr().out
     row = json.loads((tmp_path / "f.json").read_text())
     assert row["scenes"] == 2

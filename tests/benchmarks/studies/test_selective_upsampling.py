@@ -6,8 +6,8 @@ from wordmask import Segmenter
 from wordmask_bench.studies.selective_upsampling import KINDS, compare, scenes
 
 
-def test_every_kind_is_compared_with_the_full_map():
-    segmenter = Segmenter("tiny", threads=1)
+def test_every_kind_is_compared_with_the_full_map(fast_tiny):
+    segmenter = Segmenter(fast_tiny, threads=1)
     found = compare(segmenter, scenes(segmenter, 1))
     assert set(found) == set(KINDS)
     assert found["full"]["agreement"] == found["full"]["speed"] == 1.0

@@ -107,11 +107,11 @@ def test_cuda_that_does_not_start_is_passed_over_with_its_reason(bundle, monkeyp
     assert ("cuda:0", f"{smallest} on cuda:0: the driver is too old") in choose_device(bundle, STAGES).faster
 
 
-def test_a_segmenter_takes_it_and_gives_the_result_of_that_device(monkeypatch, caplog):
+def test_a_segmenter_takes_it_and_gives_the_result_of_that_device(fast_tiny, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "openvino", None)
     caplog.set_level(logging.INFO)
     photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    found = [Segmenter("tiny", device=device)(photo, ["stone", "cloth"]) for device in ("auto", "cpu")]
+    found = [Segmenter(fast_tiny, device=device)(photo, ["stone", "cloth"]) for device in ("auto", "cpu")]
     np.testing.assert_array_equal(found[0].semantic, found[1].semantic)
     np.testing.assert_array_equal(found[0].confidence, found[1].confidence)
     assert caplog.text.count("device auto is cpu") == 1
@@ -122,9 +122,9 @@ def test_auto_stands_for_all_graphs_alone():
         Segmenter("tiny", upsampler_device="auto")
 
 
-def test_a_run_says_what_it_took_and_records_it_so_that_it_can_be_continued(tmp_path, capsys, monkeypatch):
+def test_a_run_says_what_it_took_and_records_it_so_that_it_can_be_continued(fast_tiny, tmp_path, capsys, monkeypatch):
     scene = next((ROOT / "examples" / "scenes").glob("*.png"))
-    words = ["run", str(scene), "--vocabulary", "stone", "--bundle", "tiny", "--output", str(tmp_path / "out")]
+    words = ["run", str(scene), "--vocabulary", "stone", "--bundle", str(fast_tiny), "--output", str(tmp_path / "out")]
     assert main([*words, "--device", "auto"]) == 0
     name = "openvino:bf16" if has_bf16() else "openvino"
     assert capsys.readouterr().err.count(f"--device auto: {name}") == 1

@@ -116,10 +116,10 @@ def test_openvino_not_installed_is_told(monkeypatch):
         import_openvino()
 
 
-def test_the_chain_gives_the_same_masks(examples):
+def test_the_chain_gives_the_same_masks(examples, fast_tiny):
     photo = decode(examples.parent / "scenes" / "01.png")[:160, :320]
     one, other = (
-        Segmenter("tiny", device=device)(photo, WORDS, background=(), options=Options(min_confidence=0.3))
+        Segmenter(fast_tiny, device=device)(photo, WORDS, background=(), options=Options(min_confidence=0.3))
         for device in ("cpu", "openvino")
     )
     assert (one.dense == other.dense).mean() > 0.9999

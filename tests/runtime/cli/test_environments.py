@@ -22,7 +22,7 @@ from wordmask.cli.main import main
 from wordmask.system import user_cache as caches
 
 SOURCE = Path(wordmask.__file__).parent
-WORDS = ("--vocabulary", "blue plain", "--background", "none", "--threads", "1")
+WORDS = ("--vocabulary", "blue plain", "--background", "none", "--threads", "1", "--stride", "128")  # few windows
 
 
 @pytest.fixture

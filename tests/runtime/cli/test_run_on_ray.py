@@ -25,20 +25,9 @@ SCENES = ROOT / "examples" / "scenes"
 NAMES = {"01.png": "01.png", "02.png": "0 2+#?&%41.png", "03.png": "03[1].png", "04.png": "汉 04*.png"}
 
 
-def command(photos: str, out: str, *arguments: str) -> list[str]:
-    options = [
-        "--vocabulary",
-        f"@{SCENES / 'words.txt'}",
-        "--background",
-        "none",
-        "--threads",
-        "1",
-        "--stride",
-        "128",
-        *arguments,
-    ]
-    bundle = ["--bundle", str(ROOT / "models_cache" / "tiny")]
-    return [sys.executable, "-m", "wordmask", "run", photos, *options, *bundle, "--output", out]
+def command(bundle: Path, photos: str, out: str, *arguments: str) -> list[str]:
+    options = ["--vocabulary", f"@{SCENES / 'words.txt'}", "--background", "none", "--threads", "1", *arguments]
+    return [sys.executable, "-m", "wordmask", "run", photos, *options, "--bundle", str(bundle), "--output", out]
 
 
 def interrupted(arguments: list[str]) -> tuple[int, str, float]:
@@ -64,13 +53,13 @@ def without_file_name(content: bytes) -> dict[str, object]:
     return {key: value for key, value in json.loads(content).items() if key != "file_name"}
 
 
-def test_a_run_from_and_to_s3_can_be_interrupted_and_continued_from_another_machine(s3, tmp_path):
+def test_a_run_from_and_to_s3_can_be_interrupted_and_continued_from_another_machine(s3, fast_tiny, tmp_path):
     photos = tmp_path / "in"
     photos.mkdir()
     for scene, name in NAMES.items():
         shutil.copy(SCENES / scene, photos / name)
         s3.put_file(str(SCENES / scene), f"bucket/photos/{name}")
-    arguments = command("s3://bucket/photos", "s3://bucket/out", "--ray", "--in-flight", "1")
+    arguments = command(fast_tiny, "s3://bucket/photos", "s3://bucket/out", "--ray", "--in-flight", "1")
     status, said, seconds = interrupted(arguments)
     assert status == 130, said
     assert "interrupted by SIGINT" in said
@@ -86,7 +75,7 @@ def test_a_run_from_and_to_s3_can_be_interrupted_and_continued_from_another_mach
     assert "4 of 4 photos" in again.stdout
 
     plain = tmp_path / "plain"
-    subprocess.run(command(str(photos), str(plain)), capture_output=True, check=True, timeout=120)
+    subprocess.run(command(fast_tiny, str(photos), str(plain)), capture_output=True, check=True, timeout=120)
     for file in sorted(plain.glob("*/*")):
         ours = s3.cat_file(f"bucket/out/{file.relative_to(plain)}")
         if file.suffix == ".json":

@@ -13,7 +13,7 @@ COLUMN = "reads a column by the name in the first row, which has id, name"
 
 
 @pytest.fixture
-def segment(tmp_path, examples, capfd, caplog):
+def segment(fast_tiny, tmp_path, examples, capfd, caplog):
     """Runs over one scene; gives the exit status, the masks as (word, area), and what was said."""
 
     def run(*vocabulary: str, background: str = "none") -> tuple[int, list[tuple[str, int]], str]:
@@ -21,8 +21,8 @@ def segment(tmp_path, examples, capfd, caplog):
         photo = str(examples.parent / "scenes" / "01.png")
         words = ["--vocabulary", *vocabulary, "--background", background]
         caplog.clear()
-        few = ["--bundle", "tiny", "--threads", "1", "--stride", "128"]  # windows: how many does not matter here
-        status = main(["run", photo, *words, "--output", str(out), *few])
+        quick = ["--bundle", str(fast_tiny), "--threads", "1", "--no-loftup"]
+        status = main(["run", photo, *words, "--output", str(out), *quick])
         found = json.loads((out / "annotations.json").read_text()) if (out / "annotations.json").is_file() else {}
         names = {category["id"]: category["name"] for category in found.get("categories", [])}
         masks = [(names[one["category_id"]], one["area"]) for one in found.get("annotations", [])]

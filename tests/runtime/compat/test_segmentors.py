@@ -35,8 +35,8 @@ def photo(examples):
 
 
 @pytest.fixture(scope="module")
-def segmentor():
-    return LoftUpSCLIPSegmentor(verbose=False, bundle="tiny")
+def segmentor(fast_tiny):
+    return LoftUpSCLIPSegmentor(verbose=False, bundle=fast_tiny)
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +161,13 @@ def test_large_arrays_lie_in_a_file_that_goes_with_them(monkeypatch, tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_the_four_steps_give_the_segmenters_masks(segmentor, examples):
+def test_the_four_steps_give_the_segmenters_masks(segmentor, fast_tiny, examples):
     # a part without two masks of a word that cover about 0.8 of each other
     photo = decode(examples.parent / "scenes" / "02.png")[:, :300]
     expected = of_one_call(segmentor, photo)
     seg_map, logits = segmentor.predict_dense(photo, WORDS, return_features=False)[:2]
     prompts = extract_prompt_points_from_upsampled(seg_map, softmax(logits), WORDS)
-    results = merge_overlapping_masks(segment_with_guided_prompts(photo, prompts, bundle="tiny"))
+    results = merge_overlapping_masks(segment_with_guided_prompts(photo, prompts, bundle=fast_tiny))
     assert len(prompts) == expected.prompt_count >= len(expected.instances) > 4
     instances = sorted(expected.instances, key=lambda instance: -instance.clip_confidence)
     assert [result["class_name"] for result in results] == [instance.word for instance in instances]
@@ -178,12 +178,12 @@ def test_the_four_steps_give_the_segmenters_masks(segmentor, examples):
         assert result["sam_score"] == pytest.approx(instance.sam_iou, abs=1e-5)
 
 
-def test_bilinear_segmentors_are_the_segmenters_without_loftup(photo, segmentor, capsys):
+def test_bilinear_segmentors_are_the_segmenters_without_loftup(photo, segmentor, fast_tiny, capsys):
     expected = segmentor.segmenter(photo, WORDS, background=(), options=Options(use_loftup=False))
-    seg_map, logits = SCLIPSegmentor(bundle="tiny").predict_dense(photo, WORDS)
+    seg_map, logits = SCLIPSegmentor(bundle=fast_tiny).predict_dense(photo, WORDS)
     assert "bilinear upsampling\n[wordmask] clip" in capsys.readouterr().out
     np.testing.assert_array_equal(seg_map, expected.dense.astype(np.int64) - 1)
-    same, same_logits, none = LoftUpSCLIPSegmentor(use_loftup=False, verbose=False, bundle="tiny").predict_dense(
+    same, same_logits, none = LoftUpSCLIPSegmentor(use_loftup=False, verbose=False, bundle=fast_tiny).predict_dense(
         photo, WORDS
     )
     assert none is None
@@ -192,22 +192,22 @@ def test_bilinear_segmentors_are_the_segmenters_without_loftup(photo, segmentor,
     assert not capsys.readouterr().out
 
 
-def test_segment_paints_sam2s_masks_where_that_is_asked_for(segmentor, photo, expected):
+def test_segment_paints_sam2s_masks_where_that_is_asked_for(segmentor, fast_tiny, photo, expected):
     dense = segmentor.segment(photo, WORDS)
-    painted = LoftUpSCLIPSegmentor(use_sam=True, verbose=False, bundle="tiny").segment(photo, WORDS)
+    painted = LoftUpSCLIPSegmentor(use_sam=True, verbose=False, bundle=fast_tiny).segment(photo, WORDS)
     np.testing.assert_array_equal(dense, expected.dense.astype(np.int64) - 1)
     np.testing.assert_array_equal(painted, np.where(expected.semantic > 0, expected.semantic - 1.0, dense))
     assert (painted != dense).any()
 
 
-def test_models_are_loaded_once_while_they_are_in_use(segmentor, monkeypatch):
+def test_models_are_loaded_once_while_they_are_in_use(segmentor, fast_tiny, monkeypatch):
     monkeypatch.setattr("wordmask.compat.guided_masks.Segmenter", None)
-    other = LoftUpSCLIPSegmentor(bundle="tiny", verbose=False)
+    other = LoftUpSCLIPSegmentor(bundle=fast_tiny, verbose=False)
     assert other.segmenter is segmentor.segmenter
 
 
-def test_pamr_refines_the_logits_as_it_does_the_segmenters_class_map(photo, segmentor):
-    pamr = LoftUpSCLIPSegmentor(use_loftup=False, use_pamr=True, verbose=False, bundle="tiny")
+def test_pamr_refines_the_logits_as_it_does_the_segmenters_class_map(photo, segmentor, fast_tiny):
+    pamr = LoftUpSCLIPSegmentor(use_loftup=False, use_pamr=True, verbose=False, bundle=fast_tiny)
     seg_map, logits, _ = pamr.predict_dense(photo, WORDS)
     result = segmentor.segmenter(photo, WORDS, background=(), options=Options(use_loftup=False, pamr=True))
     plain = segmentor.segmenter(photo, WORDS, background=(), options=Options(use_loftup=False))
@@ -269,17 +269,17 @@ def test_several_points_are_several_prompts_and_negative_points_lie_in_other_cla
         assert all(seg_map[y, x] != 1 for x, y in prompt["negative_points"])
 
 
-def test_negative_points_reach_sam2(segmentor, photo):
+def test_negative_points_reach_sam2(segmentor, fast_tiny, photo):
     (x, y) = (200, 160)
     prompt = {"point": (x, y), "class_idx": 0, "class_name": "a", "confidence": 0.9, "region_size": 100}
     without, with_ = (
-        segment_with_guided_prompts(photo, [{**prompt, "negative_points": points}], bundle="tiny")[0]["mask"]
+        segment_with_guided_prompts(photo, [{**prompt, "negative_points": points}], bundle=fast_tiny)[0]["mask"]
         for points in ([], [(30, 30)])
     )
     assert without.dtype == np.bool_
     assert without.shape == photo.shape[:2]
     assert (without != with_).any()
-    assert segment_with_guided_prompts(photo, [], bundle="tiny") == []
+    assert segment_with_guided_prompts(photo, [], bundle=fast_tiny) == []
 
 
 @pytest.mark.parametrize("seed", range(3))

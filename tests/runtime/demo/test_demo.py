@@ -37,8 +37,8 @@ STAGES = ("encode", "class_map", "segment")
 
 
 @pytest.fixture(scope="module")
-def segmenter() -> Segmenter:
-    return Segmenter("tiny", threads=1)
+def segmenter(fast_tiny) -> Segmenter:
+    return Segmenter(fast_tiny, threads=1)
 
 
 @pytest.fixture
@@ -196,11 +196,11 @@ def test_the_page_shows_the_photo_until_there_are_words(workbench, asked, scene)
     assert np.abs(opened(shown.picture)[::2, ::2].astype(int) - photo).mean() < 6  # twice the size, JPEG
 
 
-def test_the_files_are_those_of_a_run(workbench, asked, scene, tmp_path):
+def test_the_files_are_those_of_a_run(workbench, asked, scene, fast_tiny, tmp_path):
     shown = reply(workbench, asked)
     assert [*shown.files] == ["04.json", "04.png", "04_overlay.jpg"]
-    words = ["--vocabulary", *words_of(WORDS), "--background", "none", "--no-loftup"]
-    assert main(["run", str(scene), *words, "--bundle", "tiny", "--threads", "1", "--output", str(tmp_path)]) == 0
+    words = ["--vocabulary", *words_of(WORDS), "--background", "none", "--no-loftup", "--bundle", str(fast_tiny)]
+    assert main(["run", str(scene), *words, "--threads", "1", "--output", str(tmp_path)]) == 0
     found, written = json.loads(shown.files["04.json"]), json.loads((tmp_path / "annotations.json").read_text())
     assert found["annotations"] == written["annotations"]
     assert found["categories"] == written["categories"]

@@ -15,12 +15,12 @@ from wordmask.photo.reading import decode
 from wordmask.text.vocabulary import Vocabulary
 from wordmask.triton.request import Question, RequestError, answer
 
-STRIDE = 64
+STRIDE = 80
 
 
 @pytest.fixture(scope="module")
-def segmenter():
-    return Segmenter("tiny", threads=1)
+def segmenter(fast_tiny):
+    return Segmenter(fast_tiny, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,11 @@ def test_a_request_to_triton_with_such_a_step_is_the_requests_fault(segmenter, e
         next(answer(segmenter, segmenter.embed, question, ("report",)))
 
 
-def test_eval_takes_the_step_as_an_option_of_its_own_or_of_the_options(tmp_path):
+def test_eval_takes_the_step_as_an_option_of_its_own_or_of_the_options(fast_tiny, tmp_path):
     figures = []
     for number, given in enumerate((["--stride", "96"], ["--options", "stride=96"], [])):
         file = tmp_path / f"{number}.json"
-        asked = ["eval", "--dataset", "scenes", "--bundle", "tiny", "--limit", "1", "--workers", "1", *given]
+        asked = ["eval", "--dataset", "scenes", "--bundle", str(fast_tiny), "--limit", "1", "--workers", "1", *given]
         assert main([*asked, "--json", str(file)]) == 0
         figures.append(json.loads(file.read_text()))
     assert [one["options"] for one in figures] == [["stride=96"], ["stride=96"], []]

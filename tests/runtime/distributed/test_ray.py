@@ -86,13 +86,12 @@ def test_the_outputs_are_those_of_a_plain_run_bad_photos_included(stub, tmp_path
     assert "ERROR: this should not happen, please report it" in told
 
 
-def test_the_command_joins_a_cluster_and_gives_the_outputs_of_a_plain_run(cluster, tmp_path):
+def test_the_command_joins_a_cluster_and_gives_the_outputs_of_a_plain_run(cluster, fast_tiny, tmp_path):
     photos = tmp_path / "in"
     photos.mkdir()
     for name in ("01.png", "03.png"):
         shutil.copy(SCENES / name, photos)
-    bundle = str(ROOT / "models_cache" / "tiny")
-    words = ["--vocabulary", "red striped", "blue plain", "green", "--bundle", bundle, "--threads", "1"]
+    words = ["--vocabulary", "red striped", "blue plain", "green", "--bundle", str(fast_tiny), "--threads", "1"]
     arguments = ["run", str(photos), *words, "--overlay", "--save-dense", "--output"]
     address = ray.get_runtime_context().gcs_address
     joined = [sys.executable, "-m", "wordmask", *arguments, str(tmp_path / "out"), "--ray", address]

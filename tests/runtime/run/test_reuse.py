@@ -74,8 +74,8 @@ class Never:
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return Segmenter("tiny", threads=2)
+def tiny(fast_tiny):
+    return Segmenter(fast_tiny, threads=2)
 
 
 def test_a_reused_run_gives_the_bytes_of_a_run_from_nothing_and_runs_the_decoder_alone(tiny, examples, tmp_path):

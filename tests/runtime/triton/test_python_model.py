@@ -19,9 +19,9 @@ INVALID, INTERNAL = TritonError.INVALID_ARG, TritonError.INTERNAL
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory):
+def repository(fast_tiny, tmp_path_factory):
     out = tmp_path_factory.mktemp("triton") / "models"
-    write_repository(open_bundle("tiny"), out, Layout(on_cpu=True, max_batch=1))
+    write_repository(open_bundle(fast_tiny), out, Layout(on_cpu=True, max_batch=1))
     return out
 
 
@@ -68,10 +68,10 @@ def asked(scene, words, *, options=None, **settings):
     return Request({"photo": scene, "words": words, **chosen}, **settings)
 
 
-def test_the_answer_is_what_run_writes_byte_for_byte(server, model, scenes, words, tmp_path):
+def test_the_answer_is_what_run_writes_byte_for_byte(server, model, scenes, words, fast_tiny, tmp_path):
     photo = scenes / "04.png"
     vocabulary = ["--vocabulary", f"@{scenes / 'words.txt'}", "--background", "none", "--threads", "1"]
-    assert main(["run", str(photo), *vocabulary, "--bundle", "tiny", "--output", str(tmp_path)]) == 0
+    assert main(["run", str(photo), *vocabulary, "--bundle", str(fast_tiny), "--output", str(tmp_path)]) == 0
     request = asked(photo.read_bytes(), words, options={"background": []}, name=str(photo))
     (response,) = server.execute(model, request)
     assert not response.has_error(), response.error().message()

@@ -37,8 +37,8 @@ BATCHES = {"clip_image", "clip_text", "sam2_encoder"}  # all of whose tensors ha
 
 
 @pytest.fixture(scope="module")
-def bundle():
-    return open_bundle("tiny")
+def bundle(fast_tiny):
+    return open_bundle(fast_tiny)
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +179,12 @@ def test_rows_are_padded_and_cut_to_an_engines_buckets(engines, bundle):
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-4)
 
 
-def test_the_chain_over_engines_finds_what_the_local_one_finds(engines, examples, tmp_path):
+def test_the_chain_over_engines_finds_what_the_local_one_finds(engines, bundle, examples, tmp_path):
     """Other batches, so other last bits: the same objects, not the same bytes."""
     words = ["green checkered", "blue plain", "blue zigzag", "orange striped", "stone"]
     scene = tmp_path / "scene.png"
     Image.open(examples.parent / "scenes" / "04.png").crop((0, 0, 320, 320)).save(scene)
-    local = Segmenter("tiny", threads=1)(scene, words, background=[], options=Options(upsample="full"))
+    local = Segmenter(bundle, threads=1)(scene, words, background=[], options=Options(upsample="full"))
     server = FakeTriton(engines)
     asked = {
         "photo": scene.read_bytes(),
