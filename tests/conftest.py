@@ -24,9 +24,10 @@ SHARED_PHOTOS = ROOT.parent / "shared" / "images"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: what starts last keeps one process busy while the others have nothing left to do.
 
-    Servers come next: while one process waits for them, another has the cores for the full-size models.
+    Servers come next: while one process waits for them, others have the cores for the models. The rehearsal makes the
+    small bundle, for which others would have to wait later.
     """
-    first = ("full_size", "servers")
+    first = ("full_size", "rehearsal", "servers")
     items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in first])
 
 

@@ -61,7 +61,8 @@ def _against(settings: Settings, variant: Variant, baselines: tuple[SideVariant,
             sides[baseline] = EagerSide(setup_of(settings, variant, folder, baseline))
             sides[baseline].words(Path(work) / f"{first}.npy")
         runs = {name: functools.partial(side.photo, path, prompts, Path(work) / name) for name, side in sides.items()}
-        yield "stages_ms", {name: stages(runs[name]) for name in engines}
+        count = min(STAGE_RUNS, settings.effort.runs)
+        yield "stages_ms", {name: stages(runs[name], count) for name in engines}
         yield "times", attempt(functools.partial(timed, runs, list(engines), settings.effort, cuda=cuda))
         if "eager" in sides and not settings.from_skeleton:
             for name, side in engines.items():
@@ -77,10 +78,10 @@ def allow_tf32() -> None:
     torch.backends.cudnn.allow_tf32 = True
 
 
-def stages(run: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Milliseconds of each stage, medians of some runs."""
+def stages(run: Callable[[], dict[str, float]], count: int) -> dict[str, float]:
+    """Milliseconds of each stage, medians of so many runs."""
     run()  # chooses convolutions, allocates
-    found = [run() for _ in range(STAGE_RUNS)]
+    found = [run() for _ in range(count)]
     return {name: round(float(np.median([each[name] for each in found])) * 1000, 2) for name in found[0]}
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
+from forked_steps import forking
 from wordmask.bundle.opening import open_bundle
 from wordmask_bench.gpu_check import __main__ as gpu_check
 from wordmask_bench.gpu_check import step_process
@@ -24,6 +25,8 @@ from wordmask_bench.gpu_check.report import CheckReport, Outcome, errors_in, mar
 from wordmask_bench.gpu_check.skeleton import pack
 from wordmask_bench.machine.timing import Effort, measure
 from wordmask_bench.torch_baseline.case import Case
+
+pytestmark = pytest.mark.rehearsal
 
 H200 = {
     "torch": {"gpu": "H200", "capability": "9.0"},
@@ -65,11 +68,14 @@ def options(small_bundle: Path, data: Path, examples: Path, tmp_path_factory: py
 
 @pytest.fixture(scope="module")
 def checked(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    """Exit status and folder of a whole check."""
+    """Exit status and folder of a whole check; its steps' processes are forked, those of the tests below are not."""
     out = tmp_path_factory.mktemp("check")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")  # torch's threads wait for each other where tests share the cores
-        patch.setenv("TORCHDYNAMO_DISABLE", "1")  # the compiler takes a minute: it has a test of its own below
+    environment = {
+        "OMP_NUM_THREADS": "1",  # torch's threads wait for each other where tests share the cores
+        "TORCHDYNAMO_DISABLE": "1",  # the compiler takes a minute: it has a test of its own below
+    }
+    with forking(environment) as start, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu_check, "start", start)
         return gpu_check.main(["--out", str(out), *options]), out
 
 
