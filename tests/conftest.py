@@ -21,6 +21,15 @@ DATA = ROOT / "tests" / "data"
 SHARED_PHOTOS = ROOT.parent / "shared" / "images"
 
 
+def pytest_configure() -> None:
+    """One thread for torch's and numpy's products in each of pytest's processes, and in those that tests start.
+
+    The processes share the cores, and a thread that waits for another keeps a core busy.
+    """
+    for name in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: what starts last keeps one process busy while the others have nothing left to do.
 
