@@ -55,13 +55,15 @@ class FeatureParity:
 
     def _backbone_image(self, graph: OrtGraph) -> Iterator[Figure]:
         inputs = {"image": self.windows}
-        error = relative_error(run_to_host(graph, inputs)["features"], self._features)
+        found = run_to_host(graph, inputs)
+        error = relative_error(found["features"], self._features)
         yield Figure("backbone_image.relative_error", error, self.limits.relative)
-        yield Figure("backbone_image.batch_error", batch_error(graph, inputs, ("image",)), self.limits.relative)
+        yield Figure("backbone_image.batch_error", batch_error(graph, inputs, ("image",), found), self.limits.relative)
 
     def _loftup_features(self, graph: OrtGraph) -> Iterator[Figure]:
         inputs = loftup_inputs(self.windows, self._features, self.manifest.loftup)
-        found, expected = run_to_host(graph, inputs)["features_out"], upsampled(self.models.loftup, inputs)
-        yield Figure("loftup_features.relative_error", relative_error(found, expected), self.limits.loftup)
+        found, expected = run_to_host(graph, inputs), upsampled(self.models.loftup, inputs)
+        error = relative_error(found["features_out"], expected)
+        yield Figure("loftup_features.relative_error", error, self.limits.loftup)
         batched = tuple(name for name in inputs if name != "key_table")
-        yield Figure("loftup_features.batch_error", batch_error(graph, inputs, batched), self.limits.relative)
+        yield Figure("loftup_features.batch_error", batch_error(graph, inputs, batched, found), self.limits.relative)

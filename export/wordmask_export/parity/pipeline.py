@@ -84,11 +84,20 @@ def worst_iou(found: Array, expected: Array) -> float:
     return float(np.where(either > 0, both / np.maximum(either, 1), 1.0).min())
 
 
-def batch_error(graph: OrtGraph, inputs: dict[str, Array], batched: tuple[str, ...]) -> float:
-    """Largest relative error between a row of a batch and the same input alone, over all outputs."""
+def batch_error(
+    graph: OrtGraph, inputs: dict[str, Array], batched: tuple[str, ...], together: dict[str, Array] | None = None
+) -> float:
+    """Largest relative error between a row of a batch and the same input alone, over all outputs.
+
+    Args:
+        graph: to run.
+        inputs: of a batch.
+        batched: names of those that have rows.
+        together: the batch's outputs, where they are known.
+    """
     rows = range(len(inputs[batched[0]]))
     alone = [run_to_host(graph, {n: x[i : i + 1] if n in batched else x for n, x in inputs.items()}) for i in rows]
-    return rows_error(run_to_host(graph, inputs), alone)
+    return rows_error(run_to_host(graph, inputs) if together is None else together, alone)
 
 
 def rows_error(together: dict[str, Array], alone: list[dict[str, Array]]) -> float:
@@ -123,6 +132,13 @@ class Parity:
         """Two windows of photos and two of noise, u8 (4, S, S, 3)."""
         return windows(self.protocol.window, self.photos, self.random)
 
+    @functools.cached_property
+    def features(self) -> Array:
+        """CLIP's features of those windows by the reference, f32 (4, D, h, w)."""
+        same = windows(self.protocol.window, self.photos, np.random.default_rng(0))
+        return np.asarray(self.reference_clip(torch.from_numpy(same)))
+
+    @functools.cached_property
     def text(self) -> Array:
         """Unit embeddings of WORDS by open_clip, f32 (8, D)."""
         tokens = torch.from_numpy(self._tokens()).long()
@@ -133,12 +149,12 @@ class Parity:
         return Tokenizer(self.folder / clip.merges.file, context_length=clip.context_length)(WORDS)
 
     def _clip_image(self, graph: OrtGraph) -> Iterator[Figure]:
-        windows = self.windows()
-        expected = self.reference_clip(torch.from_numpy(windows)).numpy()
-        found = run_to_host(graph, {"image": windows})["features"]
+        inputs = {"image": self.windows()}
+        found = run_to_host(graph, inputs)
         yield Figure("clip_image.open_clip_error", self._tower_error(), TOWER_LIMIT)
-        yield Figure("clip_image.relative_error", relative_error(found, expected), self.limits.relative)
-        yield Figure("clip_image.batch_error", batch_error(graph, {"image": windows}, ("image",)), self.limits.relative)
+        error = relative_error(found["features"], self.features)
+        yield Figure("clip_image.relative_error", error, self.limits.relative)
+        yield Figure("clip_image.batch_error", batch_error(graph, inputs, ("image",), found), self.limits.relative)
 
     def _tower_error(self) -> float:
         """Error of our image tower with CLIP's own attention against open_clip's: checks heads and activation."""
@@ -151,7 +167,7 @@ class Parity:
         return relative_error(tower.tokens(image)[:, 0].numpy(), clip.encode_image(image).numpy())
 
     def _clip_text(self, graph: OrtGraph) -> Iterator[Figure]:
-        tokens, expected = self._tokens(), self.text()
+        tokens, expected = self._tokens(), self.text
         longest = int((tokens.argmax(1) + 1).max())
         cut = run_to_host(graph, {"tokens": np.ascontiguousarray(tokens[:, :longest])})["embeddings"]
         whole = run_to_host(graph, {"tokens": tokens})["embeddings"]
@@ -165,23 +181,21 @@ class Parity:
         """Inputs of the LoftUp graphs, guidance cropped, and the upsampled features in double precision, row by row."""
         assert self.manifest.loftup is not None
         assert self.models.loftup is not None
-        windows = self.windows()
-        features = self.reference_clip(torch.from_numpy(windows)).numpy()
-        inputs = loftup_inputs(windows, features, self.manifest.loftup)
+        inputs = loftup_inputs(self.windows(), self.features, self.manifest.loftup)
         return inputs, upsampled(self.models.loftup, inputs)
 
     def _logits(self, graph: OrtGraph, name: str) -> Iterator[Figure]:
-        text = self.text()
         inputs, features = self._loftup_case
-        inputs = {**inputs, "text": text}
+        inputs = {**inputs, "text": self.text}
         unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-        expected = np.einsum("bdhw,cd->bchw", unit, text, optimize=True)
-        found = run_to_host(graph, inputs)["logits"]
+        expected = np.einsum("bdhw,cd->bchw", unit, self.text, optimize=True)
+        together = run_to_host(graph, inputs)
+        found = together["logits"]
         yield Figure(f"{name}.relative_error", relative_error(found, expected), self.limits.loftup)
         agreement = float((found.argmax(1) == expected.argmax(1)).mean())
         yield Figure(f"{name}.class_map_agreement", agreement, self.limits.agreement, at_least=True)
         batched = tuple(key for key in inputs if key not in ("key_table", "text"))
-        yield Figure(f"{name}.batch_error", batch_error(graph, inputs, batched), self.limits.relative)
+        yield Figure(f"{name}.batch_error", batch_error(graph, inputs, batched, together), self.limits.relative)
 
     _loftup = functools.partialmethod(_logits, name="loftup")
     _loftup_cpu = functools.partialmethod(_logits, name="loftup_cpu")
