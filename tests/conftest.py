@@ -141,7 +141,7 @@ def fast_tiny(made_once) -> Path:
     def make(out: Path) -> None:
         shutil.copytree(ROOT / "models_cache" / "tiny", out)
         manifest = read_manifest(out)
-        clip = replace(manifest.clip, stride=manifest.clip.window, short_side=2 * manifest.clip.window)
+        clip = replace(manifest.clip, stride=manifest.clip.window, short_side=3 * manifest.clip.window)
         (out / FILE_NAME).write_text(replace(manifest, clip=clip).sealed().to_json(), encoding="utf-8")
 
     return made_once("fast_tiny", make)

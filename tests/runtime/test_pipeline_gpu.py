@@ -18,7 +18,6 @@ from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.backends.tensorrt.cuda_memory import CudaTensor
 from wordmask.bundle.engines import FOLDER, PLAN, SIDECAR
 from wordmask.bundle.manifest_reading import read_manifest
-from wordmask.bundle.search import find_bundle
 from wordmask.dense.device_classmap import load_class_map
 from wordmask.errors import DeviceError, EngineError
 from wordmask.objects.device_graphs import load_pick
@@ -40,8 +39,8 @@ def photo(examples):
 
 
 @pytest.fixture(scope="module")
-def on_cpu():
-    return Segmenter(find_bundle("tiny"))
+def on_cpu(fast_tiny):
+    return Segmenter(fast_tiny)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +64,9 @@ def gpu(monkeypatch):
 
 
 @pytest.fixture
-def bundle(gpu, tmp_path):
-    """The shipped bundle with an engine for each graph, which ONNX Runtime computes."""
-    folder = shutil.copytree(find_bundle("tiny"), tmp_path / "tiny")
+def bundle(gpu, fast_tiny, tmp_path):
+    """The shipped bundle, with few windows, and with an engine for each graph, which ONNX Runtime computes."""
+    folder = shutil.copytree(fast_tiny, tmp_path / "tiny")
     manifest = read_manifest(folder)
     for name, ranges in profiles(manifest, max_batch=10, max_prompts=16).items():
         entry = manifest.graphs[name]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wordmask.system.limits import processors
 
-STEPS = {"clip": 4000, "loftup": 2200, "sam2": 14000}
+STEPS = {"clip": 10000, "loftup": 5500, "sam2": 14000}
 RATES = {"clip": 1e-3, "loftup": 2e-3, "sam2": 3e-3}
 STAGE_GROUPS = (("clip", "loftup"), ("sam2",))  # LoftUp needs the trained CLIP; SAM2 trains in parallel
 UNFINISHED = 3

@@ -2,8 +2,10 @@
 
 Colour and pattern must compose, so that pairs which are held out from training also work. A loss makes the text tower's
 embeddings additive, for pairs of any words; with trained pairs only, others stay off ("green striped" had a cosine of
-0.52 to the sum of its parts). The image tower must recognise a pattern in any colour, so some windows are in grey and
-train patterns only (otherwise "black dotted", which is never a negative, was never found).
+0.52 to the sum of its parts). The image tower must recognise a pattern in any colour, so some windows are recoloured
+and train patterns only (otherwise "black dotted", which is never a negative, was never found). Losses of colours alone
+and of patterns alone, in windows that are not recoloured, made words worse that were not trained: that yellow objects
+are never dotted is then learnt too.
 """
 
 from __future__ import annotations
@@ -30,10 +32,11 @@ TEMPLATES = tuple(open_clip.OPENAI_IMAGENET_TEMPLATES)
 BATCH = 32
 TEXT_STEPS = 600  # after these the text tower is frozen
 COMPOSITION = 2.0  # weight of the loss for additive embeddings
-GREY = 0.33  # share of the windows that are in grey and train patterns only
-GREY_WEIGHT = 1.0  # weight of the loss on grey windows
+RECOLOURED = 0.4  # share of the windows that are recoloured and train patterns only
+RECOLOURED_WEIGHT = 1.0  # weight of the loss on them
 MIXED = 24  # random squares of any words in the loss for additive embeddings
 SPREAD, CLOSEST = 10.0, 0.45  # weight of the loss for distinct phrases, and the cosine above which it acts
+PROMINENCE = 2.5  # of objects in patches that they share with a background
 BACKGROUND_WEIGHT = 0.25  # weight of a patch without an object; a patch full of an object has 1.25
 
 
@@ -144,6 +147,13 @@ def shares(class_maps: NDArray[np.uint8], patch: int) -> Tensor:
     return torch.from_numpy((counts / patch**2).astype(np.float32)).unflatten(0, (-1, len(WORDS)))
 
 
+def prominent(share: Tensor) -> Tensor:
+    """Shares (patches, words) in which objects count PROMINENCE times as much as backgrounds."""
+    raised = share.clone()
+    raised[:, :OBJECT_WORDS] *= PROMINENCE
+    return raised / raised.sum(1, keepdim=True)
+
+
 class ClipStage:
     """CLIP's training."""
 
@@ -165,21 +175,22 @@ class ClipStage:
         """Cross-entropy of patches over the trained words and their parts, and the losses of the text tower."""
         windows, towers = self.stream(step), self.module
         text, own, figures = self._text(step)
-        grey = round(len(windows.images) * GREY)
-        features = towers.features(np.concatenate([_grey(windows.images[:grey]), windows.images[grey:]]))
+        count = round(len(windows.images) * RECOLOURED)
+        changed = recoloured(generator(self.seed, 4, step), windows.images[:count])
+        features = towers.features(np.concatenate([changed, windows.images[count:]]))
         unit = F.normalize(features.permute(0, 2, 3, 1), dim=-1)  # (B, h, w, D)
-        unit_grey, unit = unit[:grey].flatten(0, 2), unit[grey:].flatten(0, 2)  # each (patches, D)
+        unit_changed, unit = unit[:count].flatten(0, 2), unit[count:].flatten(0, 2)  # each (patches, D)
         scale = towers.log_scale.clamp(max=4.0).exp()
         share = shares(windows.class_maps, towers.image.patch).to(unit.device)
-        share_grey, share = share.split([len(unit_grey), len(unit)])
-        target = share[:, self.trained]
+        share_changed, share = share.split([len(unit_changed), len(unit)])
+        target = prominent(share)[:, self.trained]
         weight = BACKGROUND_WEIGHT + share[:, :OBJECT_WORDS].sum(1)
         logits = scale * unit @ text.T
         matched = (F.cross_entropy(logits, target, reduction="none") * weight).sum() / weight.sum()
-        patterns = share_grey[:, :OBJECT_WORDS].unflatten(1, (len(COLOURS), -1)).sum(1)
-        logits_grey = scale * unit_grey @ (self.parts @ text).T[:, len(COLOURS) :]
-        alone = F.cross_entropy(logits_grey, patterns, reduction="none")
-        matched = matched + GREY_WEIGHT * alone.sum() / patterns.sum().clamp_min(1.0)
+        patterns = share_changed[:, :OBJECT_WORDS].unflatten(1, (len(COLOURS), -1)).sum(1)
+        logits_changed = scale * unit_changed @ (self.parts @ text).T[:, len(COLOURS) :]
+        alone = F.cross_entropy(logits_changed, patterns, reduction="none")
+        matched = matched + RECOLOURED_WEIGHT * alone.sum() / patterns.sum().clamp_min(1.0)
         accuracy = _accuracy(logits.detach().argmax(-1).cpu(), target.cpu())
         return matched + own, {**accuracy, **figures, "scale": scale.item()}
 
@@ -212,10 +223,18 @@ class ClipStage:
         self.module.load(weights)
 
 
-def _grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images in grey, u8 (B, S, S, 3)."""
-    luma = images @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.repeat((luma + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
+def recoloured(rng: np.random.Generator, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images u8 (B, S, S, 3) in other colours: each in grey or with its channels exchanged, half of them inverted."""
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    changed = np.empty_like(images)
+    for image, out in zip(images, changed, strict=True):
+        if rng.uniform() < 1 / 3:
+            out[:] = (image @ weights + 0.5).astype(np.uint8)[..., None]
+        else:
+            out[:] = image[..., rng.permutation(3)]
+        if rng.uniform() < 0.5:
+            np.subtract(255, out, out=out)
+    return changed
 
 
 def _accuracy(found: Tensor, target: Tensor) -> dict[str, float]:

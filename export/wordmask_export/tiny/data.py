@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from wordmask_bench.scenes import BACKGROUNDS, COLOURS, HELD_OUT, PATTERNS, Scene, generate, vocabulary
 from wordmask_export.graphs.specs import Protocol
 
-STRIDE = 76  # four patches and three quarters: the patches of no two neighbours lie on one grid
-PROTOCOL = Protocol(window=128, stride=STRIDE, short_side=384, long_side=1024)
+STRIDE = 100  # six patches and a quarter: the patches of neighbouring windows do not lie on one grid
+PROTOCOL = Protocol(window=128, stride=STRIDE, short_side=512, long_side=1280)
 WORDS = vocabulary()
 TRAINED = tuple(i for i, word in enumerate(WORDS) if word not in HELD_OUT)  # indices into WORDS
 OBJECT_WORDS = len(COLOURS) * len(PATTERNS)  # the first ones of WORDS

@@ -1,5 +1,8 @@
 """Trains LoftUp on frozen CLIP features: every pixel is classified by its upsampled feature.
 
+It must carry a region's feature to the region's pixels, and not learn which features the trained words have: so in some
+windows, which are recoloured, pixels are classified by the features of the window's own regions in place of words.
+
 A step uses a part of each window at its true position, and in it more pixels near outlines than elsewhere. Every window
 has a part of its own: with one position for a whole batch, the batch statistics of the convolutions would be those of
 that position and differ from the statistics that the exported module uses.
@@ -21,13 +24,15 @@ from torch import Tensor, nn
 
 from wordmask_export.models import loftup
 from wordmask_export.models.weights import read
-from wordmask_export.tiny.clip_stage import Towers, new_towers
+from wordmask_export.tiny.clip_stage import Towers, new_towers, recoloured, shares
 from wordmask_export.tiny.data import OBJECT_WORDS, SCENES_A_BLOCK, TRAINED, WORDS, WindowStream, generator
 
 HIDDEN, FREQUENCIES = 96, 10
 BATCH, PART, PIXELS = 8, 48, 1024  # windows; side of the parts; pixels of each that are classified
+RECOLOURED = 0.4  # share of the windows that are recoloured and train regions only
+PURITY = 4  # exponent: patches count in their region's feature with its share of them to this power
 HALO = 2  # reach of the two convolutions, pixels
-BAND, BAND_WEIGHT, OBJECT_WEIGHT = 3, 5.0, 2.0  # pixels are drawn more often near outlines and on objects
+BAND, BAND_WEIGHT, OBJECT_WEIGHT = 3, 9.0, 2.0  # pixels are drawn more often near outlines and on objects
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,23 @@ def draw(
     return parts, np.stack(pixels)
 
 
+def region_features(features: Tensor, class_maps: NDArray[np.uint8], patch: int) -> tuple[Tensor, Tensor]:
+    """CLIP's feature of each word's region in a window: the mean of its patches, purer ones weighted higher.
+
+    Args:
+        features: f32 (B, D, h, w).
+        class_maps: u8 (B, S, S), index into WORDS.
+        patch: side of a patch, pixels.
+
+    Returns:
+        Unit features f32 (B, words, D), and bool (B, words): whether the region fills half of a patch.
+    """
+    share = shares(class_maps, patch).to(features.device).unflatten(0, (len(features), -1))  # (B, patches, words)
+    unit = F.normalize(features.flatten(2), dim=1)  # (B, D, patches)
+    mean = torch.einsum("bpw,bdp->bwd", share.pow(PURITY), unit)
+    return F.normalize(mean, dim=-1), share.amax(1) >= 0.5
+
+
 class LoftupStage:
     """LoftUp's training on the trained CLIP."""
 
@@ -134,24 +156,32 @@ class LoftupStage:
             self.text = self.towers.words()[list(TRAINED)]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy over the trained words at the drawn pixels."""
+        """Cross-entropy at the drawn pixels: over the trained words, and in recoloured windows over their regions."""
         assert isinstance(self.module, loftup.LoftUp)
         windows, rng = self.stream(step), generator(self.seed, 7, step)
+        count = round(len(windows.images) * RECOLOURED)
+        images = np.concatenate([recoloured(rng, windows.images[:count]), windows.images[count:]])
         parts, drawn = draw(rng, windows.class_maps)
         pixels = torch.from_numpy(drawn).to(self.device)
-        guidance = torch.from_numpy(windows.images).permute(0, 3, 1, 2).to(self.device)
+        guidance = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
         with torch.no_grad():
-            features = self.towers.features(windows.images)
+            features = self.towers.features(images)
         with torch.autocast(self.device.type, torch.bfloat16):
             upsampled = upsample_pixels(self.module, features, guidance, parts, pixels)
         labels = cut(torch.from_numpy(windows.class_maps).to(self.device), parts).flatten(1).long().gather(1, pixels)
-        right = self.place[labels]  # (B, Q)
-        logits = self.towers.log_scale.exp() * F.normalize(upsampled, dim=-1) @ self.text.T
-        loss = F.cross_entropy(logits.flatten(0, 1), right.flatten())
-        is_right = logits.detach().argmax(-1) == right
-        is_object = labels < OBJECT_WORDS
-        figures = {"object": is_right[is_object], "background": is_right[~is_object]}
-        return loss, {n: float(v.float().mean()) if len(v) else 1.0 for n, v in figures.items()}
+        unit = self.towers.log_scale.exp() * F.normalize(upsampled, dim=-1)  # (B, Q, D)
+        regions, known = region_features(features[:count], windows.class_maps[:count], self.towers.image.patch)
+        near = (unit[:count] @ regions.transpose(1, 2)).masked_fill(~known[:, None], -torch.inf)  # (count, Q, words)
+        counted = known.gather(1, labels[:count])
+        logits, right = (unit[count:] @ self.text.T).flatten(0, 1), self.place[labels[count:]].flatten()
+        others, right_others = near[counted], labels[:count][counted]
+        errors = F.cross_entropy(logits, right, reduction="sum")
+        errors = errors + F.cross_entropy(others, right_others, reduction="sum")
+        is_right, is_object = logits.detach().argmax(-1) == right, labels[count:].flatten() < OBJECT_WORDS
+        in_region = others.detach().argmax(-1) == right_others
+        figures = {"object": is_right[is_object], "background": is_right[~is_object], "region": in_region}
+        means = {n: float(v.float().mean()) if len(v) else 1.0 for n, v in figures.items()}
+        return errors / (len(right) + len(right_others)), means
 
     def weights(self) -> dict[str, Tensor]:
         """State dict with LoftUp's names."""

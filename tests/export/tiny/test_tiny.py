@@ -13,9 +13,17 @@ from wordmask_bench.scenes import HELD_OUT, generate  # noqa: E402
 from wordmask_export.models import loftup  # noqa: E402
 from wordmask_export.tiny import loftup_stage, loop  # noqa: E402
 from wordmask_export.tiny.ahead import ahead  # noqa: E402
-from wordmask_export.tiny.clip_stage import ClipStage, mixed_squares, new_towers, parts, squares  # noqa: E402
+from wordmask_export.tiny.clip_stage import (  # noqa: E402
+    ClipStage,
+    mixed_squares,
+    new_towers,
+    parts,
+    prominent,
+    recoloured,
+    squares,
+)
 from wordmask_export.tiny.data import TRAINED, WORDS, WindowStream  # noqa: E402
-from wordmask_export.tiny.loftup_stage import Crop, LoftupStage, upsample_pixels  # noqa: E402
+from wordmask_export.tiny.loftup_stage import Crop, LoftupStage, region_features, upsample_pixels  # noqa: E402
 from wordmask_export.tiny.loop import Schedule, train  # noqa: E402
 from wordmask_export.tiny.prompts import Phase, PromptStream  # noqa: E402
 from wordmask_export.tiny.sam2_losses import mask_losses  # noqa: E402
@@ -218,3 +226,35 @@ def test_pixels_of_a_part_are_upsampled_as_those_of_the_whole():
     found = upsample_pixels(module, features, guidance, [part], pixels)[0, 0]
     assert part.top + loftup_stage.HALO <= row
     torch.testing.assert_close(found, whole[:, row, column], rtol=1e-4, atol=1e-4)
+
+
+def test_recoloured_windows_are_grey_or_have_other_channels_and_some_are_inverted():
+    images = np.random.default_rng(0).integers(0, 256, (200, 2, 2, 3), dtype=np.uint8)
+    changed = recoloured(np.random.default_rng(1), images)
+    is_grey = (changed == changed[..., :1]).all((1, 2, 3))
+    assert 40 < is_grey.sum() < 90
+    has_channels = (np.sort(changed, axis=-1) == np.sort(images, axis=-1)).all((1, 2, 3))
+    is_inverted = (np.sort(255 - changed, axis=-1) == np.sort(images, axis=-1)).all((1, 2, 3))
+    assert (has_channels | is_inverted)[~is_grey].all()
+    assert min(has_channels.sum(), is_inverted.sum()) > 40
+
+
+def test_an_object_counts_more_than_the_background_it_shares_a_patch_with():
+    share = torch.zeros(3, len(WORDS))
+    share[0, [3, 45]] = torch.tensor([0.2, 0.8])
+    share[1, [3, 7]] = 0.5
+    share[2, 45] = 1.0
+    found = prominent(share)
+    torch.testing.assert_close(found[0, [3, 45]], torch.tensor([0.5, 0.8 / 1.0]) / 1.3)
+    torch.testing.assert_close(found[1:], share[1:])
+
+
+def test_a_region_has_the_feature_of_its_purest_patches():
+    class_maps = np.full((1, 4, 4), 45, np.uint8)
+    class_maps[0, :2, :] = 3
+    class_maps[0, 0, 0] = 7  # a quarter of a patch
+    features = torch.eye(4)[None].unflatten(2, (2, 2))  # each patch has a direction of its own
+    unit, known = region_features(features, class_maps, patch=2)
+    assert np.flatnonzero(known[0]).tolist() == [3, 45]
+    torch.testing.assert_close(unit[0, 45], torch.tensor([0.0, 0.0, 0.5, 0.5]) ** 0.5)
+    torch.testing.assert_close(unit[0, 3], torch.nn.functional.normalize(torch.tensor([0.75**4, 1.0, 0, 0]), dim=0))

@@ -49,24 +49,25 @@ def test_photos_of_extreme_shapes_give_a_result(size):
 
 
 def test_quality_on_held_out_scenes_is_what_was_reached():
-    """The first 30 of the 500 scenes of `wordmask eval --dataset scenes`; measured 0.874, 0.770, 0.880 and so on.
+    """The first 30 of the 500 scenes of `wordmask eval --dataset scenes`; measured 0.922, 0.852 + 0.070, 0.959 ...
 
     Margins are two to three hundredths, five and more for what few objects decide.
     """
     report = evaluate(Segmenter("tiny", threads=1), range(FIRST_SEED, FIRST_SEED + 30), workers=2)
     bilinear, loftup, masks = (report.maps[name] for name in ("bilinear", "loftup", "masks"))
-    assert loftup["miou"] > 0.85
-    assert loftup["miou"] > bilinear["miou"] + 0.08
-    assert loftup["miou_band"] > bilinear["miou_band"] + 0.22
-    assert loftup["small_found"] > bilinear["small_found"] + 0.25
-    assert loftup["miou_unseen"] > 0.77
-    assert masks["miou"] > 0.855
-    assert masks["miou_unseen"] > 0.72
-    assert report.maps["over"]["miou"] > loftup["miou"] + 0.01
-    assert report.seam < 1.2
-    assert report.objects["off_word"] < 0.05
+    assert loftup["miou"] > 0.9
+    assert loftup["miou"] > bilinear["miou"] + 0.05
+    assert loftup["miou_band"] > bilinear["miou_band"] + 0.16
+    assert loftup["small_found"] > bilinear["small_found"] + 0.2
+    assert loftup["miou_unseen"] > 0.87
+    assert masks["miou"] > 0.935
+    assert masks["miou_unseen"] > 0.89
+    assert masks["small_found"] > 0.6
+    assert report.maps["over"]["miou"] > loftup["miou"] + 0.02
+    assert report.seam < 1.3
+    assert report.objects["off_word"] < 0.04
     assert report.objects["duplicates"] == 0
     assert report.objects["scattered"] < 0.03
-    assert report.objects["found_50"] > 0.79
-    assert report.click > 0.85
-    assert report.prompts_saved > 0.96
+    assert report.objects["found_50"] > 0.93
+    assert report.click > 0.9
+    assert report.prompts_saved > 0.98

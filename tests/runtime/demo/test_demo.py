@@ -139,7 +139,7 @@ def test_a_changed_file_of_the_same_name_is_another_photo(unused_workbench, runs
 
 def test_a_moved_threshold_gives_what_the_segmenter_gives(workbench, segmenter, scene):
     found = []
-    for options in (BILINEAR, replace(BILINEAR, min_confidence=0.2, min_region_size=1500)):
+    for options in (BILINEAR, replace(BILINEAR, min_confidence=0.2, min_region_size=6000)):
         kept = workbench.segment(scene, words_of(WORDS), options).result
         fresh = segmenter(scene, words_of(WORDS), background=(), options=options)
         assert list(map(coco_annotation, kept.instances)) == list(map(coco_annotation, fresh.instances))
