@@ -32,9 +32,10 @@ def render(rng: np.random.Generator, background: str, objects: Sequence[Placed],
     for thing in reversed(objects):
         if darkness:
             reach = min(2 + 0.05 * max(thing.alpha.shape), 10)
-            _cast_shadow(canvas, thing, darkness, round(reach * np.cos(angle)), round(reach * np.sin(angle)))
+            shift = (round(reach * np.sin(angle)), round(reach * np.cos(angle)))
+            cast_shadow(canvas, thing.alpha, (thing.y0, thing.x0), darkness, shift)
         _blend(canvas, thing, patterns.paint(rng, thing.look, thing.ink, thing.depth))
-    return _photograph(rng, canvas)
+    return photograph(rng, canvas)
 
 
 def _blend(canvas: Picture, thing: Placed, painted: NDArray[np.float32]) -> None:
@@ -45,12 +46,22 @@ def _blend(canvas: Picture, thing: Placed, painted: NDArray[np.float32]) -> None
     view[...] = np.clip(mixed, 0, 255, out=mixed)
 
 
-def _cast_shadow(canvas: Picture, thing: Placed, darkness: float, dx: int, dy: int) -> None:
-    """Darkens the pixels under an object's blurred and shifted outline."""
-    soft = max(abs(dx), abs(dy), 2)
-    padded = np.pad(thing.alpha, 2 * soft)
+def cast_shadow(
+    canvas: Picture, alpha: NDArray[np.uint8], corner: tuple[int, int], darkness: float, shift: tuple[int, int]
+) -> None:
+    """Darkens the pixels under an object's blurred and shifted outline.
+
+    Args:
+        canvas: u8 (H, W, 3), changed in place.
+        alpha: u8 (h, w), the object's coverage of its box.
+        corner: (y, x) of the box.
+        darkness: 0 to 1, of the whole shadow.
+        shift: (y, x) of the shadow from the object, pixels.
+    """
+    soft = max(abs(shift[0]), abs(shift[1]), 2)
+    padded = np.pad(alpha, 2 * soft)
     shadow = cv2.blur(cv2.blur(padded, (soft, soft)), (soft, soft))
-    y0, x0 = thing.y0 - 2 * soft + dy, thing.x0 - 2 * soft + dx
+    y0, x0 = (start - 2 * soft + moved for start, moved in zip(corner, shift, strict=True))
     top, left = max(-y0, 0), max(-x0, 0)
     view = canvas[y0 + top : y0 + shadow.shape[0], x0 + left : x0 + shadow.shape[1]]
     shadow = shadow[top : top + view.shape[0], left : left + view.shape[1]]
@@ -58,8 +69,8 @@ def _cast_shadow(canvas: Picture, thing: Placed, darkness: float, dx: int, dy: i
     view[...] = view * factor[..., None]  # (h, w, 1)
 
 
-def _photograph(rng: np.random.Generator, canvas: Picture) -> Picture:
-    """White balance, blur, sensor noise and, for some scenes, JPEG."""
+def photograph(rng: np.random.Generator, canvas: Picture) -> Picture:
+    """Adds a camera's effects: white balance, blur, sensor noise and, for some scenes, JPEG."""
     gain = rng.uniform(0.9, 1.04) * rng.uniform(0.97, 1.03, 3)
     levels = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
     picture = cv2.LUT(cv2.GaussianBlur(canvas, (5, 5), rng.uniform(0.3, 0.8)), levels)

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from wordmask.pipeline import Segmenter
 
 HELD_OUT_SCENES = 500
+SCENES = ("scenes", "things", "things-unseen")
 DATASETS = (
-    *("scenes", "voc21", "voc20", "context59", "context60"),
-    *("coco-object", "coco-stuff", "cityscapes", "ade20k", "folder"),
+    *SCENES,
+    *("voc21", "voc20", "context59", "context60", "coco-object", "coco-stuff", "cityscapes", "ade20k", "folder"),
 )
 NOT_OF_SCENES = ("root", "loftup", "masks", "upsample", "classes", "first_label")
 
@@ -27,14 +28,17 @@ NOT_OF_SCENES = ("root", "loftup", "masks", "upsample", "classes", "first_label"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `wordmask eval`."""
     add = parser.add_argument_group("dataset").add_argument
-    text = "scenes: synthetic, held out from training; folder: any photos with label PNGs; the others are published"
+    text = (
+        "scenes: synthetic, held out from training; things, things-unseen: synthetic too, drawn things with everyday "
+        "names; folder: any photos with label PNGs; the others are published"
+    )
     add("--dataset", choices=DATASETS, required=True, help=text)
-    add("--root", type=Path, metavar="DIR", help="the dataset's folder (all but scenes)")
+    add("--root", type=Path, metavar="DIR", help="the dataset's folder (all but the synthetic ones)")
     add("--limit", type=int, metavar="N", help=f"first N photos only (default: all; {HELD_OUT_SCENES} scenes)")
     add("--classes", type=Path, metavar="FILE", help="of folder: one class per line (default: DIR/words.txt)")
     text = "of folder: label of the first class in the PNGs (default: 1, and 0 is ignored)"
     add("--first-label", type=int, choices=(0, 1), help=text)
-    add("--all-words", action="store_true", help="of scenes: ask each for all 48 words, not its own and 12 others")
+    add("--all-words", action="store_true", help="of scenes: ask each for all words, not its own and 12 others")
     add("--first-seed", type=int, metavar="N", help="of scenes: seed of the first (default: 1000000)")
     models = parser.add_argument_group("models and maps")
     add_bundle(models)
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--limit is {args.limit}: give at least 1")
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers is {args.workers}: give at least 1")
-    measure = _measure_scenes if args.dataset == "scenes" else _measure_dataset
+    measure = _measure_scenes if args.dataset in SCENES else _measure_dataset
     text, figures = measure(args)
     print(text)
     if args.json:
@@ -74,6 +78,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 
     from wordmask.system.limits import processors
     from wordmask_bench.quality.scenes import FIRST_SEED, evaluate, table, to_dict
+    from wordmask_bench.quality.worlds import WORLDS
 
     given = [name for name in NOT_OF_SCENES if getattr(args, name) is not None]
     if given:
@@ -87,6 +92,7 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         report = evaluate(
             segmenter,
             seeds,
+            world=WORLDS[args.dataset],
             options=_options(args),
             all_words=args.all_words,
             workers=workers,

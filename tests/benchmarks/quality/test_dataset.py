@@ -26,6 +26,7 @@ from wordmask_bench.quality import dataset as eval_dataset
 from wordmask_bench.quality.dataset import default_workers, evaluate, measure
 from wordmask_bench.quality.report import table, to_dict
 from wordmask_bench.quality.sclip_protocol import predict
+from wordmask_bench.quality.worlds import WORLDS
 from wordmask_bench.scenes import BACKGROUNDS, write_folder
 
 
@@ -176,7 +177,8 @@ def test_a_folder_may_count_its_labels_from_0_and_have_its_class_list_elsewhere(
 
 
 def test_the_command_line_knows_all_datasets():
-    assert ("scenes", *DATASETS) == eval_command.DATASETS
+    assert (*WORLDS, *DATASETS) == eval_command.DATASETS
+    assert tuple(WORLDS) == eval_command.SCENES
 
 
 def test_published_datasets_keep_their_classes(tmp_path):

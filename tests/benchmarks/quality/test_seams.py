@@ -47,7 +47,7 @@ def tally_of(*parts):
     """Counts of photos whose pixels are wrong in the given parts."""
     near = np.zeros(TRUE.shape, bool)
     near[100:116] = True
-    tally = SeamTally()
+    tally = SeamTally(2)
     for part in parts:
         found = TRUE.copy()
         found[part] = 1
@@ -64,3 +64,22 @@ def test_errors_everywhere_alike_make_no_seam_and_errors_at_borders_do():
 @pytest.mark.parametrize("part", [np.s_[100:116], np.s_[:0]])
 def test_without_errors_elsewhere_there_is_no_ratio(part):
     assert np.isnan(tally_of(part).ratio())
+    assert np.isnan(tally_of(part).adjusted())
+
+
+def test_harder_pixels_at_borders_make_no_seam_once_they_are_allowed_for():
+    """Near the border lies an object that is everywhere harder; its share of errors there is that elsewhere."""
+    true = TRUE.copy()
+    true[100:116, :160] = true[300:316] = 1
+    near = np.zeros(TRUE.shape, bool)
+    near[100:116] = True
+    found = true.copy()
+    found[100:116:2, :160] = found[300:316:2] = 2
+    tally = SeamTally(3)
+    tally.add(true, found, near)
+    assert tally.ratio() > 5
+    assert tally.adjusted() == pytest.approx(1.0, abs=0.05)
+    found[101:116:2, :160] = 2  # now all of the object is wrong there
+    worse = SeamTally(3)
+    worse.add(true, found, near)
+    assert worse.adjusted() == pytest.approx(2.0, abs=0.1)

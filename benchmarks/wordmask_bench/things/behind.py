@@ -1,0 +1,81 @@
+"""What lies behind the things: a painted background, or a part of a photo, in training with clutter on it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wordmask_bench.scenes.backgrounds import paint
+from wordmask_bench.scenes.coverage import coverage, place
+from wordmask_bench.scenes.shapes import SHAPES
+from wordmask_bench.scenes.words import BACKGROUNDS
+from wordmask_bench.things.drawings import photos
+
+Picture = NDArray[np.uint8]
+
+NO_WORD = ""  # of a photo behind the things
+_PAINTED = 0.3  # share of the scenes whose background is one of BACKGROUNDS in place of a photo
+_OTHER_HUES = 0.3  # share of the photos in another hue
+_CLUTTER = 8  # shapes without a word on a photo, at most
+_PLAIN = 0.3  # share of the shapes in one colour; the others show a part of a photo
+
+
+def background(rng: np.random.Generator, size: tuple[int, int], *, training: bool) -> tuple[str, Picture]:
+    """A background's word, "" for a photo, and its picture.
+
+    There are few photos for training. Shapes on them that are no things, cut from other photos or plain, teach that not
+    all that stands out is one: without them much was found on photos never seen where nothing is.
+
+    Args:
+        rng: source of randomness.
+        size: (H, W).
+        training: takes the photos that training sees, and strews shapes over them; else the other photos as they are.
+
+    Returns:
+        The word, and u8 (H, W, 3), RGB.
+    """
+    if rng.uniform() < _PAINTED:
+        word = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
+        return word, paint(word, rng, size)
+    canvas = _part(rng, size, held_out=not training)
+    for _ in range(int(rng.integers(_CLUTTER + 1)) if training else 0):
+        _strew(rng, canvas)
+    return NO_WORD, canvas
+
+
+def _part(rng: np.random.Generator, size: tuple[int, int], *, held_out: bool) -> Picture:
+    """A part of a photo, mirrored or not, some in another hue."""
+    choice = photos(held_out=held_out)
+    photo = choice[int(rng.integers(len(choice)))]
+    least = max(size[0] / photo.shape[0], size[1] / photo.shape[1])
+    scale = np.exp(rng.uniform(np.log(least), np.log(max(1.0, least) * 1.01)))
+    height, width = (min(int(s / scale), p) for s, p in zip(size, photo.shape, strict=False))
+    y, x = int(rng.integers(photo.shape[0] - height + 1)), int(rng.integers(photo.shape[1] - width + 1))
+    part = cv2.resize(photo[y : y + height, x : x + width], size[::-1], interpolation=cv2.INTER_AREA)
+    if rng.uniform() < 0.5:
+        part = part[:, ::-1]
+    part = np.ascontiguousarray(part)
+    if rng.uniform() < _OTHER_HUES:
+        hsv = cv2.cvtColor(part, cv2.COLOR_RGB2HSV_FULL)
+        hsv[..., 0] += np.uint8(rng.integers(256))
+        part = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+    return np.asarray(part, np.uint8)
+
+
+def _strew(rng: np.random.Generator, canvas: Picture) -> None:
+    """Adds one shape, anywhere."""
+    extent = float(np.exp(rng.uniform(np.log(0.06), np.log(0.8)))) * min(canvas.shape[:2])
+    outline = SHAPES[int(rng.integers(len(SHAPES)))](rng)
+    alpha = coverage(place(outline, extent, rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1.0)))
+    y0, x0 = (int(rng.uniform(-0.5 * a, s - 0.5 * a)) for a, s in zip(alpha.shape, canvas.shape, strict=False))
+    top, left = max(-y0, 0), max(-x0, 0)
+    alpha = alpha[top : canvas.shape[0] - y0, left : canvas.shape[1] - x0]
+    view = canvas[y0 + top : y0 + top + alpha.shape[0], x0 + left : x0 + left + alpha.shape[1]]
+    if rng.uniform() < _PLAIN:
+        filling: Picture = np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), view.shape)
+    else:
+        filling = _part(rng, (max(view.shape[0], 8), max(view.shape[1], 8)), held_out=False)
+        filling = filling[: view.shape[0], : view.shape[1]]
+    share = alpha[..., None] * np.float32(1 / 255)
+    view[...] = view + share * (filling.astype(np.float32) - view)
