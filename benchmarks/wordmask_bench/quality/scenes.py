@@ -127,7 +127,7 @@ def evaluate(
     workers: int = 1,
     progress: Callable[[], None] = lambda: None,
 ) -> SceneReport:
-    """Segments one scene per seed with a vocabulary of its own words and 12 others, without background words.
+    """Segments one scene per seed with a vocabulary of its own words and 12 others, and the world's background words.
 
     Args:
         segmenter: of a bundle that has LoftUp; best made with threads=1 if there are several workers.
