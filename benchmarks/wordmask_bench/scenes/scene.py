@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.scenes.objects import Placed, arrange
+from wordmask_bench.scenes.objects import arrange
 from wordmask_bench.scenes.render import render
 from wordmask_bench.scenes.words import BACKGROUNDS, Combinations, object_words, vocabulary
 
@@ -74,21 +75,47 @@ def generate(
     words = [word for word in object_words(combinations) if colours is None or word.split()[0] in colours]
     if not words:
         raise ValueError(f"no object has any of the colours {colours}")
+    rng, size = begin(_STREAMS[combinations], seed, size)
+    background = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
+    objects = arrange(rng, words, size)
+    image = render(rng, background, objects, size)
+    return label(image, background, objects, vocabulary())
+
+
+def begin(stream: int, seed: int, size: tuple[int, int] | None) -> tuple[np.random.Generator, tuple[int, int]]:
+    """A scene's random generator, and its size (H, W), drawn if it is None.
+
+    Raises:
+        ValueError: the seed is negative, or a side is under 64 pixels.
+    """
     if seed < 0:
         raise ValueError(f"seed is {seed}: it must not be negative")
     if size is not None and min(size) < 64:
         raise ValueError(f"size is {size}: a scene needs at least 64 x 64 pixels")
-    rng = np.random.default_rng(np.random.SeedSequence([_STREAMS[combinations], seed]))
+    rng = np.random.default_rng(np.random.SeedSequence([stream, seed]))
     drawn = np.exp(rng.uniform(np.log(LEAST_SIDE), np.log(MOST_SIDE + 1), 2))
-    height, width = size or (int(drawn[0]), int(drawn[1]))
-    background = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
-    objects = arrange(rng, words, (height, width))
-    image = render(rng, background, objects, (height, width))
-    return _label(image, background, objects)
+    return rng, size or (int(drawn[0]), int(drawn[1]))
 
 
-def _label(image: NDArray[np.uint8], background: str, objects: Sequence[Placed]) -> Scene:
-    index = {word: i for i, word in enumerate(vocabulary())}
+class Visible(Protocol):
+    """An object at its position: see objects.Placed."""
+
+    @property
+    def word(self) -> str: ...  # noqa: D102
+
+    @property
+    def x0(self) -> int: ...  # noqa: D102
+
+    @property
+    def y0(self) -> int: ...  # noqa: D102
+
+    @property
+    def visible(self) -> NDArray[np.bool_]: ...  # noqa: D102
+
+
+def label(image: NDArray[np.uint8], background: str, objects: Sequence[Visible], classes: tuple[str, ...]) -> Scene:
+    """The scene of an image and its objects; its class map has indices into the classes, of which "" is no word."""
+    index = {word: i for i, word in enumerate(classes)}
     class_map = np.full(image.shape[:2], index[background], dtype=np.uint16)
     instances = []
     for thing in objects:
@@ -101,5 +128,5 @@ def _label(image: NDArray[np.uint8], background: str, objects: Sequence[Placed])
         box = (x0, y0, thing.x0 + int(columns[-1]) + 1, thing.y0 + int(rows[-1]) + 1)
         instances.append(SceneInstance(mask, thing.word, index[thing.word], box))
     present = np.flatnonzero(np.bincount(class_map.ravel(), minlength=len(index)))
-    words = tuple(vocabulary()[i] for i in present)
+    words = tuple(classes[i] for i in present if classes[i])
     return Scene(image, class_map, tuple(instances), words, background)

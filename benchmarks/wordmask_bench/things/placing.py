@@ -42,6 +42,11 @@ class Placed:
     alpha: NDArray[np.uint8]
     visible: NDArray[np.bool_]
 
+    @property
+    def word(self) -> str:
+        """What it is."""
+        return self.drawing.word
+
 
 def arrange(rng: np.random.Generator, drawings: Sequence[Drawing], size: tuple[int, int]) -> list[Placed]:
     """Fills a scene with 1 to 8 things.

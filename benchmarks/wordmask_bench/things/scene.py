@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_bench.scenes import BACKGROUNDS, LEAST_SIDE, MOST_SIDE, Combinations, Scene
+from wordmask_bench.scenes import BACKGROUNDS, Combinations, Scene
 from wordmask_bench.scenes.render import cast_shadow, photograph
-from wordmask_bench.scenes.scene import SceneInstance
+from wordmask_bench.scenes.scene import begin, label
 from wordmask_bench.things.behind import NO_WORD, background
 from wordmask_bench.things.drawings import drawings
 from wordmask_bench.things.placing import Placed, arrange
@@ -33,15 +31,9 @@ def generate(seed: int, *, combinations: Combinations = "train", size: tuple[int
     Raises:
         ValueError: an argument is out of range.
     """
-    if seed < 0:
-        raise ValueError(f"seed is {seed}: it must not be negative")
-    if size is not None and min(size) < 64:
-        raise ValueError(f"size is {size}: a scene needs at least 64 x 64 pixels")
-    rng = np.random.default_rng(np.random.SeedSequence([_STREAMS[combinations], seed]))
-    drawn = np.exp(rng.uniform(np.log(LEAST_SIDE), np.log(MOST_SIDE + 1), 2))
-    height, width = size or (int(drawn[0]), int(drawn[1]))
-    things = arrange(rng, drawings(held_out=combinations == "unseen"), (height, width))
-    word, canvas = background(rng, (height, width), training=combinations == "train")
+    rng, size = begin(_STREAMS[combinations], seed, size)
+    things = arrange(rng, drawings(held_out=combinations == "unseen"), size)
+    word, canvas = background(rng, size, training=combinations == "train")
     darkness, angle = max(rng.uniform(-0.3, 0.5), 0.0), rng.uniform(0, 2 * np.pi)
     for thing in reversed(things):
         if darkness:
@@ -49,7 +41,7 @@ def generate(seed: int, *, combinations: Combinations = "train", size: tuple[int
             shift = (round(reach * np.sin(angle)), round(reach * np.cos(angle)))
             cast_shadow(canvas, thing.alpha, (thing.y0, thing.x0), darkness, shift)
         _paste(canvas, thing)
-    return _label(photograph(rng, canvas), word, things)
+    return label(photograph(rng, canvas), word, things, classes())
 
 
 def classes() -> tuple[str, ...]:
@@ -62,21 +54,3 @@ def _paste(canvas: NDArray[np.uint8], thing: Placed) -> None:
     view = canvas[thing.y0 : thing.y0 + height, thing.x0 : thing.x0 + width]
     through = 1 - thing.alpha * np.float32(1 / 255)
     view[...] = np.clip(view * through[..., None] + thing.colour, 0, 255)
-
-
-def _label(image: NDArray[np.uint8], background: str, things: Sequence[Placed]) -> Scene:
-    index = {word: i for i, word in enumerate(classes())}
-    class_map = np.full(image.shape[:2], index[background], np.uint16)
-    instances = []
-    for thing in things:
-        mask = np.zeros(image.shape[:2], np.bool_)
-        height, width = thing.visible.shape
-        mask[thing.y0 : thing.y0 + height, thing.x0 : thing.x0 + width] = thing.visible
-        word = thing.drawing.word
-        class_map[mask] = index[word]
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-        instances.append(SceneInstance(mask, word, index[word], box))
-    present = np.flatnonzero(np.bincount(class_map.ravel(), minlength=len(index)))
-    words = tuple(classes()[i] for i in present if classes()[i] != NO_WORD)
-    return Scene(image, class_map, tuple(instances), words, background)
