@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.formats.terminal import printable
+from wordmask.formats.terminal import counted, printable
 from wordmask.photo.url import Url, parse_place
 
 if TYPE_CHECKING:
@@ -61,5 +61,7 @@ def run(args: argparse.Namespace) -> int:
             log=lambda text: tqdm.write(printable(text), file=sys.stderr),
             progress=lambda done: bar.update(done - bar.n),
         )
-    print(printable(f"{converted.photos} photos, {converted.objects} objects: {target}"), flush=True)
+    print(
+        printable(f"{counted(converted.photos, 'photo')}, {counted(converted.objects, 'object')}: {target}"), flush=True
+    )
     return SOME_PHOTOS_FAILED if converted.left_out else OK

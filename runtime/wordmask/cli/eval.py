@@ -82,7 +82,8 @@ def _measure_scenes(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 
     given = [name for name in NOT_OF_SCENES if getattr(args, name) is not None]
     if given:
-        raise ValueError(f"--{given[0].replace('_', '-')} is for the datasets on disk, not for scenes: leave it out")
+        option = given[0].replace("_", "-")
+        raise ValueError(f"--{option} is for the datasets on disk, and {args.dataset} are synthetic: leave it out")
     count = args.limit or HELD_OUT_SCENES
     workers = args.workers or processors()
     segmenter = _segmenter(args)

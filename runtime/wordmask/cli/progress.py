@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from wordmask.formats.terminal import printable
+from wordmask.formats.terminal import counted, printable
 
 if TYPE_CHECKING:
     from wordmask.outputs.run_record import RunRecord
@@ -66,7 +66,7 @@ def duration(seconds: float) -> str:
 def summary(record: RunRecord, photos: int, output: str) -> str:
     """What a finished run says: counts and time, the commonest words, failures by code with the first names."""
     totals = record.totals
-    lines = [f"{totals.done} of {photos} photos, {totals.instances} masks: {output}"]
+    lines = [f"{totals.done} of {photos} photos, {counted(totals.instances, 'mask')}: {output}"]
     rate = f", {totals.images_per_second:.3g} photos/s" if totals.images_per_second else ", nothing was left to do"
     lines.append(f"time: {duration(totals.seconds)}{rate}")
     words = sorted(totals.objects.items(), key=lambda item: -item[1])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wordmask.cli.arguments import read_options
 from wordmask.cli.exit_status import OK, SOME_PHOTOS_FAILED
-from wordmask.formats.terminal import printable
+from wordmask.formats.terminal import counted, printable
 from wordmask.photo.suffixes import IMAGE_SUFFIXES
 from wordmask.photo.url import Place
 
@@ -78,5 +78,5 @@ def run_picture(segmenter: Segmenter, job: Job, queries: Queries, options: Optio
     write_bytes(args.output, encode(draw(photo.pixels, result)))
     for text in remarks(photo.notes, result, options):
         print(printable(f"{job.path}: {text}"), file=sys.stderr)
-    print(printable(f"{len(result.instances)} masks: {args.output}"), flush=True)
+    print(printable(f"{counted(len(result.instances), 'mask')}: {args.output}"), flush=True)
     return OK

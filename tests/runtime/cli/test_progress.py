@@ -88,6 +88,10 @@ def test_a_run_with_nothing_found_or_nothing_left_says_so():
     assert lines == ["1 of 1 photos, 0 masks: out", "time: 0:00:00, nothing was left to do"]
 
 
+def test_one_mask_is_told_in_the_singular():
+    assert summary(record({"cat": 1}, {}), 7, "out").startswith("1 of 7 photos, 1 mask: out\n")
+
+
 @pytest.fixture
 def finished(tmp_path, capsys):
     photos, out = write_photos(tmp_path / "in", 3), tmp_path / "out"
