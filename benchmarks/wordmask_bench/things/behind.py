@@ -16,7 +16,8 @@ Picture = NDArray[np.uint8]
 
 NO_WORD = ""  # of a photo behind the things
 _PAINTED = 0.3  # share of the scenes whose background is one of BACKGROUNDS in place of a photo
-_OTHER_HUES = 0.3  # share of the photos in another hue
+_OTHER_HUES = 0.4  # share of the training's photos in another hue
+_CLOSER = 1.7  # training shows photos up to that much larger than the scene needs
 _CLUTTER = 8  # shapes without a word on a photo, at most
 _PLAIN = 0.3  # share of the shapes in one colour; the others show a part of a photo
 
@@ -24,8 +25,9 @@ _PLAIN = 0.3  # share of the shapes in one colour; the others show a part of a p
 def background(rng: np.random.Generator, size: tuple[int, int], *, training: bool) -> tuple[str, Picture]:
     """A background's word, "" for a photo, and its picture.
 
-    There are few photos for training. Shapes on them that are no things, cut from other photos or plain, teach that not
-    all that stands out is one: without them much was found on photos never seen where nothing is.
+    There are few photos for training. It sees them closer or farther, turned, and in other hues; and shapes on them
+    that are no things, cut from other photos or plain, teach that not all that stands out is one: without them much
+    was found on photos never seen where nothing is.
 
     Args:
         rng: source of randomness.
@@ -38,29 +40,33 @@ def background(rng: np.random.Generator, size: tuple[int, int], *, training: boo
     if rng.uniform() < _PAINTED:
         word = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
         return word, paint(word, rng, size)
-    canvas = _part(rng, size, held_out=not training)
+    canvas = _part(rng, size, training=training)
     for _ in range(int(rng.integers(_CLUTTER + 1)) if training else 0):
         _strew(rng, canvas)
     return NO_WORD, canvas
 
 
-def _part(rng: np.random.Generator, size: tuple[int, int], *, held_out: bool) -> Picture:
-    """A part of a photo, mirrored or not, some in another hue."""
-    choice = photos(held_out=held_out)
+def _part(rng: np.random.Generator, size: tuple[int, int], *, training: bool) -> Picture:
+    """A part of a photo, mirrored or not; in training also turned by right angles, and some in another hue."""
+    choice = photos(held_out=not training)
     photo = choice[int(rng.integers(len(choice)))]
+    if training:
+        photo = np.asarray(np.rot90(photo, int(rng.integers(4))), np.uint8)
     least = max(size[0] / photo.shape[0], size[1] / photo.shape[1])
-    scale = np.exp(rng.uniform(np.log(least), np.log(max(1.0, least) * 1.01)))
+    most = max(1.0, least) * (_CLOSER if training else 1.01)
+    scale = np.exp(rng.uniform(np.log(least), np.log(most)))
     height, width = (min(int(s / scale), p) for s, p in zip(size, photo.shape, strict=False))
     y, x = int(rng.integers(photo.shape[0] - height + 1)), int(rng.integers(photo.shape[1] - width + 1))
-    part = cv2.resize(photo[y : y + height, x : x + width], size[::-1], interpolation=cv2.INTER_AREA)
+    part = np.ascontiguousarray(photo[y : y + height, x : x + width])
+    interpolation = cv2.INTER_AREA if height >= size[0] else cv2.INTER_LINEAR
+    sized = np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)
     if rng.uniform() < 0.5:
-        part = part[:, ::-1]
-    part = np.ascontiguousarray(part)
-    if rng.uniform() < _OTHER_HUES:
-        hsv = cv2.cvtColor(part, cv2.COLOR_RGB2HSV_FULL)
+        sized = np.ascontiguousarray(sized[:, ::-1])
+    if training and rng.uniform() < _OTHER_HUES:
+        hsv = cv2.cvtColor(sized, cv2.COLOR_RGB2HSV_FULL)
         hsv[..., 0] += np.uint8(rng.integers(256))
-        part = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
-    return np.asarray(part, np.uint8)
+        sized = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL), np.uint8)
+    return sized
 
 
 def _strew(rng: np.random.Generator, canvas: Picture) -> None:
@@ -75,7 +81,7 @@ def _strew(rng: np.random.Generator, canvas: Picture) -> None:
     if rng.uniform() < _PLAIN:
         filling: Picture = np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), view.shape)
     else:
-        filling = _part(rng, (max(view.shape[0], 8), max(view.shape[1], 8)), held_out=False)
+        filling = _part(rng, (max(view.shape[0], 8), max(view.shape[1], 8)), training=True)
         filling = filling[: view.shape[0], : view.shape[1]]
     share = alpha[..., None] * np.float32(1 / 255)
     view[...] = view + share * (filling.astype(np.float32) - view)

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from wordmask_bench.things.words import vocabulary
 
 DATA = Path(__file__).parent / "data"
-HELD_OUT_PHOTOS = frozenset({"picosdeeuropa", "wine"})
+HELD_OUT_PHOTOS = frozenset(
+    {
+        *("beachpier", "citynight", "colosseum", "gravel", "greatwall", "igloo"),
+        *("kitchenpan", "lakecliff", "modernbuilding", "pancakes", "picosdeeuropa", "saltwindmill"),
+        *("spiralstairs", "suspensionbridge", "teagardens", "wine", "woodtable"),
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wordmask_bench.things.drawings import Drawing
 
 MOST_OBJECTS = 8
-LEAST_EXTENT, MOST_EXTENT = 0.13, 0.32  # longer side of a thing's box, as a share of the scene's shorter side
+LEAST_EXTENT, MOST_EXTENT = 0.18, 0.42  # longer side of a thing's box, as a share of the scene's shorter side
 
 _ATTEMPTS = 8  # positions tried for a thing
 _LEAST_VISIBLE = 0.6  # share of the thing

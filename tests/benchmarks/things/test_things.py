@@ -16,6 +16,7 @@ from wordmask_bench.quality.metrics import Confusion
 from wordmask_bench.quality.scenes import Tally, scene_words
 from wordmask_bench.quality.worlds import WORLDS
 from wordmask_bench.scenes import BACKGROUNDS, Combinations, Scene
+from wordmask_bench.things.behind import background
 from wordmask_bench.things.drawings import DATA, HELD_OUT_PHOTOS, drawings, photos
 from wordmask_bench.things.placing import LEAST_EXTENT, MOST_EXTENT, arrange
 
@@ -111,6 +112,24 @@ def test_held_out_drawings_and_photos_are_in_no_scene_of_the_training(monkeypatc
     assert asked == {"train": {False}, "test": {True}, "unseen": {True}}
     assert len(photos(held_out=True)) == len(HELD_OUT_PHOTOS)
     assert not any(np.array_equal(a, b) for a in photos(held_out=True) for b in photos(held_out=False))
+
+
+def test_training_sees_photos_turned_and_in_other_hues_and_the_others_are_shown_as_they_are(monkeypatch):
+    photo = np.zeros((480, 640, 3), np.uint8)
+    photo[:240, :, 0], photo[240:, :, 2] = 250, 90  # red above dark blue
+    monkeypatch.setattr("wordmask_bench.things.behind.photos", lambda *, held_out: (photo,))
+    monkeypatch.setattr("wordmask_bench.things.behind._CLUTTER", 0)
+    monkeypatch.setattr("wordmask_bench.things.behind._PAINTED", 0.0)
+
+    def drawn(training):
+        return [background(np.random.default_rng(i), (240, 320), training=training)[1] for i in range(30)]
+
+    colours = {tuple(colour) for image in drawn(False) for colour in image[[0, -1], [0, -1]].tolist()}
+    assert colours == {(250, 0, 0), (0, 0, 90)}
+    assert all(image[0, 0, 0] == 250 and image[-1, -1, 2] == 90 for image in drawn(False))
+    corners = {tuple(colour) for image in drawn(True) for colour in image[[0, -1], [0, -1]].tolist()}
+    assert len(corners) > 6
+    assert any((image[0, 0] != image[0, -1]).any() for image in drawn(True))
 
 
 def test_every_drawing_and_photo_has_its_source_and_licence_beside_it():
