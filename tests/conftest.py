@@ -155,6 +155,22 @@ def small_bundle(small_choice, small_protocol, made_once) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mask_prompt_bundle(small_bundle, small_models, small_protocol, made_once) -> Path:
+    """The small bundle, built with --mask-prompts."""
+    from wordmask_export.graphs.onnx_export import export
+    from wordmask_export.graphs.specs import specs
+
+    def make(out: Path) -> None:
+        shutil.copytree(small_bundle, out)
+        *_, spec = specs(small_models, replace(small_protocol, mask_prompts=True))
+        manifest = read_manifest(out)
+        with_graph = replace(manifest, graphs={**manifest.graphs, spec.name: export(spec, out)}).sealed()
+        (out / FILE_NAME).write_text(with_graph.to_json(), encoding="utf-8")
+
+    return made_once("mask_prompts", make)
+
+
+@pytest.fixture(scope="session")
 def features_bundle(made_once) -> Path:
     """A bundle for features alone: DINOv2 with registers, narrow, with random weights."""
     pytest.importorskip("torch")

@@ -86,7 +86,7 @@ def build(
             for module in (loaded.clip, loaded.loftup, loaded.sam2):
                 if module is not None:
                     round_weights(module)
-        progress = begin(work, fingerprint(*settings), graphs.parameters(loaded), report)
+        progress = begin(work, fingerprint(*settings), graphs.parameters(loaded, protocol), report)
         entries = export_all(work, graphs.specs(loaded, protocol), precision, half_weights, progress)
         trained_on = "random" if choice.seed is not None else domain
         manifest = _manifest(work.folder, loaded, protocol, entries, precision, trained_on)

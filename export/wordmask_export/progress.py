@@ -30,6 +30,7 @@ COSTS = {
     (EXPORT, "loftup_features"): Cost(5),
     (EXPORT, "sam2_encoder"): Cost(4, 0.28),
     (EXPORT, "sam2_decoder"): Cost(9),
+    (EXPORT, "sam2_mask_decoder"): Cost(9),
     (COMPARE, "clip_image"): Cost(2, 0.06),
     (COMPARE, "clip_text"): Cost(2),
     (COMPARE, "loftup"): Cost(14),
@@ -37,6 +38,7 @@ COSTS = {
     (COMPARE, "loftup_features"): Cost(2),
     (COMPARE, "sam2_encoder"): Cost(10, 0.5),
     (COMPARE, "sam2_decoder"): Cost(8),
+    (COMPARE, "sam2_mask_decoder"): Cost(8),
 }
 OTHER = Cost(5, 0.1)
 

@@ -18,6 +18,7 @@ from wordmask.bundle.manifest import Loftup
 from wordmask.bundle.opening import PipelineBundle
 from wordmask.dense.device_classmap import load_class_map
 from wordmask.dense.loftup import CPU_TILE, GPU_TILE, Tiling, Upsampler
+from wordmask.dense.windows import with_stride
 from wordmask.errors import BundleError, DeviceError, MissingExtraError
 from wordmask.objects.device_graphs import load_pick, load_square
 from wordmask.system.limits import processors
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from wordmask.bundle.engines import Precision
 
 logger = logging.getLogger(__name__)
-STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder")
-LAZY = ("clip_text", "loftup_features")  # loaded when they are first used
+STAGES = ("clip_image", "clip_text", "loftup", "sam2_encoder", "sam2_decoder", "sam2_mask_decoder")
+LAZY = ("clip_text", "loftup_features", "sam2_mask_decoder")  # loaded when they are first used
 UPSAMPLERS = ("loftup", "loftup_features")
 GPU_WINDOWS = 10  # a run, without a preferred batch size; on a CPU one at a time is as fast and takes least memory
 IN_FLIGHT = 2  # photos processed at the same time
@@ -79,6 +80,25 @@ def uses_loftup(bundle: PipelineBundle, options: Options) -> bool:
     if options.use_loftup and not has:
         raise BundleError(f"{bundle.folder}: the bundle was built without LoftUp; use --no-loftup")
     return has if options.use_loftup is None else options.use_loftup
+
+
+def uses_mask_prompts(bundle: PipelineBundle, options: Options) -> bool:
+    """Whether SAM2 gets the regions of the class map as masks with these options.
+
+    Raises:
+        BundleError: the options ask for it, and the bundle has no graph for it.
+    """
+    has = "sam2_mask_decoder" in bundle.manifest.graphs
+    if options.mask_prompts and not has:
+        raise BundleError(f"{bundle.folder}: the bundle was built without --mask-prompts; use --no-mask-prompts")
+    return has if options.mask_prompts is None else options.mask_prompts
+
+
+def check_options(bundle: PipelineBundle, options: Options) -> None:
+    """Raises BundleError unless the bundle has the graphs that the options ask for, and windows for their stride."""
+    uses_loftup(bundle, options)
+    uses_mask_prompts(bundle, options)
+    with_stride(bundle.manifest.clip, options.stride)
 
 
 def photos_in_flight(*, on_cpu: bool) -> int:

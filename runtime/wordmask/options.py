@@ -70,6 +70,8 @@ class Options:
         negative_points: points a region taken from other classes' confident pixels.
         negative_min_confidence: confidence such a pixel needs.
         boxes: add the region's bounding box to its prompt.
+        mask_prompts: give SAM2 the region too, as the mask of its prompt. None does so where the bundle has the graph
+            `sam2_mask_decoder`.
         pamr: refine the class map by the photo's colours (see wordmask.dense.pamr); seconds a photo.
     """
 
@@ -88,6 +90,7 @@ class Options:
     negative_points: int = 0
     negative_min_confidence: float = 0.8
     boxes: bool = False
+    mask_prompts: bool | None = None
     pamr: bool = False
 
     def __post_init__(self) -> None:
@@ -143,6 +146,10 @@ _INFOS = {
         aliases=("--negative-confidence-threshold",),
     ),
     "boxes": OptionInfo("add the region's bounding box to each prompt"),
+    "mask_prompts": OptionInfo(
+        "give SAM2 the region of each prompt too, as a mask beside the points (default: if the bundle has the graph)",
+        off=("--no-mask-prompts", "give it the points alone"),
+    ),
     "pamr": OptionInfo("refine the class map with PAMR, by the photo's colours; seconds per photo", class_map=True),
 }
 OPTIONS: dict[str, tuple[Any, OptionInfo]] = {each.name: (each.default, _INFOS[each.name]) for each in fields(Options)}

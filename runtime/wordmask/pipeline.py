@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wordmask.arrays import Floats, Photo
 from wordmask.backends import Graph
 from wordmask.backends.lazy import LazyGraph
@@ -25,9 +28,9 @@ from wordmask.dense.photo_features import upsampled_features
 from wordmask.dense.similarities import Similarities, Words
 from wordmask.dense.windows import clip_scale, resize_for_clip, with_stride
 from wordmask.errors import BundleError
-from wordmask.loading import LoadedGraphs, load_graphs, photos_in_flight, upsampling, uses_loftup
+from wordmask.loading import LoadedGraphs, load_graphs, photos_in_flight, upsampling, uses_loftup, uses_mask_prompts
 from wordmask.objects.instances import make_instances
-from wordmask.objects.mask_choice import MaskChooser, choose_as_sam2, choose_by_region
+from wordmask.objects.mask_choice import MaskChooser, choose_as_sam2, choose_by_region, region_logits
 from wordmask.objects.masks import paint
 from wordmask.objects.prompts import PromptSource, extract_prompts
 from wordmask.objects.regions import REGION_SIZE
@@ -200,7 +203,8 @@ class Segmenter(Predictor):
     ) -> Result:
         with timer.measure("sam2_decoder"):
             choose = choose_as_sam2 if options.mask_choice == "sam2" else choose_by_region(dense.index)
-            low_res, iou = self.decode(encoded, prompts, choose)
+            class_map = dense.index if uses_mask_prompts(self.bundle, options) else None
+            low_res, iou = self.decode(encoded, prompts, choose, class_map)
         with timer.measure("masks"):
             names, threshold = queries.vocabulary.names, self.manifest.sam2.mask_threshold
             instances = make_instances(
@@ -231,7 +235,11 @@ class Segmenter(Predictor):
             return encode_photo(self.graphs["sam2_encoder"], photo, side, self.loaded.sam2_square)
 
     def decode(
-        self, encoded: EncodedPhoto, prompts: Sequence[Prompt], choose: MaskChooser = choose_as_sam2
+        self,
+        encoded: EncodedPhoto,
+        prompts: Sequence[Prompt],
+        choose: MaskChooser = choose_as_sam2,
+        class_map: NDArray[np.integer] | None = None,
     ) -> tuple[Floats, Floats]:
         """SAM2's masks for prompts on an encoded photo.
 
@@ -239,13 +247,16 @@ class Segmenter(Predictor):
             encoded: of `encode`.
             prompts: N prompts of that photo.
             choose: takes one of SAM2's four masks for each prompt.
+            class_map: integers (H, W); each prompt's region in it becomes the mask of the prompt.
 
         Returns:
             Logits f32 (N, m, m), m being the manifest's mask_size: `wordmask.objects.masks.upsample` makes masks of
             them; and SAM2's estimate of each mask's IoU, f32 (N,).
         """
-        graph = self.graphs["sam2_decoder"]
-        decoder = MaskDecoder(graph, self.manifest.sam2, choose, pick=self.loaded.pick_masks)
+        constants = self.manifest.sam2
+        graph = self.graphs["sam2_decoder" if class_map is None else "sam2_mask_decoder"]
+        regions = None if class_map is None else region_logits(class_map, constants.mask_size)
+        decoder = MaskDecoder(graph, constants, choose, pick=self.loaded.pick_masks, regions=regions)
         most = graph.preferred_batch_size or PROMPTS_A_RUN
         return halve_batch_on_oom(
             lambda batch: self.mask_source(replace(decoder, batch_size=batch), encoded, prompts), most

@@ -16,6 +16,7 @@ from wordmask.bundle.opening import open_bundle  # noqa: E402
 from wordmask_export import build as build_module  # noqa: E402
 from wordmask_export.build import BuildError, TargetError, build  # noqa: E402
 from wordmask_export.graphs import onnx_export  # noqa: E402
+from wordmask_export.graphs.specs import parameters  # noqa: E402
 from wordmask_export.parity.pipeline import Figure, Parity, worst_iou  # noqa: E402
 from wordmask_export.progress import EXPORT, Progress  # noqa: E402
 from wordmask_export.unfinished import unfinished  # noqa: E402
@@ -54,6 +55,17 @@ def test_every_batch_and_prompt_dimension_is_dynamic(small_bundle):
     shapes = {tensor.name: tensor.shape for tensor in graphs["sam2_decoder"].inputs}
     assert shapes["point_coords"] == ("N", "P", 2)
     assert graphs["clip_text"].inputs[0].shape == ("T", "L")
+
+
+def test_with_mask_prompts_a_bundle_has_a_decoder_for_them(mask_prompt_bundle, small_models, small_protocol):
+    manifest = read_manifest(mask_prompt_bundle)
+    shapes = {tensor.name: tensor.shape for tensor in manifest.graphs["sam2_mask_decoder"].inputs}
+    assert shapes["mask_prompts"] == ("N", 1, 64, 64)
+    figures = list(Parity(mask_prompt_bundle, manifest, small_models, small_protocol).figures("sam2_mask_decoder"))
+    assert {figure.name.partition(".")[2] for figure in figures} == {"relative_error", "mask_iou", "batch_error"}
+    assert [figure for figure in figures if not figure.ok] == []
+    protocol = dataclasses.replace(small_protocol, mask_prompts=True)
+    assert list(parameters(small_models, protocol)) == list(manifest.graphs)
 
 
 def test_graphs_hold_no_trace_of_the_machine(small_bundle):

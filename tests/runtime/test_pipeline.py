@@ -8,6 +8,7 @@ from PIL import Image
 
 from wordmask import Options, Segmenter
 from wordmask.errors import BundleError
+from wordmask.objects.mask_choice import region_logits
 from wordmask.objects.prompts import extract_prompts
 from wordmask.photo.reading import decode
 from wordmask.rle import decode as decode_rle
@@ -68,6 +69,48 @@ def test_masks_equal_sam2s_for_the_same_prompts(chain, segmenter, photo, extra):
     assert worst >= 0.99
     found = [instance.sam_iou for instance in result.instances[:12]]
     np.testing.assert_allclose(found, expected.iou, atol=5e-3)  # SAM2's input is rounded to bytes
+
+
+def test_prompts_with_masks_give_what_sam2_gives_for_their_regions(small_models, mask_prompt_bundle, photo):
+    torch = pytest.importorskip("torch")
+    from wordmask_export.models.pipeline import image_predictor
+
+    options = low(photo, iou_threshold=1.0)
+    segmenter = Segmenter(mask_prompt_bundle)
+    dense = segmenter.class_map(photo, segmenter.embed(Vocabulary.parse(WORDS)), options)
+    prompts = extract_prompts(dense.index, dense.confidence, 4, options)[:6]
+    encoded = segmenter.encode(photo)
+    found, iou = segmenter.decode(encoded, prompts, class_map=dense.index)
+    square = np.array(Image.fromarray(photo).resize((256, 256), Image.Resampling.BILINEAR))
+    predictor = image_predictor(small_models.sam2)
+    predictor.set_image(square)
+    points = np.stack([prompt.points for prompt in prompts]) * 256 / np.array(photo.shape[1::-1])
+    _, scores, expected = predictor._predict(
+        torch.from_numpy(points.astype(np.float32)),
+        torch.ones((len(prompts), 1), dtype=torch.int32),
+        mask_input=torch.from_numpy(region_logits(dense.index, 64)(prompts)[:, None]),
+        multimask_output=True,
+    )
+    best = scores.argmax(1).numpy()
+    rows = np.arange(len(prompts))
+    np.testing.assert_allclose(found.clip(-32, 32), expected.numpy()[rows, best], atol=5e-2)  # of bytes, see above
+    np.testing.assert_allclose(iou, scores.numpy()[rows, best], atol=5e-3)
+    assert np.abs(found - segmenter.decode(encoded, prompts)[0]).max() > 1e-2
+
+
+def test_regions_go_to_sam2_where_the_bundle_has_the_graph_for_them(segmenter, mask_prompt_bundle, photo):
+    with_masks = Segmenter(mask_prompt_bundle)
+
+    def scores(segmenter, **choices):
+        queries = segmenter.embed(Vocabulary.parse(WORDS))
+        found = segmenter.segment(photo, queries, low(photo, iou_threshold=1.0, **choices))
+        return [instance.score for instance in found.instances]
+
+    assert scores(with_masks) != scores(segmenter)
+    assert scores(with_masks, mask_prompts=False) == scores(segmenter)
+    assert scores(with_masks, mask_prompts=True) == scores(with_masks)
+    with pytest.raises(BundleError, match="built without --mask-prompts; use --no-mask-prompts"):
+        scores(segmenter, mask_prompts=True)
 
 
 def test_the_result_is_consistent(segmenter, photo):

@@ -25,6 +25,7 @@ from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
 from wordmask_bench.torch_baseline.case import Arrays, Case
 from wordmask_export.parity.pipeline import batch_error, relative_error, worst_iou
+from wordmask_export.tensorrt.real_inputs import discs
 
 WINDOWS, PHOTOS, PROMPTS, TEXTS = 8, 2, 32, 64  # rows of the cases: the largest sizes that are timed
 ODD = {
@@ -32,6 +33,7 @@ ODD = {
     "loftup": 3,
     "sam2_encoder": 2,
     "sam2_decoder": 5,
+    "sam2_mask_decoder": 5,
     "clip_text": 5,
 }  # no engine is built for them
 
@@ -70,7 +72,11 @@ def make_cases(
         add("loftup", {**pixels, "text": text[: len(words)]})
     side = bundle.manifest.sam2.image_size
     maps = add("sam2_encoder", {"image": np.stack([resize_for_sam2(photo, side) for photo in photos[:PHOTOS]])})
-    add("sam2_decoder", {**{name: value[:1] for name, value in maps.items()}, **_prompts(side)})
+    asked: Arrays = {**{name: value[:1] for name, value in maps.items()}, **_prompts(side)}
+    add("sam2_decoder", asked)
+    if "sam2_mask_decoder" in bundle.manifest.graphs:
+        masks = discs(asked["point_coords"], bundle.manifest.sam2)
+        add("sam2_mask_decoder", {**asked, "mask_prompts": masks})
     return cases
 
 
@@ -123,7 +129,7 @@ def compare(name: str, graph: Graph, case: Case) -> dict[str, float]:
     if name == "loftup":
         same = found["logits"].argmax(1) == case.expected["logits"].argmax(1)
         figures["class_map_agreement"] = float(same.mean())
-    if name == "sam2_decoder":
+    if name in ("sam2_decoder", "sam2_mask_decoder"):
         figures["worst_mask_iou"] = worst_iou(found["masks"], case.expected["masks"])
     return figures
 

@@ -18,7 +18,7 @@ from wordmask.text.vocabulary import Vocabulary
 from wordmask.text.word_lists import background_words, class_lines
 from wordmask.types import Options
 from wordmask_bench.machine.timing import Effort
-from wordmask_bench.speed.side import UNCHECKED, Setup, Stage, Variant, Windows
+from wordmask_bench.speed.side import LIKE_PYTORCH, Setup, Stage, Variant, Windows
 from wordmask_bench.torch_baseline.files import ModelFiles
 
 
@@ -73,11 +73,13 @@ def make_plan(args: argparse.Namespace, bundle: PipelineBundle) -> Plan:
     if min(args.batch) < 1:
         raise ValueError(f"--batch is {args.batch}: give numbers of windows, at least 1")
     photos = tuple(job.file.resolve() for job in find_photos(args.images))
-    options = parse_options([*(f"{name}={value}" for name, value in UNCHECKED.items()), *args.options])
+    options = parse_options([*(f"{name}={json.dumps(value)}" for name, value in LIKE_PYTORCH.items()), *args.options])
     if options.stride is not None:
         raise ValueError(
             "--options stride: all sides cut photos as the bundle says; `wordmask eval --stride` takes others"
         )
+    if options.mask_prompts:
+        raise ValueError("--options mask_prompts: all sides prompt SAM2 with points alone")
     stages: tuple[Stage, ...] = get_args(Stage)
     loftup = bundle.manifest.loftup is not None and options.use_loftup is not False
     sides = make_sides(args, bundle, options)

@@ -23,8 +23,8 @@ Photo = NDArray[np.uint8]
 Windows = Literal["one", "default"]
 Variant = Literal["wordmask", "eager", "batched", "autocast", "compile"]
 Stage = Literal["clip", "loftup", "class_map", "prompts", "sam2_encoder", "sam2_decoder", "masks", "words"]
-# the PyTorch pipeline does not check its masks, so these checks are off on wordmask's side too
-UNCHECKED = {"mask_pieces": "all", "min_score": 0.0, "across_words_iou": 1.0}
+# the PyTorch pipeline does not check its masks and prompts with points alone, so wordmask's side does the same
+LIKE_PYTORCH = {"mask_pieces": "all", "min_score": 0.0, "across_words_iou": 1.0, "mask_prompts": False}
 
 
 @dataclass(frozen=True)

@@ -135,8 +135,9 @@ def full_size(bundle: PipelineBundle) -> PipelineBundle:
     phases = [[[0.5] * scalars] * FREQUENCIES for scalars in (5, 2)]
     pixel, key = (tuple(tuple(map(tuple, block)) for block in (each, each)) for each in phases)
     loftup = Loftup(frequencies, pixel, frequencies, key, heads=4)
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != "sam2_mask_decoder"}
     full = replace(
-        manifest, domain="photos", clip=clip, loftup=loftup, sam2=Sam2(1024, 256, 0.0)
+        manifest, domain="photos", graphs=graphs, clip=clip, loftup=loftup, sam2=Sam2(1024, 256, 0.0)
     )  # no weights are used
     return replace(bundle, manifest=full)
 

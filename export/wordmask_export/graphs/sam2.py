@@ -199,14 +199,43 @@ class Decoder(nn.Module):
         Returns:
             masks f32 (N, 4, S/4, S/4), logits; iou f32 (N, 4), predicted.
         """
+        no_mask = self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        return self.decode(image_embed + no_mask, high_res_0, high_res_1, point_coords, point_labels)
+
+    def decode(
+        self, embed: Tensor, high_res_0: Tensor, high_res_1: Tensor, point_coords: Tensor, point_labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same, with the embedding of a mask prompt added to `embed` (1 or N, D, S/16, S/16)."""
         decoder = self.decoder
         points = self.embed_points(point_coords, point_labels)
         own = self.own_tokens.expand(points.shape[0], -1, -1)  # type: ignore[operator]
-        image = (image_embed + self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)).flatten(2).transpose(1, 2)
-        queries, keys = self.transform(image, torch.cat([own, points], dim=1))
+        queries, keys = self.transform(embed.flatten(2).transpose(1, 2), torch.cat([own, points], dim=1))
         upscaled = self.upscale(keys, high_res_0, high_res_1)
         iou = decoder.iou_prediction_head(queries[:, self.iou_index])  # (N, 4)
         first = self.iou_index + 1
         hyper = torch.stack([m(queries[:, first + i]) for i, m in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
         masks = hyper @ upscaled.transpose(1, 2)  # (N, 4, S/4 * S/4)
-        return spread(masks, image_embed.shape[-1]), iou
+        return spread(masks, embed.shape[-1]), iou
+
+
+class MaskPromptDecoder(Decoder):
+    """The `sam2_mask_decoder` graph: prompts that hold a mask beside points, such as a region of the class map."""
+
+    def forward(  # type: ignore[override]
+        self,
+        image_embed: Tensor,
+        high_res_0: Tensor,
+        high_res_1: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        mask_prompts: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """As Decoder.forward.
+
+        Args:
+            image_embed, high_res_0, high_res_1, point_coords, point_labels: as for Decoder.
+            mask_prompts: f32 (N, 1, S/4, S/4), logits of the mask of each prompt (mask_input of
+                SAM2ImagePredictor.predict).
+        """
+        embed = image_embed + self.prompt_encoder.mask_downscaling(mask_prompts)
+        return self.decode(embed, high_res_0, high_res_1, point_coords, point_labels)

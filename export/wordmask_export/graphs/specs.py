@@ -13,7 +13,7 @@ from torch import nn
 from wordmask.bundle.manifest import Clip, File, Loftup, Sam2, Tensor
 from wordmask_export.graphs.loftup import LoftUpFeatures, LoftUpGraph
 from wordmask_export.graphs.onnx_export import Spec
-from wordmask_export.graphs.sam2 import Decoder, Encoder
+from wordmask_export.graphs.sam2 import Decoder, Encoder, MaskPromptDecoder
 from wordmask_export.models import clip_csa, clip_text, loftup
 from wordmask_export.models.backbones import BackboneImage, BackboneModels
 from wordmask_export.models.normalise import Normalise
@@ -23,7 +23,10 @@ from wordmask_export.models.transformer import Attention
 
 @dataclass(frozen=True)
 class Protocol:
-    """How photos are cut into windows; sizes in pixels. The defaults are SCLIP's."""
+    """How photos are cut into windows, sizes in pixels, and SAM2 is prompted. The defaults are SCLIP's.
+
+    With `mask_prompts`, SAM2 gets the regions of the class map as masks, beside points.
+    """
 
     window: int = 224
     stride: int = 112
@@ -31,6 +34,7 @@ class Protocol:
     long_side: int = 2048
     attention: Attention = "csa"
     logit_scale: float = 40.0
+    mask_prompts: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= self.window <= self.short_side <= self.long_side:
@@ -116,17 +120,17 @@ def specs(models: Models, protocol: Protocol) -> Iterator[Spec]:
     yield _clip_text(models)
     if models.loftup is not None:
         yield from _loftup(models.loftup)
-    yield from _sam2(models.sam2)
+    yield from _sam2(models.sam2, protocol)
 
 
-def parameters(models: Models) -> dict[str, int]:
+def parameters(models: Models, protocol: Protocol) -> dict[str, int]:
     """Numbers of parameters behind the graphs that `specs` gives, in its order: they tell how long a build takes."""
     image, everything = _count(models.clip.visual), _count(models.clip)
     counts = {"clip_image": image, "clip_text": everything - image}
     if models.loftup is not None:
         counts |= dict.fromkeys(("loftup", "loftup_cpu", "loftup_features"), _count(models.loftup))
-    encoder = _count(models.sam2.image_encoder)
-    return {**counts, "sam2_encoder": encoder, "sam2_decoder": encoder}  # the decoder is compared on encoded photos
+    names = ("sam2_encoder", "sam2_decoder", *(("sam2_mask_decoder",) if protocol.mask_prompts else ()))
+    return {**counts, **dict.fromkeys(names, _count(models.sam2.image_encoder))}  # decoders: of encoded photos
 
 
 def _count(module: nn.Module) -> int:
@@ -199,7 +203,7 @@ def _loftup_inputs(source: loftup.LoftUp) -> tuple[Tensor, ...]:
     )
 
 
-def _sam2(model: Any) -> Iterator[Spec]:
+def _sam2(model: Any, protocol: Protocol) -> Iterator[Spec]:
     size, dim = model.image_size, model.hidden_dim
     maps = {
         "image_embed": (dim, size // 16, size // 16),
@@ -215,3 +219,6 @@ def _sam2(model: Any) -> Iterator[Spec]:
     )
     outputs = (_f32("masks", "N", 4, size // 4, size // 4), _f32("iou", "N", 4))
     yield Spec("sam2_decoder", Decoder(model).eval(), inputs, outputs)
+    if protocol.mask_prompts:
+        masks = _f32("mask_prompts", "N", 1, size // 4, size // 4)
+        yield Spec("sam2_mask_decoder", MaskPromptDecoder(model).eval(), (*inputs, masks), outputs)

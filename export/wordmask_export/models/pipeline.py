@@ -210,7 +210,9 @@ def encoder_maps(predictor: Any) -> dict[str, Tensor]:
     return {"image_embed": features["image_embed"], "high_res_0": high_res_0, "high_res_1": high_res_1}
 
 
-def decode_masks(model: Any, maps: Mapping[str, Tensor], coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def decode_masks(
+    model: Any, maps: Mapping[str, Tensor], coords: Tensor, labels: Tensor, masks: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """sam2's mask decoder on prompts of one photo: logits (N, 4, S/4, S/4) of all four masks, predicted IoU (N, 4).
 
     Args:
@@ -218,9 +220,10 @@ def decode_masks(model: Any, maps: Mapping[str, Tensor], coords: Tensor, labels:
         maps: see encoder_maps.
         coords: f32 (N, P, 2), x and y in pixels of SAM2's square.
         labels: i32 (N, P), as in sam2.
+        masks: f32 (N, 1, S/4, S/4), logits of the prompts' masks; None for prompts without.
     """
-    sparse, dense = model.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=None)
-    masks, iou, _, _ = model.sam_mask_decoder.predict_masks(
+    sparse, dense = model.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=masks)
+    found, iou, _, _ = model.sam_mask_decoder.predict_masks(
         image_embeddings=maps["image_embed"],
         image_pe=model.sam_prompt_encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
@@ -228,7 +231,7 @@ def decode_masks(model: Any, maps: Mapping[str, Tensor], coords: Tensor, labels:
         repeat_image=True,
         high_res_features=[maps["high_res_0"], maps["high_res_1"]],
     )
-    return masks, iou
+    return found, iou
 
 
 def tool_versions() -> dict[str, str]:

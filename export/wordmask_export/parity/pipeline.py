@@ -240,31 +240,38 @@ class Parity:
         encoder = OrtGraph(self.folder / entry.file, entry, device="cpu")
         return run_to_host(encoder, {"image": self._square()[None].astype(np.float32)})
 
-    def _sam2_decoder(self, graph: OrtGraph) -> Iterator[Figure]:
+    def _decoder(self, graph: OrtGraph, name: str) -> Iterator[Figure]:
         maps = self._maps
         errors, ious = [], []
         for labels in ((1,), (1, 1, 0), (2, 3)):
-            prompts = self._prompts(labels)
+            prompts = self._prompts(labels, with_masks=name == "sam2_mask_decoder")
             found = run_to_host(graph, {**maps, **prompts})
             masks, iou = predict_all(self._predictor, prompts)
             errors += [relative_error(found["masks"], masks), relative_error(found["iou"], iou)]
             ious.append(worst_iou(found["masks"], masks))
-        yield Figure("sam2_decoder.relative_error", max(errors), self.limits.relative)
-        yield Figure("sam2_decoder.mask_iou", min(ious), self.limits.mask_iou, at_least=True)
-        prompts = self._prompts((1,))
+        yield Figure(f"{name}.relative_error", max(errors), self.limits.relative)
+        yield Figure(f"{name}.mask_iou", min(ious), self.limits.mask_iou, at_least=True)
+        prompts = self._prompts((1,), with_masks=name == "sam2_mask_decoder")
         error = batch_error(graph, {**maps, **prompts}, tuple(prompts))
-        yield Figure("sam2_decoder.batch_error", error, self.limits.relative)
+        yield Figure(f"{name}.batch_error", error, self.limits.relative)
 
-    def _prompts(self, labels: tuple[int, ...]) -> dict[str, Array]:
-        """Four prompts with the given labels at random points; a box's corners are ordered."""
+    _sam2_decoder = functools.partialmethod(_decoder, name="sam2_decoder")
+    _sam2_mask_decoder = functools.partialmethod(_decoder, name="sam2_mask_decoder")
+
+    def _prompts(self, labels: tuple[int, ...], *, with_masks: bool) -> dict[str, Array]:
+        """Four prompts with the given labels at random points; a box's corners are ordered, masks are noise."""
         size = self.manifest.sam2.image_size
         coords = self.random.uniform(0, size, (BATCH, len(labels), 2)).astype(np.float32)
         if labels == (2, 3):
             coords.sort(axis=1)
-        return {
+        prompts: dict[str, Array] = {
             "point_coords": coords,
             "point_labels": np.tile(np.array(labels, np.int32), (BATCH, 1)),
         }
+        if with_masks:
+            side = self.manifest.sam2.mask_size
+            prompts["mask_prompts"] = self.random.normal(0, 6, (BATCH, 1, side, side)).astype(np.float32)
+        return prompts
 
 
 def windows(side: int, photos: list[Array], random: np.random.Generator) -> Array:
@@ -303,6 +310,7 @@ def predict_all(predictor: Any, prompts: dict[str, Array]) -> tuple[Array, Array
 
     SAM2ImagePredictor returns only the first mask, or the other three.
     """
-    coords, labels = (torch.from_numpy(prompts[name]) for name in ("point_coords", "point_labels"))
-    masks, iou = decode_masks(predictor.model, encoder_maps(predictor), coords, labels)
+    given = {name: torch.from_numpy(value) for name, value in prompts.items()}
+    coords, labels, prompted = given["point_coords"], given["point_labels"], given.get("mask_prompts")
+    masks, iou = decode_masks(predictor.model, encoder_maps(predictor), coords, labels, prompted)
     return masks.numpy(), iou.numpy()

@@ -13,9 +13,10 @@ from PIL import Image
 from wordmask.backends import run_to_host
 from wordmask.backends.onnxruntime.graph import OrtGraph
 from wordmask.bundle.engines import Profile
-from wordmask.bundle.manifest import Manifest
+from wordmask.bundle.manifest import Manifest, Sam2
 from wordmask.dense.loftup import window_inputs
 from wordmask.dense.windows import cut_windows, resize_for_clip
+from wordmask.objects.mask_choice import REGION_LOGIT
 from wordmask.objects.sam2 import resize_for_sam2
 from wordmask.text.tokenizer import Tokenizer
 
@@ -53,6 +54,10 @@ class RealInputs:
                 return {"image": self._squares(rows["B"])}
             case "sam2_decoder":
                 return {**self._maps, **self._prompts(rows["N"])}
+            case "sam2_mask_decoder":
+                prompts = self._prompts(rows["N"])
+                masks = discs(prompts["point_coords"], self._manifest.sam2)
+                return {**self._maps, **prompts, "mask_prompts": masks}
         raise ValueError(f"{graph}: no real inputs are known for this graph")
 
     def _graph(self, name: str) -> OrtGraph:
@@ -106,3 +111,12 @@ class RealInputs:
             "point_coords": points.astype(np.float32),
             "point_labels": np.ones((count, 1), np.int32),
         }
+
+
+def discs(points: NDArray[np.float32], sam2: Sam2) -> NDArray[np.float32]:
+    """Mask prompts like those of regions: logits f32 (N, 1, m, m) of a disc around each point f32 (N, 1, 2)."""
+    side = sam2.mask_size
+    centres = points * (side / sam2.image_size)
+    rows, columns = np.mgrid[:side, :side] + 0.5
+    away = np.hypot(columns - centres[..., :1], rows - centres[..., 1:])
+    return np.where(away < side / 8, REGION_LOGIT, -REGION_LOGIT).astype(np.float32)[:, None]

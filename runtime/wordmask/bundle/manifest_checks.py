@@ -35,7 +35,7 @@ def check_contents(manifest: Manifest) -> None:
     if manifest.loftup is not None:
         _check_loftup(manifest.loftup)
     _check_sam2(manifest.sam2)
-    _check_graphs(manifest.graphs, dict(_interfaces(manifest)), {"loftup_cpu", "loftup_features"})
+    _check_graphs(manifest.graphs, dict(_interfaces(manifest)), {"loftup_cpu", "loftup_features", "sam2_mask_decoder"})
 
 
 def check_features(manifest: FeaturesManifest) -> None:
@@ -120,7 +120,9 @@ def _interfaces(manifest: Manifest) -> Iterator[tuple[str, Interface]]:
         "point_labels": (None, None),
     }
     yield "sam2_encoder", ({"image": (None, side, side, 3)}, maps)
-    yield "sam2_decoder", ({**maps, **prompts}, {"masks": (None, 4, mask, mask), "iou": (None, 4)})
+    answers: dict[str, Shape] = {"masks": (None, 4, mask, mask), "iou": (None, 4)}
+    yield "sam2_decoder", ({**maps, **prompts}, answers)
+    yield "sam2_mask_decoder", ({**maps, **prompts, "mask_prompts": (None, 1, mask, mask)}, answers)
 
 
 def _loftup_features(dim: int, loftup: Loftup) -> Interface:

@@ -17,7 +17,7 @@ MEMORY = 9 * 2**30  # bytes that a build with the large one needs, with room for
 PUBLISHED = re.compile(r"sam2(\.1)?_hiera_(tiny|small|base_plus|large)")  # names of files and of models
 OF_CLIP = (  # options that only its bundles have
     *("clip", "loftup", "sam2", "clip_weights", "sam2_weights"),
-    *("clip_attention", "stride", "short_side", "long_side", "tensorrt"),
+    *("clip_attention", "stride", "short_side", "long_side", "mask_prompts", "tensorrt"),
 )
 
 
@@ -44,13 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "search this folder for checkpoints too (implies --from-torch-hub-cache); may be given again"
     add("--weights-folder", type=Path, action="append", default=[], metavar="DIR", help=text)
     add("--weights", metavar="random:SEED", help="seeded random weights instead of checkpoints, for speed tests")
-    add = parser.add_argument_group("precision and windows").add_argument
+    add = parser.add_argument_group("precision, windows and prompts").add_argument
     add("--precision", choices=("fp32", "fp16"), default="fp32", help="of the graphs (%(default)s)")
     add("--half-weights", action="store_true", help="store weights in half precision, for half the size")
     add("--window", type=int, default=224, help="side of a sliding window, in pixels (%(default)s)")
     add("--stride", type=int, default=112, help="step between windows, in pixels (%(default)s)")
     add("--short-side", type=int, default=336, help="to which photos are resized, in pixels (%(default)s)")
     add("--long-side", type=int, default=2048, help="limit of the resized long side, in pixels (%(default)s)")
+    text = "give SAM2 the regions of the class map as masks, beside the points; not measured with published weights"
+    add("--mask-prompts", action="store_true", help=text)
     parser.add_argument("--tensorrt", action="store_true", help="then build TensorRT engines for this machine's GPU")
     add_tensorrt_arguments(parser)
 
@@ -118,7 +120,14 @@ def _build_pipeline(args: argparse.Namespace) -> None:
         choice = choose_found(choice, args.weights_folder, log, any_sam2=args.sam2 == AUTO)
     if args.tensorrt:
         find_target(args.gpu)  # the export takes minutes: check first that this GPU can have engines
-    protocol = Protocol(args.window, args.stride, args.short_side, args.long_side, attention=args.clip_attention)
+    protocol = Protocol(
+        args.window,
+        args.stride,
+        args.short_side,
+        args.long_side,
+        attention=args.clip_attention,
+        mask_prompts=args.mask_prompts,
+    )
     build(args.out, choice, protocol, precision=args.precision, half_weights=args.half_weights, force=args.force)
     if args.weights is None:
         print(f"wordmask check {args.out} says whether these weights behave as trained ones do", file=sys.stderr)

@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, stop: threading.Event) -> int:
+    from wordmask.loading import check_options
     from wordmask.run.execution import StoppedError
     from wordmask.run.local import default_in_flight, run_folder
     from wordmask.text.vocabulary import Vocabulary
@@ -139,7 +140,7 @@ def _run(args: argparse.Namespace, stop: threading.Event) -> int:
         queries, segment = prepare_on_ray(args, bundle, options, vocabulary)
     else:
         segmenter = _segmenter(args, open_for_device(args, bundle))
-        segmenter.uses_loftup(options)
+        check_options(segmenter.bundle, options)
         queries, segment = segmenter.embed(vocabulary), partial(run_folder, segmenter)
         if one_picture(args):
             return run_picture(segmenter, jobs[0], queries, options, args)

@@ -74,7 +74,7 @@ class LoftUpSCLIPSegmentor:
         """
         self.use_loftup, self.use_sam, self.use_pamr, self.verbose = use_loftup, use_sam, use_pamr, verbose
         self.segmenter = shared_segmenter(bundle, device)
-        # the thresholds of the PyTorch script, which did not check masks against the class map
+        # the thresholds of the PyTorch script, which prompted with points and did not check masks against the class map
         self.options = Options(
             use_loftup=use_loftup,
             upsample="full",
@@ -83,6 +83,7 @@ class LoftUpSCLIPSegmentor:
             across_words_iou=1.0,
             min_score=0.0,
             mask_pieces="all",
+            mask_prompts=False,
         )
         self._check(loftup_model_name)
         self._log(f"{self.segmenter.bundle.folder} on {device}, {'LoftUp' if use_loftup else 'bilinear upsampling'}")

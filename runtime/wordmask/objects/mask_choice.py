@@ -21,6 +21,7 @@ from wordmask.types import Prompt
 
 CANDIDATES = 4  # masks a prompt
 INSIDE = 1  # the label of a positive point
+REGION_LOGIT = 6.0  # of a mask prompt, inside
 Choice = NDArray[np.intp]
 
 
@@ -94,6 +95,25 @@ def choose_by_region(class_map: NDArray[np.integer]) -> MaskChooser:
         return np.where(fit.any(axis=1), fit.argmax(axis=1), choose_as_sam2(candidates, prompts, constants))
 
     return choose
+
+
+def region_logits(class_map: NDArray[np.integer], side: int) -> Callable[[Sequence[Prompt]], Floats]:
+    """Makes the mask of each prompt from its region in the class map (see prompted_regions).
+
+    Args:
+        class_map: integers (H, W), the class of each pixel of the photo.
+        side: of the masks.
+
+    Returns:
+        A function that gives logits f32 (N, side, side) for N prompts: REGION_LOGIT in the region, its negative
+        elsewhere.
+    """
+
+    def logits(prompts: Sequence[Prompt]) -> Floats:
+        regions = prompted_regions(class_map, prompts, side)
+        return np.where(regions, np.float32(REGION_LOGIT), np.float32(-REGION_LOGIT))
+
+    return logits
 
 
 def prompted_regions(class_map: NDArray[np.integer], prompts: Sequence[Prompt], side: int) -> BoolMask:

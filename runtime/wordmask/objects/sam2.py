@@ -55,11 +55,12 @@ class MaskDecoder:
     """SAM2's decoder for the prompts of a photo.
 
     Attributes:
-        graph: the bundle's `sam2_decoder`.
+        graph: the bundle's `sam2_decoder`, or with `regions` its `sam2_mask_decoder`.
         constants: the bundle's.
         choose: takes one of the four masks of each prompt.
         batch_size: prompts a run, at most; None takes the graph's. The results do not depend on it.
         pick: brings only the chosen masks to the host (see Candidates).
+        regions: gives the mask of each prompt, logits f32 (N, mask_size, mask_size).
     """
 
     graph: Graph
@@ -67,6 +68,7 @@ class MaskDecoder:
     choose: MaskChooser = choose_as_sam2
     batch_size: int | None = None
     pick: Graph | None = None
+    regions: Callable[[Sequence[Prompt]], Floats] | None = None
 
 
 MaskSource = Callable[[MaskDecoder, EncodedPhoto, Sequence[Prompt]], tuple[Floats, Floats]]  # as decode_prompts
@@ -111,5 +113,7 @@ def _decode(decoder: MaskDecoder, encoded: EncodedPhoto, prompts: Sequence[Promp
         "point_coords": np.stack([prompt.points * to_square for prompt in prompts]).astype(np.float32),
         "point_labels": np.stack([prompt.labels for prompt in prompts]).astype(np.int32),
     }
+    if decoder.regions is not None:
+        inputs["mask_prompts"] = decoder.regions(prompts)[:, None]
     outputs = decoder.graph.run(inputs, ("masks",) if decoder.pick else ())
     return Candidates(outputs["masks"], to_host(outputs["iou"]), decoder.pick)

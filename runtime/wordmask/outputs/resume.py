@@ -144,10 +144,10 @@ def _way_to_reuse(out: Store, journal: Journal) -> str:
 def _same(name: str, value: Any) -> str:
     """How the command line is told to take this value of a setting."""
     option = f"--{name.replace('_', '-')}"
-    if name == "use_loftup" and value is False:
-        return "with --no-loftup"
     if name not in _ON_COMMAND_LINE:
         return f"with the same {name}"
+    if value is False and name in OPTIONS and (off := OPTIONS[name][1].off):
+        return f"with {off[0]}"
     if value is None or value is False:
         return f"without {option}"
     return f"with {option}" if value is True else f"with {option} {value}"

@@ -10,8 +10,7 @@ from typing import Any
 from wordmask.backends.device import parse_device
 from wordmask.bundle.manifest import Manifest
 from wordmask.bundle.opening import PipelineBundle
-from wordmask.dense.windows import with_stride
-from wordmask.loading import IN_FLIGHT, upsampling, uses_loftup
+from wordmask.loading import IN_FLIGHT, check_options, upsampling, uses_loftup
 from wordmask.outputs.layout import CLASS_MAPS, ENCODINGS, SHARDS
 from wordmask.outputs.run_record import BundleRecord
 from wordmask.photo.job import Job
@@ -116,15 +115,15 @@ class SegmenterInfo:
         """Describes a loaded segmenter.
 
         Raises:
-            BundleError: the options ask for LoftUp, and the bundle has none; or its windows cannot have the stride.
+            BundleError: see wordmask.loading.check_options.
         """
-        with_stride(segmenter.manifest.clip, options.stride)
+        check_options(segmenter.bundle, options)
         return cls(segmenter.manifest, segmenter.uses_loftup(options), segmenter.upsample(options))
 
     @classmethod
     def of_bundle(cls, bundle: PipelineBundle, options: Options, upsampler_device: str) -> SegmenterInfo:
         """Describes segmenters that other processes load; raises DeviceError, too, for an unknown device name."""
-        with_stride(bundle.manifest.clip, options.stride)
+        check_options(bundle, options)
         on_cpu = parse_device(upsampler_device).on_cpu and "loftup" in bundle.manifest.graphs
         return cls(bundle.manifest, uses_loftup(bundle, options), upsampling(options, on_cpu=on_cpu))
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from wordmask.bundle.strict_json import load_json, parse_as
-from wordmask.dense.windows import with_stride
 from wordmask.errors import BundleError, ManifestError, PhotoError, WordmaskError
 from wordmask.formats import pictures
 from wordmask.formats.coco import coco_photo_document
 from wordmask.formats.explanation import remarks
 from wordmask.formats.json import json_bytes
+from wordmask.loading import check_options
 from wordmask.outputs.rows import DoneRow, PhotoRow
 from wordmask.photo.header import TOO_LARGE_ADVICE
 from wordmask.photo.options import ColorProfile, ReadOptions
@@ -126,8 +126,7 @@ def answer(
         WordmaskError: the chain fails; see Segmenter.
     """
     try:
-        segmenter.uses_loftup(question.options)
-        with_stride(segmenter.manifest.clip, question.options.stride)
+        check_options(segmenter.bundle, question.options)
     except BundleError as error:
         raise RequestError(str(error)) from error
     timer = StageTimer()

@@ -286,15 +286,16 @@ def test_mixed_rows_show_and_fail() -> None:
     assert figures["rows"] > 1
 
 
-def test_cases_survive_the_file(small_bundle: Path, examples: Path, tmp_path: Path) -> None:
+def test_cases_survive_the_file(mask_prompt_bundle: Path, examples: Path, tmp_path: Path) -> None:
     from wordmask.photo.reading import decode
 
-    bundle = open_bundle(small_bundle)
+    bundle = open_bundle(mask_prompt_bundle)
     photos = [decode(examples / name) for name in ("chelsea.jpg", "coffee.jpg")]
     cases = make_cases(bundle, photos, ["cat", "cup"], lambda text: None)
     save_cases(tmp_path / "cases.npz", cases)
     stored = load_cases(tmp_path / "cases.npz", bundle)
     assert list(stored) == list(cases)
+    assert set(cases) == set(bundle.manifest.graphs) - {"loftup_cpu", "loftup_features"}
     for name, case in cases.items():
         assert stored[name].batched == case.batched
         for key, value in (case.inputs | case.expected).items():

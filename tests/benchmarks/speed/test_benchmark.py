@@ -22,7 +22,7 @@ from wordmask.photo.reading import decode
 from wordmask.text.vocabulary import Vocabulary
 from wordmask.types import Options
 from wordmask_bench.speed.report import read_report
-from wordmask_bench.speed.side import UNCHECKED, Setup, grid_prompts
+from wordmask_bench.speed.side import LIKE_PYTORCH, Setup, grid_prompts
 from wordmask_bench.speed.side_process import BenchError, SideProcess, closing_all
 from wordmask_bench.speed.smooth import smooth_class_map
 from wordmask_bench.speed.torch_side import EagerSide
@@ -44,7 +44,7 @@ def setup(small_bundle, data) -> Setup:
         device="cpu",
         threads=1,
         vocabulary=WORDS,
-        options=Options(min_confidence=0.0, min_region_size=500, **UNCHECKED),
+        options=Options(min_confidence=0.0, min_region_size=500, **LIKE_PYTORCH),
         grid=POINTS,
         points=POINTS,
         models=ModelFiles(clip=str(data / "small_clip.json"), sam2=str(data / "small_sam2.yaml")),

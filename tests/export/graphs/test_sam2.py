@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from wordmask.bundle.manifest import Sam2  # noqa: E402
 from wordmask.objects.mask_choice import Candidates, choose_as_sam2  # noqa: E402
 from wordmask.types import Prompt  # noqa: E402
-from wordmask_export.graphs.sam2 import Decoder, Encoder  # noqa: E402
+from wordmask_export.graphs.sam2 import Decoder, Encoder, MaskPromptDecoder  # noqa: E402
 from wordmask_export.models.pipeline import encoder_maps, image_predictor  # noqa: E402
 from wordmask_export.parity.pipeline import predict_all  # noqa: E402
 
@@ -94,3 +94,19 @@ def test_prompts_do_not_influence_each_other(small_models, predictor):
     together, _ = decode(small_models, predictor, coords, (1,))
     alone, _ = decode(small_models, predictor, coords[4:5], (1,))
     np.testing.assert_allclose(together[0][4:5], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [(1,), (2, 3, 1)], ids=["click", "box and click"])
+def test_masks_of_a_prompt_with_a_mask_are_those_of_sam2image_predictor(small_models, predictor, labels):
+    rng = np.random.default_rng(4)
+    coords = torch.from_numpy(rng.uniform(0, 256, (3, len(labels), 2)).astype(np.float32))
+    kinds = torch.tensor(labels, dtype=torch.int32).expand(3, -1)
+    given = torch.from_numpy(rng.normal(0, 6, (3, 1, 64, 64)).astype(np.float32))
+    maps = encoder_maps(predictor)
+    with torch.inference_mode():
+        masks, iou = MaskPromptDecoder(small_models.sam2)(*(maps[name] for name in NAMES), coords, kinds, given)
+        _, scores, expected = predictor._predict(coords, kinds, mask_input=given, multimask_output=True)
+        _, _, without = predictor._predict(coords, kinds, multimask_output=True)
+    np.testing.assert_allclose(masks[:, 1:].clip(-32, 32), expected, atol=1e-5)
+    np.testing.assert_allclose(iou[:, 1:], scores, atol=1e-6)
+    assert (expected - without).abs().max() > 1e-3
