@@ -18,7 +18,9 @@ NO_WORD = ""  # of a photo behind the things
 _PAINTED = 0.3  # share of the scenes whose background is one of BACKGROUNDS in place of a photo
 _OTHER_HUES = 0.4  # share of the training's photos in another hue
 _CLOSER = 1.7  # training shows photos up to that much larger than the scene needs
-_CLUTTER = 8  # shapes without a word on a photo, at most
+_BLENDED = 0.25  # share of the training's photos blended with another
+_GAMMA = 0.5  # greatest logarithm of the exponent of their brightness
+_CLUTTER = 12  # shapes without a word on a photo, at most
 _PLAIN = 0.3  # share of the shapes in one colour; the others show a part of a photo
 
 
@@ -41,6 +43,12 @@ def background(rng: np.random.Generator, size: tuple[int, int], *, training: boo
         word = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
         return word, paint(word, rng, size)
     canvas = _part(rng, size, training=training)
+    if training and rng.uniform() < _BLENDED:
+        share, other = rng.uniform(0.2, 0.8), _part(rng, size, training=True)
+        canvas = np.asarray(cv2.addWeighted(canvas, share, other, 1 - share, 0.0), np.uint8)
+    if training:
+        table = 255 * np.linspace(0, 1, 256) ** np.exp(rng.uniform(-_GAMMA, _GAMMA))
+        canvas = np.asarray(cv2.LUT(canvas, np.rint(table).astype(np.uint8)), np.uint8)
     for _ in range(int(rng.integers(_CLUTTER + 1)) if training else 0):
         _strew(rng, canvas)
     return NO_WORD, canvas

@@ -12,7 +12,7 @@ from wordmask_export.build import build
 from wordmask_export.graphs.specs import Protocol
 from wordmask_export.models.pipeline import Choice
 from wordmask_export.models.weights import read
-from wordmask_export.tiny import clip_stage, sam2_stage
+from wordmask_export.tiny import sam2_stage, towers
 from wordmask_export.tiny.data import PROTOCOL
 from wordmask_export.tiny.kept import weights_file
 
@@ -22,7 +22,7 @@ LICENCE = "Apache-2.0 (wordmask)"
 def tiny_choice(weights: Path) -> Choice:
     """The tiny models, with the weights of a folder (see wordmask_export.tiny.kept)."""
     return Choice(
-        clip=str(clip_stage.CONFIG),
+        clip=str(towers.CONFIG),
         sam2=str(sam2_stage.CONFIG),
         clip_weights=str(weights_file(weights, "clip")),
         loftup_weights=str(weights_file(weights, "loftup")),

@@ -24,12 +24,15 @@ from torch import Tensor, nn
 
 from wordmask_export.models import loftup
 from wordmask_export.models.weights import read
-from wordmask_export.tiny.clip_stage import Towers, new_towers, recoloured, shares
-from wordmask_export.tiny.data import OBJECT_WORDS, SCENES_A_BLOCK, TRAINED, WORDS, WindowStream, generator
+from wordmask_export.tiny.clip_stage import recoloured, shares
+from wordmask_export.tiny.data import CLASSES, IS_OBJECT, BothWorlds, generator
+from wordmask_export.tiny.towers import COLUMNS, Towers, class_logits, new_towers
 
 HIDDEN, FREQUENCIES = 96, 10
-BATCH, PART, PIXELS = 8, 48, 1024  # windows; side of the parts; pixels of each that are classified
-RECOLOURED = 0.4  # share of the windows that are recoloured and train regions only
+BATCH = (4, 4)  # windows of patterns, of things
+PART, PIXELS = 48, 1024  # side of the parts; pixels of each that are classified
+RECOLOURED = 0.5  # share of the windows that are recoloured and train regions only
+SCENES = 5  # in a block, for each window of a batch
 PURITY = 4  # exponent: patches count in their region's feature with its share of them to this power
 HALO = 2  # reach of the two convolutions, pixels
 BAND, BAND_WEIGHT, OBJECT_WEIGHT = 3, 9.0, 2.0  # pixels are drawn more often near outlines and on objects
@@ -97,7 +100,7 @@ def draw(
     parts, pixels = [], []
     for class_map in class_maps:
         band = cv2.dilate(class_map, kernel) != cv2.erode(class_map, kernel)
-        weight = 1.0 + BAND_WEIGHT * band + OBJECT_WEIGHT * (class_map < OBJECT_WORDS)
+        weight = 1.0 + BAND_WEIGHT * band + OBJECT_WEIGHT * IS_OBJECT[class_map]
         top, left = (int(x) for x in rng.integers((size - side) // 16 + 1, size=2) * 16)
         part = Crop(top, left, side)
         far = np.array([top > 0, left > 0, top + side < size, left + side < size]) * HALO
@@ -111,17 +114,17 @@ def draw(
 
 
 def region_features(features: Tensor, class_maps: NDArray[np.uint8], patch: int) -> tuple[Tensor, Tensor]:
-    """CLIP's feature of each word's region in a window: the mean of its patches, purer ones weighted higher.
+    """CLIP's feature of each class's region in a window: the mean of its patches, purer ones weighted higher.
 
     Args:
         features: f32 (B, D, h, w).
-        class_maps: u8 (B, S, S), index into WORDS.
+        class_maps: u8 (B, S, S).
         patch: side of a patch, pixels.
 
     Returns:
-        Unit features f32 (B, words, D), and bool (B, words): whether the region fills half of a patch.
+        Unit features f32 (B, CLASSES, D), and bool (B, CLASSES): whether the region fills half of a patch.
     """
-    share = shares(class_maps, patch).to(features.device).unflatten(0, (len(features), -1))  # (B, patches, words)
+    share = shares(class_maps, patch).to(features.device).unflatten(0, (len(features), -1))  # (B, patches, classes)
     unit = F.normalize(features.flatten(2), dim=1)  # (B, D, patches)
     mean = torch.einsum("bpw,bdp->bwd", share.pow(PURITY), unit)
     return F.normalize(mean, dim=-1), share.amax(1) >= 0.5
@@ -138,8 +141,8 @@ class LoftupStage:
         seed: int,
         towers: Towers,
         *,
-        batch: int = BATCH,
-        scenes: int = SCENES_A_BLOCK,
+        batch: tuple[int, int] = BATCH,
+        scenes: int = SCENES,
         device: torch.device | str = "cpu",
     ) -> None:
         self.seed, self.towers, self.device = seed, towers.to(device), torch.device(device)
@@ -148,40 +151,44 @@ class LoftupStage:
             torch.manual_seed(seed)
             module = loftup.LoftUp(dim, hidden=HIDDEN, pixel_count=FREQUENCIES, key_count=FREQUENCIES)
         self.module: nn.Module = module.to(device)
-        self.stream = WindowStream(seed + 1, batch, scenes=scenes)
-        place = np.full(len(WORDS), -1, np.int64)
-        place[list(TRAINED)] = np.arange(len(TRAINED))
+        self.stream = BothWorlds(seed + 1, batch, scenes=scenes)
+        place = np.full(CLASSES, -1, np.int64)
+        place[list(COLUMNS)] = np.arange(len(COLUMNS))
         self.place = torch.from_numpy(place).to(device)
         with torch.no_grad():
-            self.text = self.towers.words()[list(TRAINED)]
+            self.text = self.towers.columns()
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy at the drawn pixels: over the trained words, and in recoloured windows over their regions."""
         assert isinstance(self.module, loftup.LoftUp)
-        windows, rng = self.stream(step), generator(self.seed, 7, step)
-        count = round(len(windows.images) * RECOLOURED)
-        images = np.concatenate([recoloured(rng, windows.images[:count]), windows.images[count:]])
-        parts, drawn = draw(rng, windows.class_maps)
+        patterns, things = self.stream(step)
+        count = round(len(patterns.images) * RECOLOURED)
+        parts = [patterns[:count], things[:count], patterns[count:], things[count:]]
+        class_maps = np.concatenate([part.class_maps for part in parts])
+        images = np.concatenate([part.images for part in parts])
+        rng = generator(self.seed, 7, step)
+        images[: 2 * count] = recoloured(rng, images[: 2 * count])
+        crops, drawn = draw(rng, class_maps)
         pixels = torch.from_numpy(drawn).to(self.device)
         guidance = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
         with torch.no_grad():
             features = self.towers.features(images)
         with torch.autocast(self.device.type, torch.bfloat16):
-            upsampled = upsample_pixels(self.module, features, guidance, parts, pixels)
-        labels = cut(torch.from_numpy(windows.class_maps).to(self.device), parts).flatten(1).long().gather(1, pixels)
+            upsampled = upsample_pixels(self.module, features, guidance, crops, pixels)
         unit = self.towers.log_scale.exp() * F.normalize(upsampled, dim=-1)  # (B, Q, D)
-        regions, known = region_features(features[:count], windows.class_maps[:count], self.towers.image.patch)
-        near = (unit[:count] @ regions.transpose(1, 2)).masked_fill(~known[:, None], -torch.inf)  # (count, Q, words)
-        counted = known.gather(1, labels[:count])
-        logits, right = (unit[count:] @ self.text.T).flatten(0, 1), self.place[labels[count:]].flatten()
-        others, right_others = near[counted], labels[:count][counted]
-        errors = F.cross_entropy(logits, right, reduction="sum")
-        errors = errors + F.cross_entropy(others, right_others, reduction="sum")
-        is_right, is_object = logits.detach().argmax(-1) == right, labels[count:].flatten() < OBJECT_WORDS
-        in_region = others.detach().argmax(-1) == right_others
-        figures = {"object": is_right[is_object], "background": is_right[~is_object], "region": in_region}
-        means = {n: float(v.float().mean()) if len(v) else 1.0 for n, v in figures.items()}
-        return errors / (len(right) + len(right_others)), means
+        labels = cut(torch.from_numpy(class_maps).to(self.device), crops).flatten(1).long().gather(1, pixels)
+        regions, known = region_features(features[: 2 * count], class_maps[: 2 * count], self.towers.image.patch)
+        near = (unit[: 2 * count] @ regions.transpose(1, 2)).masked_fill(~known[:, None], -torch.inf)  # (., Q, classes)
+        counted = known.gather(1, labels[: 2 * count])
+        groups = {"region": (near[counted], labels[: 2 * count][counted])}
+        last = 2 * count + len(patterns.images) - count
+        for name, rows in {"patterns": slice(2 * count, last), "things": slice(last, None)}.items():
+            logits = class_logits(unit[rows] @ self.text.T, patterns=name == "patterns")
+            groups[name] = (logits.flatten(0, 1), self.place[labels[rows]].flatten())
+        errors = torch.stack([F.cross_entropy(logits, right, reduction="sum") for logits, right in groups.values()])
+        found = {name: logits.detach().argmax(-1) == right for name, (logits, right) in groups.items() if len(right)}
+        figures = {name: float(right.float().mean()) for name, right in found.items()}
+        return errors.sum() / sum(len(right) for _, right in groups.values()), figures
 
     def weights(self) -> dict[str, Tensor]:
         """State dict with LoftUp's names."""

@@ -13,14 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wordmask_export.tiny.data import generator
-from wordmask_export.tiny.squares import Square, few_colours, square
+from wordmask_export.tiny.data import World, generator
+from wordmask_export.tiny.rough_masks import rough_masks
+from wordmask_export.tiny.squares import Square, crowded_scene, square
 
 Kind = Literal["click", "points", "box"]
 KINDS: tuple[Kind, ...] = ("click", "box", "click", "points", "click")  # of the steps in rotation
 LEAST_AREA = 36  # least visible area of a target, in pixels of SAM2's square
 SCENES_A_BLOCK, STEPS_A_BLOCK = 32, 60
 COVERED = 4  # pixels of a whole value of a mask
+WITHOUT_MASKS = 4  # of so many rounds of KINDS in the second half, one has prompts without masks
 _TRIES = 4  # squares tried until a part shows an object
 
 
@@ -69,6 +71,7 @@ class Batch:
         words: i64 (N,), the word of each prompted object or background.
         class_maps: u8 (B, side / 4, side / 4).
         helped: whether there are auxiliary losses.
+        rough: f32 (N, 1, side / 4, side / 4), logits of the masks in the prompts; None for prompts without.
     """
 
     images: NDArray[np.uint8]
@@ -80,6 +83,7 @@ class Batch:
     words: NDArray[np.int64]
     class_maps: NDArray[np.uint8]
     helped: bool
+    rough: NDArray[np.float32] | None = None
 
 
 class PromptStream:
@@ -110,7 +114,7 @@ class PromptStream:
     def draw(self, step: int, phase: Phase, offset: tuple[int, int]) -> Batch:
         """The batch of a step, with parts of the squares at an offset (y, x)."""
         rng, side, crowded = generator(self.seed, 5, step), phase.side or self.size, phase is CROWDED
-        squares = self._block(step // STEPS_A_BLOCK, side if crowded else self.size)
+        squares = self._block(step // STEPS_A_BLOCK, side if crowded else self.size, things=not phase.helped)
         kind = KINDS[step // 4 % len(KINDS)]
         corner = (0, 0) if crowded else offset
         rows, columns = (slice(start, start + side) for start in corner)
@@ -129,12 +133,18 @@ class PromptStream:
         coords = np.stack([prompt.coords for prompt in every]) + np.array(offset[::-1], np.float32)
         labels, masks = (np.stack([getattr(prompt, name) for prompt in every]) for name in ("labels", "mask"))
         words = np.array([prompt.word for prompt in every], np.int64)
-        return Batch(pictures, offset, index, coords, labels, masks, words, class_maps, phase.helped)
+        rough = None
+        if not phase.helped and step // (4 * len(KINDS)) % WITHOUT_MASKS:
+            rough = rough_masks(rng, masks.astype(np.float32) * np.float32(1 / COVERED))
+        return Batch(pictures, offset, index, coords, labels, masks, words, class_maps, phase.helped, rough)
 
-    def _block(self, number: int, side: int) -> list[Square]:
+    def _block(self, number: int, side: int, *, things: bool) -> list[Square]:
+        """Squares of a side; every other one has things if these are wanted."""
         if self._held.get(side, (-1, []))[0] != number:
             rng = generator(self.seed, 4, number, side)
-            self._held[side] = (number, [square(few_colours(rng, side / self.size), side) for _ in range(self.scenes)])
+            worlds: tuple[World, World] = ("patterns", "things" if things else "patterns")
+            scenes = [crowded_scene(rng, side / self.size, worlds[i % 2]) for i in range(self.scenes)]
+            self._held[side] = (number, [square(scene, side) for scene in scenes])
         return self._held[side][1]
 
 

@@ -7,14 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wordmask_bench.scenes import COLOURS, PATTERNS
-from wordmask_export.tiny.data import OBJECT_WORDS
+from wordmask_export.tiny.data import PATTERN_WORDS
 
 
 def appearance_loss(logits: Tensor, words: Tensor) -> Tensor:
-    """Cross-entropy of each word's colour (or background) and pattern (or none); objects have four times the weight."""
-    is_object = words < OBJECT_WORDS
+    """Cross-entropy of each word's colour (or background) and pattern (or none); objects have four times the weight.
+
+    For words of wordmask_bench.scenes; those of things have no such loss.
+    """
+    is_object = words < PATTERN_WORDS
     many = len(PATTERNS)
-    colour = torch.where(is_object, words // many, words - OBJECT_WORDS + len(COLOURS))
+    colour = torch.where(is_object, words // many, words - PATTERN_WORDS + len(COLOURS))
     pattern = torch.where(is_object, words % many, many)
     parts = logits.float().flatten(0, -2).split([logits.shape[-1] - many - 1, many + 1], dim=-1)
     weight = (1 + 3 * is_object).flatten()

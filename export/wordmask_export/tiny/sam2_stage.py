@@ -1,4 +1,4 @@
-"""Trains SAM2 on clicks and boxes, with sam2's own modules, which are also exported."""
+"""Trains SAM2 on clicks, boxes and rough masks, with sam2's own modules, which are also exported."""
 
 from __future__ import annotations
 
@@ -145,7 +145,15 @@ class Sam2(nn.Module):
             del trunk._get_pos_embed  # noqa: SLF001  (sam2 has no public name for it)
         return [*maps[:2], maps[2] + model.no_mem_embed.reshape(1, -1, 1, 1)]
 
-    def forward(self, images: Tensor, offset: tuple[int, int], index: Tensor, coords: Tensor, labels: Tensor) -> Answer:
+    def forward(
+        self,
+        images: Tensor,
+        offset: tuple[int, int],
+        index: Tensor,
+        coords: Tensor,
+        labels: Tensor,
+        rough: Tensor | None = None,
+    ) -> Answer:
         """Masks, and what the auxiliary losses read; arguments as in prompts.Batch."""
         encoder = self.model.sam_prompt_encoder
         levels = self.encode(images, offset)
@@ -154,7 +162,8 @@ class Sam2(nn.Module):
         positions = encoder.get_dense_pe()[:, :, top : top + side, left : left + side]
         self.seen.clear()
         sparse, _ = encoder(points=(coords, labels), boxes=None, masks=None)
-        dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        no_mask = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        dense = no_mask if rough is None else encoder.mask_downscaling(rough)
         masks, iou, mask_tokens, _ = self.model.sam_mask_decoder.predict_masks(
             maps[2], positions, sparse, dense, repeat_image=False, high_res_features=maps[:2]
         )
@@ -200,6 +209,7 @@ class Sam2Stage:
                 self._tensor(batch.image_index),
                 self._tensor(batch.coords),
                 self._tensor(batch.labels),
+                None if batch.rough is None else self._tensor(batch.rough),
             )
         target = self._tensor(batch.masks).float() / COVERED
         true_iou = ious(answer.masks.detach(), target)

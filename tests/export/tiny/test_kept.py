@@ -21,7 +21,10 @@ from wordmask_export.tiny.__main__ import main  # noqa: E402
 from wordmask_export.tiny.bundle import protocol_of, tiny_choice  # noqa: E402
 from wordmask_export.tiny.kept import NAMES, keep, weights_file  # noqa: E402
 
-GRAPHS = ("clip_image", "clip_text", "loftup", "loftup_cpu", "loftup_features", "sam2_encoder", "sam2_decoder")
+GRAPHS = (
+    *("clip_image", "clip_text", "loftup", "loftup_cpu", "loftup_features"),
+    *("sam2_encoder", "sam2_decoder", "sam2_mask_decoder"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,26 +9,24 @@ import pytest
 torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 
-from wordmask_bench.scenes import HELD_OUT, generate  # noqa: E402
+from wordmask.objects import mask_choice  # noqa: E402
+from wordmask_bench import things  # noqa: E402
+from wordmask_bench.scenes import BACKGROUNDS, HELD_OUT, generate  # noqa: E402
 from wordmask_export.models import loftup  # noqa: E402
 from wordmask_export.tiny import loftup_stage, loop  # noqa: E402
+from wordmask_export.tiny import rough_masks as rough_module  # noqa: E402
 from wordmask_export.tiny.ahead import ahead  # noqa: E402
-from wordmask_export.tiny.clip_stage import (  # noqa: E402
-    ClipStage,
-    mixed_squares,
-    new_towers,
-    parts,
-    prominent,
-    recoloured,
-    squares,
-)
-from wordmask_export.tiny.data import TRAINED, WORDS, WindowStream  # noqa: E402
+from wordmask_export.tiny.clip_stage import ClipStage, prominent, recoloured  # noqa: E402
+from wordmask_export.tiny.data import CLASSES, NO_WORD, TRAINED, WORDS, WindowStream  # noqa: E402
 from wordmask_export.tiny.loftup_stage import Crop, LoftupStage, region_features, upsample_pixels  # noqa: E402
 from wordmask_export.tiny.loop import Schedule, train  # noqa: E402
+from wordmask_export.tiny.phrases import mixed_squares, parts, squares  # noqa: E402
 from wordmask_export.tiny.prompts import Phase, PromptStream  # noqa: E402
+from wordmask_export.tiny.rough_masks import rough_masks  # noqa: E402
 from wordmask_export.tiny.sam2_losses import mask_losses  # noqa: E402
 from wordmask_export.tiny.sam2_stage import Sam2Stage  # noqa: E402
-from wordmask_export.tiny.squares import few_colours  # noqa: E402
+from wordmask_export.tiny.squares import crowded_scene  # noqa: E402
+from wordmask_export.tiny.towers import COLUMNS, OTHER_BACKGROUNDS, class_logits, new_towers  # noqa: E402
 
 SCHEDULE = Schedule(steps=5, rate=1e-3, warmup=1)
 
@@ -54,9 +52,9 @@ class Repeated:
 
 def new_stage(name, seed=0):
     if name == "clip":
-        return ClipStage(seed, batch=4, scenes=2)
+        return ClipStage(seed, batch=(4, 4))
     if name == "loftup":
-        return LoftupStage(seed, new_towers(0), batch=2, scenes=2)
+        return LoftupStage(seed, new_towers(0), batch=(2, 2), scenes=1)
     return Sam2Stage(seed, 100, scenes=4)
 
 
@@ -161,7 +159,7 @@ def test_scenes_of_few_colours_have_objects_of_one_colour_more_often():
         return sum(len(names) - len(set(names)) for names in colours) / sum(map(len, colours))
 
     rng = np.random.default_rng(0)
-    few = same_coloured([few_colours(rng, 0.3) for _ in range(30)])
+    few = same_coloured([crowded_scene(rng, 0.3, "patterns") for _ in range(30)])
     assert few > 1.5 * same_coloured([generate(seed, size=(120, 120)) for seed in range(30)])
 
 
@@ -196,6 +194,26 @@ def test_held_out_words_are_never_a_label_or_a_negative():
     assert set(np.unique(windows.class_maps)) <= set(TRAINED)
 
 
+def test_windows_of_things_show_their_words_and_backgrounds_with_or_without_one():
+    windows = WindowStream(0, 120, world="things", scenes=10)(0)
+    found = {WORDS[i] if i < NO_WORD else "" for i in np.unique(windows.class_maps)}
+    assert "" in found
+    assert found & set(BACKGROUNDS)
+    assert len(found & set(things.vocabulary())) > 8
+    assert not any(len(word.split()) == 2 for word in found)
+
+
+def test_a_photo_is_as_likely_as_the_likeliest_background_and_a_thing_is_no_colour_with_a_pattern():
+    similarity = torch.randn(2, 3, len(TRAINED) + len(OTHER_BACKGROUNDS))
+    both = class_logits(similarity, patterns=True)
+    assert both.shape == (2, 3, len(COLUMNS))
+    torch.testing.assert_close(both[..., :-1], similarity[..., : len(TRAINED)])
+    torch.testing.assert_close(both[..., -1], similarity[..., len(TRAINED) :].amax(-1))
+    of_things = class_logits(similarity, patterns=False)
+    likely = {WORDS[COLUMNS[i]] if COLUMNS[i] < NO_WORD else "" for i in of_things.amax((0, 1)).gt(-50).nonzero()}
+    assert likely == {*things.vocabulary(), *BACKGROUNDS, ""}
+
+
 def test_mixed_squares_never_hold_a_held_out_pair():
     phrases = mixed_squares(np.random.default_rng(0), 500)
     assert len(phrases) == 2000
@@ -207,9 +225,7 @@ def test_parts_of_additive_embeddings_are_found_up_to_a_constant():
     rng = np.random.default_rng(0)
     colours, patterns = rng.normal(size=(8, 1, 4)), rng.normal(size=(1, 5, 4))
     words = (colours + patterns).reshape(40, 4)
-    text = np.zeros((len(TRAINED), 4))
-    is_object = np.array(TRAINED) < 40
-    text[is_object] = words[np.array(TRAINED)[is_object]]
+    text = words[[word for word in TRAINED if word < 40]]
     found = parts().numpy() @ text
     expected = patterns[0] - patterns[0].mean(0)
     np.testing.assert_allclose(found[8:] - found[8:].mean(0), expected, atol=1e-4)  # pinv in single precision
@@ -240,7 +256,7 @@ def test_recoloured_windows_are_grey_or_have_other_channels_and_some_are_inverte
 
 
 def test_an_object_counts_more_than_the_background_it_shares_a_patch_with():
-    share = torch.zeros(3, len(WORDS))
+    share = torch.zeros(3, CLASSES)
     share[0, [3, 45]] = torch.tensor([0.2, 0.8])
     share[1, [3, 7]] = 0.5
     share[2, 45] = 1.0
@@ -258,3 +274,23 @@ def test_a_region_has_the_feature_of_its_purest_patches():
     assert np.flatnonzero(known[0]).tolist() == [3, 45]
     torch.testing.assert_close(unit[0, 45], torch.tensor([0.0, 0.0, 0.5, 0.5]) ** 0.5)
     torch.testing.assert_close(unit[0, 3], torch.nn.functional.normalize(torch.tensor([0.75**4, 1.0, 0, 0]), dim=0))
+
+
+def test_rough_masks_are_logits_that_are_mostly_right_and_differ_near_the_object():
+    coverage = np.zeros((6, 128, 128), np.float32)
+    coverage[:, 30:90, 40:100] = 1
+    rough = rough_masks(np.random.default_rng(0), coverage)
+    assert (rough.shape, rough.dtype) == ((6, 1, 64, 64), np.float32)
+    assert np.abs(rough).max() == mask_choice.REGION_LOGIT == rough_module.REGION_LOGIT
+    right = coverage[:, ::2, ::2] > 0.5
+    wrong = (rough[:, 0] > 0) != right
+    assert 0.002 < wrong.mean() < 0.1
+    assert (rough[:, 0, :8] == -6).all()
+
+
+def test_the_second_half_of_sam2s_training_has_prompts_with_and_without_masks():
+    stream = PromptStream(0, 640, 400, scenes=2)
+    rough = [stream.draw(step, Phase(0.5, 128, 2, 2, helped=False), (0, 0)).rough for step in (0, 20, 60)]
+    assert rough[0] is None
+    assert rough[1].shape == rough[2].shape == (4, 1, 32, 32)
+    assert stream.draw(20, Phase(0.0, 128, 2, 2), (0, 0)).rough is None
