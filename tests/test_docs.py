@@ -200,9 +200,9 @@ def place(tmp_path, monkeypatch, shared):
         path = tmp_path / photo
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((ROOT / "examples" / "scenes" / "04.png").read_bytes())
-    (tmp_path / "examples" / "scenes").mkdir()
-    (tmp_path / "examples" / "scenes" / "01.png").symlink_to(ROOT / "examples" / "scenes" / "01.png")
-    for words in ("words.txt", "examples/photos/words.txt", "examples/scenes/words.txt"):
+    (tmp_path / "examples" / "things").mkdir()
+    (tmp_path / "examples" / "things" / "01.jpg").symlink_to(ROOT / "examples" / "things" / "01.jpg")
+    for words in ("words.txt", "examples/photos/words.txt", "examples/things/words.txt"):
         (tmp_path / words).write_text("red dotted\ngreen striped\n")
     (tmp_path / "models_cache").mkdir()
     (tmp_path / "models_cache" / "default").symlink_to(find_bundle("tiny").resolve())

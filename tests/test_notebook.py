@@ -33,7 +33,7 @@ def test_the_notebook_prints_what_is_stored_in_it(done):
     assert notebook.printed(done) == notebook.printed(stored), (
         "run: python -m wordmask_bench.documents.notebook examples/quickstart.ipynb"
     )
-    assert "4 objects" in notebook.printed(stored)[1]
+    assert "3 objects" in notebook.printed(stored)[1]
 
 
 def test_the_notebook_draws_its_result(done):
@@ -44,7 +44,7 @@ def test_the_notebook_draws_its_result(done):
 def test_what_a_run_printed_is_stored_and_nothing_else(done, tmp_path, monkeypatch):
     path = Path(shutil.copy(PATH, tmp_path))
     before = nbformat.read(path, as_version=4)
-    path.write_text(path.read_text(encoding="utf-8").replace("4 objects", "5 objects"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("3 objects", "5 objects"), encoding="utf-8")
     monkeypatch.setattr(notebook, "execute", lambda place: done)
     notebook.store(path)
     after = nbformat.read(path, as_version=4)

@@ -96,7 +96,7 @@ def test_engines_give_the_cpus_result_and_features_and_maps_stay(gpu, bundle, ph
     gpu.cuda.sources.clear()
     same(segment(segmenter, photo), expected)
     came_back = {gpu.names[source] for source in gpu.cuda.sources}
-    assert came_back == {"loftup.logits", "sam2_decoder.masks", "sam2_decoder.iou"}
+    assert came_back == {"loftup.logits", "sam2_mask_decoder.masks", "sam2_mask_decoder.iou"}
     assert "cudaMemcpy" not in gpu.cuda.calls
     rows = [sizes["B"] for name, _, sizes in gpu.enqueued if name == "clip_image"]
     assert set(rows) <= {1, 2, 4, 6, 8, 10}
@@ -147,7 +147,7 @@ def test_onnxruntime_beside_the_engines_reads_their_logits_and_masks_where_they_
     segmenter.embed(VOCABULARY)
     gpu.cuda.sources.clear()
     same(segment(segmenter, square), segment(on_cpu, square))
-    assert {gpu.names[source] for source in gpu.cuda.sources} == {"sam2_decoder.iou"}
+    assert {gpu.names[source] for source in gpu.cuda.sources} == {"sam2_mask_decoder.iou"}
     class_map, pick = beside
     assert class_map.bound == ["logits"]
     assert set(pick.bound) == {"masks"}

@@ -44,12 +44,15 @@ def test_prompts_come_from_the_given_source(tiny, scene):
 
 def test_masks_come_from_the_given_source(tiny, scene):
     def whole_photo(decoder, encoded, prompts):
-        assert decoder.graph is tiny.graphs["sam2_decoder"]
+        assert decoder.graph is tiny.graphs["sam2_mask_decoder"]
         low_res, iou = decode_prompts(decoder, encoded, prompts)
         return np.full_like(low_res, 9), iou
 
     segmenter = Segmenter(tiny.bundle, loaded=tiny.loaded, threads=1, mask_source=whole_photo)
-    queries, options = segmenter.embed(WORDS), Options(min_confidence=0.3, min_score=0.0, across_words_iou=1.0)
+    queries, options = (
+        segmenter.embed(WORDS),
+        Options(min_confidence=0.3, min_region_size=50, min_score=0.0, across_words_iou=1.0),
+    )
     found = segmenter.segment(scene, queries, options)
     dense = tiny.class_map(scene, queries, options)
     classes = {prompt.class_index for prompt in extract_prompts(dense.index, dense.confidence, 2, options)}

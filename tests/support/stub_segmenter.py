@@ -54,7 +54,10 @@ class StubSegmenter:
     ) -> None:
         time.sleep(float(os.environ.get("STUB_LOADING", "0")))
         self.delay = float(os.environ.get("STUB_DELAY", delay))
-        self.manifest = SimpleNamespace(bundle_id=bundle_id, domain="photos", precision="fp32", models={}, clip=None)
+        self.manifest = SimpleNamespace(
+            bundle_id=bundle_id, domain="photos", precision="fp32", models={}, graphs={}, clip=None, loftup=None
+        )
+        self.bundle = SimpleNamespace(folder=Path("stub"), manifest=self.manifest)
         self.calls: list[threading.Thread] = []
         self.most_at_once = self._at_once = 0
         self._lock, self._cancelled = threading.Lock(), threading.Event()

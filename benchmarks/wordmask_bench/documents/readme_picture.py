@@ -1,7 +1,7 @@
 """The README's picture: photo, class map with bilinear upsampling, with LoftUp, and the masks, side by side.
 
-    python -m wordmask_bench.documents.readme_picture examples/scenes/0[1-4].png \
-        --vocabulary @examples/scenes/words.txt --background none --out docs/scenes.jpg
+    python -m wordmask_bench.documents.readme_picture examples/things/0[1236].jpg \
+        --vocabulary @examples/things/words.txt --out docs/things.jpg
 """
 
 from __future__ import annotations

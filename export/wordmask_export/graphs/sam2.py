@@ -80,6 +80,11 @@ def gather(image: Tensor, levels: int, bias: Tensor) -> Tensor:
     return x.flatten(1, 2) + bias
 
 
+def _rows(maps: Tensor) -> Tensor:
+    """Positions by channels: (N, D, h, w) -> (N, h * w, D)."""
+    return maps.flatten(2).transpose(1, 2)
+
+
 def spread(mask: Tensor, side: int) -> Tensor:
     """Pixels by token (N, 4, s * s * 16) -> (N, 4, 4 * s, 4 * s); `side` is s."""
     x = mask.unflatten(2, (side, side, 2, 2, 2, 2))  # rows and columns of tokens, then of both levels
@@ -199,23 +204,23 @@ class Decoder(nn.Module):
         Returns:
             masks f32 (N, 4, S/4, S/4), logits; iou f32 (N, 4), predicted.
         """
-        no_mask = self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        return self.decode(image_embed + no_mask, high_res_0, high_res_1, point_coords, point_labels)
+        image = _rows(image_embed + self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1))
+        return self.decode(image, high_res_0, high_res_1, point_coords, point_labels)
 
     def decode(
-        self, embed: Tensor, high_res_0: Tensor, high_res_1: Tensor, point_coords: Tensor, point_labels: Tensor
+        self, image: Tensor, high_res_0: Tensor, high_res_1: Tensor, point_coords: Tensor, point_labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The same, with the embedding of a mask prompt added to `embed` (1 or N, D, S/16, S/16)."""
+        """The same for an image embedding (1 or N, S/16 * S/16, D) to which that of a mask prompt is added."""
         decoder = self.decoder
         points = self.embed_points(point_coords, point_labels)
         own = self.own_tokens.expand(points.shape[0], -1, -1)  # type: ignore[operator]
-        queries, keys = self.transform(embed.flatten(2).transpose(1, 2), torch.cat([own, points], dim=1))
+        queries, keys = self.transform(image, torch.cat([own, points], dim=1))
         upscaled = self.upscale(keys, high_res_0, high_res_1)
         iou = decoder.iou_prediction_head(queries[:, self.iou_index])  # (N, 4)
         first = self.iou_index + 1
         hyper = torch.stack([m(queries[:, first + i]) for i, m in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
         masks = hyper @ upscaled.transpose(1, 2)  # (N, 4, S/4 * S/4)
-        return spread(masks, embed.shape[-1]), iou
+        return spread(masks, high_res_1.shape[-1] // 2), iou
 
 
 class MaskPromptDecoder(Decoder):
@@ -237,5 +242,6 @@ class MaskPromptDecoder(Decoder):
             mask_prompts: f32 (N, 1, S/4, S/4), logits of the mask of each prompt (mask_input of
                 SAM2ImagePredictor.predict).
         """
-        embed = image_embed + self.prompt_encoder.mask_downscaling(mask_prompts)
-        return self.decode(embed, high_res_0, high_res_1, point_coords, point_labels)
+        # added as rows: OpenVINO would fuse an addition to a convolution's output, and fail where it broadcasts
+        image = _rows(image_embed) + _rows(self.prompt_encoder.mask_downscaling(mask_prompts))
+        return self.decode(image, high_res_0, high_res_1, point_coords, point_labels)

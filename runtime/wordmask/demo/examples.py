@@ -35,10 +35,10 @@ PHOTOS = (
     Example("rocket.jpg", "a rocket", "rocket, tower, sky, light"),
 )
 SCENES = (
+    Example("thing-01.jpg", "things on tea gardens", "dog, apple, bicycle, bus, car, elephant, pear, pizza"),
+    Example("thing-06.jpg", "things on snow", "dog, apple, clock, fish, pizza, airplane"),
     Example("scene-04.jpg", "zigzags on paper", "orange zigzag, blue zigzag, yellow zigzag, black checkered, paper"),
-    Example("scene-01.jpg", "shapes on stone", "blue plain, blue zigzag, black checkered, orange striped, stone"),
     Example("scene-02.jpg", "gears on paper", "orange zigzag, blue zigzag, white zigzag, yellow checkered, paper"),
-    Example("scene-06.jpg", "shapes on water", "orange striped, red striped, white dotted, black plain, water"),
 )
 
 

@@ -77,7 +77,8 @@ def cases():
 @pytest.fixture
 def home(request, name):
     """The small bundle that has the graph."""
-    return request.getfixturevalue("features_bundle" if name == "backbone_image" else "small_bundle")
+    bundles = {"backbone_image": "features_bundle", "sam2_mask_decoder": "mask_prompt_bundle"}
+    return request.getfixturevalue(bundles.get(name, "small_bundle"))
 
 
 def loss(case, policy, precision):
@@ -94,7 +95,7 @@ def test_products_are_in_the_precision_asked_for_and_the_interface_stays(home, n
     assert list(model.graph.output) == list(before.graph.output)
     types = value_types(model)
     products = [types[node.output[0]] for node in model.graph.node if node.op_type in PRODUCTS]
-    single = 1 if name == "sam2_decoder" else 0  # coordinates, before their sines
+    single = 1 if name in ("sam2_decoder", "sam2_mask_decoder") else 0  # coordinates, before their sines
     expected = {TensorProto.FLOAT: len(products)} if precision == "fp32" else {TYPES[precision]: len(products) - single}
     for kind, count in expected.items():
         assert products.count(kind) == count

@@ -114,7 +114,7 @@ def test_files_that_two_commits_share_are_downloaded_once(hub: Hub, built, tmp_p
     before = len(hub.requests("GET", host="storage"))
     hub.add("someone/scenes", other_build(tmp_path))
     pull(parse_name(NAME))
-    assert (before, len(hub.requests("GET", host="storage"))) == (8, 8)
+    assert (before, len(hub.requests("GET", host="storage"))) == (9, 9)
 
 
 def test_a_broken_connection_is_gone_on_with_and_files_that_arrived_are_kept(hub: Hub, built, monkeypatch, cache):

@@ -85,7 +85,7 @@ def test_a_reused_run_gives_the_bytes_of_a_run_from_nothing_and_runs_the_decoder
     other = Options(
         min_confidence=0.5, min_region_size=60, iou_threshold=0.6, across_words_iou=0.9, min_score=0.1,
         mask_pieces="all", mask_choice="region", points_per_region=2, negative_points=2, negative_min_confidence=0.6,
-        boxes=True,
+        boxes=True, mask_prompts=False,
     )  # fmt: skip
     free = [name for name in OPTIONS if name in REUSE_MAY_DIFFER]
     assert all(getattr(other, name) != getattr(Options(), name) for name in free)

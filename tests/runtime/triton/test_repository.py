@@ -141,6 +141,7 @@ def test_batches_hold_what_the_runtime_sends_at_once(repository):
         "loftup": None,
         "sam2_encoder": 8,
         "sam2_decoder": None,
+        "sam2_mask_decoder": None,
     }
     for served in graphs.values():
         assert config_of(repository, served.model).max_batch_size == (served.rows or 0)
@@ -255,7 +256,7 @@ def test_what_stands_there_is_not_overwritten(tmp_path, capsys):
 
 def test_a_processor_gets_its_own_form_of_loftup_and_single_windows(bundle, tmp_path, capsys):
     assert main(["triton", "tiny", str(tmp_path / "models"), "--device", "cpu", "--name", "seg"]) == 0
-    assert "the model seg and 5 graphs" in capsys.readouterr().out
+    assert "the model seg and 6 graphs" in capsys.readouterr().out
     graphs = bundle.manifest.graphs
     content = (tmp_path / "models" / "seg_loftup" / "1" / "model.onnx").read_bytes()
     assert hashlib.sha256(content).hexdigest() == graphs["loftup_cpu"].sha256 != graphs["loftup"].sha256
