@@ -122,7 +122,7 @@ def write(module: Any, pixels: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """The `sam2_decoder` graph: prompts on one photo to four masks each.
+    """The `sam2_decoder` graph: prompts on one photo to four masks each; with `mask_prompts`, `sam2_mask_decoder`.
 
     The first is meant for several points or a box, the others for an ambiguous single click. The runtime chooses one
     (wordmask.objects.mask_choice), by sam2's rules or by its own.
@@ -193,6 +193,7 @@ class Decoder(nn.Module):
         high_res_1: Tensor,
         point_coords: Tensor,
         point_labels: Tensor,
+        mask_prompts: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decodes prompts.
 
@@ -200,17 +201,17 @@ class Decoder(nn.Module):
             image_embed, high_res_0, high_res_1: of one photo (batch 1), from Encoder.
             point_coords: f32 (N, P, 2), x and y in pixels of SAM2's square.
             point_labels: i32 (N, P), 0 outside, 1 inside, 2 and 3 a box's corners.
+            mask_prompts: f32 (N, 1, S/4, S/4), logits of the mask of each prompt (mask_input of
+                SAM2ImagePredictor.predict); None for prompts without.
 
         Returns:
             masks f32 (N, 4, S/4, S/4), logits; iou f32 (N, 4), predicted.
         """
-        image = _rows(image_embed + self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1))
-        return self.decode(image, high_res_0, high_res_1, point_coords, point_labels)
-
-    def decode(
-        self, image: Tensor, high_res_0: Tensor, high_res_1: Tensor, point_coords: Tensor, point_labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The same for an image embedding (1 or N, S/16 * S/16, D) to which that of a mask prompt is added."""
+        encoder = self.prompt_encoder
+        if mask_prompts is None:
+            image = _rows(image_embed + encoder.no_mask_embed.weight.reshape(1, -1, 1, 1))
+        else:  # added as rows: OpenVINO would fuse an addition to a convolution's output, and fail where it broadcasts
+            image = _rows(image_embed) + _rows(encoder.mask_downscaling(mask_prompts))
         decoder = self.decoder
         points = self.embed_points(point_coords, point_labels)
         own = self.own_tokens.expand(points.shape[0], -1, -1)  # type: ignore[operator]
@@ -221,27 +222,3 @@ class Decoder(nn.Module):
         hyper = torch.stack([m(queries[:, first + i]) for i, m in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
         masks = hyper @ upscaled.transpose(1, 2)  # (N, 4, S/4 * S/4)
         return spread(masks, high_res_1.shape[-1] // 2), iou
-
-
-class MaskPromptDecoder(Decoder):
-    """The `sam2_mask_decoder` graph: prompts that hold a mask beside points, such as a region of the class map."""
-
-    def forward(  # type: ignore[override]
-        self,
-        image_embed: Tensor,
-        high_res_0: Tensor,
-        high_res_1: Tensor,
-        point_coords: Tensor,
-        point_labels: Tensor,
-        mask_prompts: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """As Decoder.forward.
-
-        Args:
-            image_embed, high_res_0, high_res_1, point_coords, point_labels: as for Decoder.
-            mask_prompts: f32 (N, 1, S/4, S/4), logits of the mask of each prompt (mask_input of
-                SAM2ImagePredictor.predict).
-        """
-        # added as rows: OpenVINO would fuse an addition to a convolution's output, and fail where it broadcasts
-        image = _rows(image_embed) + _rows(self.prompt_encoder.mask_downscaling(mask_prompts))
-        return self.decode(image, high_res_0, high_res_1, point_coords, point_labels)

@@ -13,7 +13,7 @@ from torch import nn
 from wordmask.bundle.manifest import Clip, File, Loftup, Sam2, Tensor
 from wordmask_export.graphs.loftup import LoftUpFeatures, LoftUpGraph
 from wordmask_export.graphs.onnx_export import Spec
-from wordmask_export.graphs.sam2 import Decoder, Encoder, MaskPromptDecoder
+from wordmask_export.graphs.sam2 import Decoder, Encoder
 from wordmask_export.models import clip_csa, clip_text, loftup
 from wordmask_export.models.backbones import BackboneImage, BackboneModels
 from wordmask_export.models.normalise import Normalise
@@ -221,4 +221,4 @@ def _sam2(model: Any, protocol: Protocol) -> Iterator[Spec]:
     yield Spec("sam2_decoder", Decoder(model).eval(), inputs, outputs)
     if protocol.mask_prompts:
         masks = _f32("mask_prompts", "N", 1, size // 4, size // 4)
-        yield Spec("sam2_mask_decoder", MaskPromptDecoder(model).eval(), (*inputs, masks), outputs)
+        yield Spec("sam2_mask_decoder", Decoder(model).eval(), (*inputs, masks), outputs)

@@ -146,8 +146,8 @@ def _same(name: str, value: Any) -> str:
     option = f"--{name.replace('_', '-')}"
     if name not in _ON_COMMAND_LINE:
         return f"with the same {name}"
-    if value is False and name in OPTIONS and (off := OPTIONS[name][1].off):
-        return f"with {off[0]}"
+    if name in OPTIONS and (off := OPTIONS[name][1].off) and not value:
+        return f"with {off[0]}" if value is False else f"without {option} and {off[0]}"
     if value is None or value is False:
         return f"without {option}"
     return f"with {option}" if value is True else f"with {option} {value}"

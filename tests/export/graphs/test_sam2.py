@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from wordmask.bundle.manifest import Sam2  # noqa: E402
 from wordmask.objects.mask_choice import Candidates, choose_as_sam2  # noqa: E402
 from wordmask.types import Prompt  # noqa: E402
-from wordmask_export.graphs.sam2 import Decoder, Encoder, MaskPromptDecoder  # noqa: E402
+from wordmask_export.graphs.sam2 import Decoder, Encoder  # noqa: E402
 from wordmask_export.models.pipeline import encoder_maps, image_predictor  # noqa: E402
 from wordmask_export.parity.pipeline import predict_all  # noqa: E402
 
@@ -104,7 +104,7 @@ def test_masks_of_a_prompt_with_a_mask_are_those_of_sam2image_predictor(small_mo
     given = torch.from_numpy(rng.normal(0, 6, (3, 1, 64, 64)).astype(np.float32))
     maps = encoder_maps(predictor)
     with torch.inference_mode():
-        masks, iou = MaskPromptDecoder(small_models.sam2)(*(maps[name] for name in NAMES), coords, kinds, given)
+        masks, iou = Decoder(small_models.sam2)(*(maps[name] for name in NAMES), coords, kinds, given)
         _, scores, expected = predictor._predict(coords, kinds, mask_input=given, multimask_output=True)
         _, _, without = predictor._predict(coords, kinds, multimask_output=True)
     np.testing.assert_allclose(masks[:, 1:].clip(-32, 32), expected, atol=1e-5)

@@ -232,6 +232,13 @@ def test_a_second_run_into_the_same_folder_is_refused(photos, tmp_path, monkeypa
         ({"overlay": True}, {}, "overlay was true and is now false", "with --overlay"),
         ({}, {"stride": 64}, "stride was null and is now 64", "without --stride"),
         ({"use_loftup": False}, {}, "use_loftup was false and is now null", "with --no-loftup"),
+        ({}, {"use_loftup": False}, "use_loftup was null and is now false", "without --use-loftup and --no-loftup"),
+        (
+            {},
+            {"mask_prompts": False},
+            "mask_prompts was null and is now false",
+            "without --mask-prompts and --no-mask-prompts",
+        ),
         (
             {"min_score": 0.1, "overlay": True},
             {"words": ("red",)},
